@@ -1,0 +1,150 @@
+#include "base/timer_wheel.h"
+
+#include <algorithm>
+
+namespace millrace {
+
+TimerWheel::TimerWheel(uint32_t timer_count, Instant start)
+    : nodes_(std::make_unique<Node[]>(timer_count)),
+      timer_count_(timer_count),
+      hand_(start.since_origin_ns() / tick_ns) {
+  heads_.fill(none);
+}
+
+// The first tick at which the deadline has passed for certain: round up.
+uint64_t TimerWheel::slot_tick(const Node& node) const {
+  const uint64_t ns = node.deadline.since_origin_ns();
+  return ns / tick_ns + (ns % tick_ns != 0 ? 1 : 0);
+}
+
+void TimerWheel::arm(uint32_t timer, Instant deadline) {
+  CHECK(timer < timer_count_ && deadline != Instant::never());
+  Node& node = nodes_[timer];
+  const bool was_armed = node.deadline != Instant::never();
+  if (!was_armed) ++armed_;
+  // A later deadline leaves the node in its earlier slot: most timers of TCP are put off many
+  // times before they fire, and this makes putting off one store.
+  const bool put_off = was_armed && deadline >= node.deadline;
+  node.deadline = deadline;
+  if (put_off) return;
+  if (node.slot != slot_none) unlink(timer);
+  place(timer);
+}
+
+void TimerWheel::cancel(uint32_t timer) {
+  CHECK(timer < timer_count_);
+  Node& node = nodes_[timer];
+  if (node.deadline == Instant::never()) return;
+  node.deadline = Instant::never();
+  --armed_;
+  unlink(timer);
+}
+
+void TimerWheel::place(uint32_t timer) {
+  const uint64_t tick = slot_tick(nodes_[timer]);
+  if (tick <= hand_) {
+    link(timer, slot_due);
+    return;
+  }
+  // The level is that of the highest digit (base 256) in which the tick differs from the hand: the
+  // slot of that digit is reached when all digits below it are zero.
+  for (int level = 0; level < level_count; ++level) {
+    const int shift = level * slot_bits;
+    if ((tick >> (shift + slot_bits)) == (hand_ >> (shift + slot_bits))) {
+      link(timer,
+           static_cast<uint16_t>(level * slots_per_level + (tick >> shift) % slots_per_level));
+      return;
+    }
+  }
+  // Beyond the horizon: the slot just behind the hand is reached last.
+  constexpr int top_shift = (level_count - 1) * slot_bits;
+  const uint64_t last = ((hand_ >> top_shift) + slots_per_level - 1) % slots_per_level;
+  link(timer, static_cast<uint16_t>((level_count - 1) * slots_per_level + last));
+}
+
+void TimerWheel::link(uint32_t timer, uint16_t slot) {
+  Node& node = nodes_[timer];
+  uint32_t& head = head_of(slot);
+  node.slot = slot;
+  node.previous = none;
+  node.next = head;
+  if (head != none) nodes_[head].previous = timer;
+  head = timer;
+  if (slot != slot_due)
+    occupied_[slot / slots_per_level][slot % slots_per_level / 64] |= uint64_t{1} << slot % 64;
+}
+
+void TimerWheel::unlink(uint32_t timer) {
+  Node& node = nodes_[timer];
+  if (node.slot == slot_none) return;
+  uint32_t& head = head_of(node.slot);
+  if (node.previous != none) {
+    nodes_[node.previous].next = node.next;
+  } else {
+    head = node.next;
+  }
+  if (node.next != none) nodes_[node.next].previous = node.previous;
+  if (head == none && node.slot != slot_due) {
+    occupied_[node.slot / slots_per_level][node.slot % slots_per_level / 64] &=
+        ~(uint64_t{1} << node.slot % 64);
+  }
+  node.slot = slot_none;
+}
+
+// Moves all timers of a slot nearer: to a lower level or to the due list.
+void TimerWheel::spill(uint16_t slot) {
+  uint32_t timer = heads_[slot];
+  while (timer != none) {
+    const uint32_t next = nodes_[timer].next;
+    unlink(timer);
+    place(timer);
+    timer = next;
+  }
+}
+
+// Advances the hand by one tick, or at once over a run of empty ticks of the lowest level.
+void TimerWheel::step(uint64_t now_tick) {
+  if (armed_ == 0) {
+    hand_ = now_tick;
+    return;
+  }
+  // Within the lowest level, jump to the next occupied slot or to the level's end.
+  const uint64_t digit = hand_ % slots_per_level;
+  uint64_t target = hand_ - digit + slots_per_level;  // the carry
+  for (uint64_t next = digit + 1; next < slots_per_level;) {
+    const uint64_t word = occupied_[0][next / 64] >> (next % 64);
+    if (word == 0) {
+      next = (next / 64 + 1) * 64;
+      continue;
+    }
+    target = hand_ - digit + next + static_cast<uint64_t>(__builtin_ctzll(word));
+    break;
+  }
+  hand_ = std::min(target, now_tick);
+  // Upper levels first, so that what falls out of them can fall further in this same step.
+  for (int level = level_count - 1; level >= 0; --level) {
+    const int shift = level * slot_bits;
+    if (level > 0 && (hand_ & ((uint64_t{1} << shift) - 1)) != 0) continue;
+    spill(static_cast<uint16_t>(level * slots_per_level + (hand_ >> shift) % slots_per_level));
+  }
+}
+
+Instant TimerWheel::next_deadline() const {
+  if (armed_ == 0) return Instant::never();
+  if (due_head_ != none) return Instant::from_ns(hand_ * tick_ns);
+  for (int level = 0; level < level_count; ++level) {
+    const int shift = level * slot_bits;
+    const uint64_t digit = (hand_ >> shift) % slots_per_level;
+    for (uint64_t ahead = 1; ahead < slots_per_level; ++ahead) {
+      const uint64_t slot = (digit + ahead) % slots_per_level;
+      if ((occupied_[level][slot / 64] >> (slot % 64) & 1) != 0) {
+        const uint64_t tick = ((hand_ >> shift) + ahead) << shift;
+        return Instant::from_ns(tick * tick_ns);
+      }
+    }
+  }
+  // Timers are armed, yet no slot ahead holds them: only a slot under the hand can.
+  return Instant::from_ns((hand_ + 1) * tick_ns);
+}
+
+}  // namespace millrace

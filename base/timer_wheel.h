@@ -1,0 +1,99 @@
+// Hierarchical timer wheel: one intrusive node a timer, O(1) to arm, move and cancel, bounded work
+// a tick. Ticks are 1 ms; four levels of 256 slots reach 49 days, farther deadlines wait in the
+// last slot and are placed again when it comes round (T51: nothing wraps, nothing is lost).
+//
+// Deadlines are lower bounds: a timer never fires before its deadline and at the latest one tick
+// after it, given that advance() is called. Owners who re-arm often leave the node where it is when
+// the new deadline is later and check on firing (lazy correction); arm() does that by itself.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "base/check.h"
+#include "base/time.h"
+
+namespace millrace {
+
+class TimerWheel {
+ public:
+  static constexpr int64_t tick_ns = 1'000'000;
+
+  // timer_count: how many timers exist; they are named 0 .. timer_count-1 by their owner.
+  TimerWheel(uint32_t timer_count, Instant start);
+
+  uint32_t timer_count() const { return timer_count_; }
+  uint32_t armed_count() const { return armed_; }
+
+  // Sets timer's deadline, whether it was armed or not.
+  void arm(uint32_t timer, Instant deadline);
+  void cancel(uint32_t timer);
+  bool is_armed(uint32_t timer) const { return nodes_[timer].deadline != Instant::never(); }
+  Instant deadline(uint32_t timer) const { return nodes_[timer].deadline; }
+
+  // Moves the wheel's hand to `now` and calls fire(timer) once for each timer whose deadline has
+  // passed; a fired timer is disarmed before the call and may be armed again from within it. At
+  // most fire_max timers fire a call; the rest fire at the next call, oldest slots first.
+  template <class Fire>
+  void advance(Instant now, uint32_t fire_max, Fire&& fire) {
+    const uint64_t now_tick = now.since_origin_ns() / tick_ns;
+    uint32_t fired = 0;
+    for (;;) {
+      // Everything in the due list has reached its slot; lazily moved deadlines are placed again.
+      while (due_head_ != none) {
+        if (fired == fire_max) return;
+        const uint32_t timer = due_head_;
+        unlink(timer);
+        Node& node = nodes_[timer];
+        if (node.deadline > now) {
+          place(timer);
+          continue;
+        }
+        node.deadline = Instant::never();
+        --armed_;
+        ++fired;
+        fire(timer);
+      }
+      if (hand_ >= now_tick) return;
+      step(now_tick);
+    }
+  }
+
+  // A time before which advance() has nothing to do: the earliest occupied slot, never late. For
+  // sleeping; Instant::never() when no timer is armed.
+  Instant next_deadline() const;
+
+ private:
+  static constexpr uint32_t none = UINT32_MAX;
+  static constexpr int level_count = 4;
+  static constexpr int slot_bits = 8;
+  static constexpr uint32_t slots_per_level = 1U << slot_bits;
+  static constexpr uint16_t slot_due = level_count * slots_per_level;
+  static constexpr uint16_t slot_none = UINT16_MAX;
+
+  struct Node {
+    Instant deadline = Instant::never();
+    uint32_t next = none;
+    uint32_t previous = none;
+    uint16_t slot = slot_none;
+  };
+
+  void place(uint32_t timer);
+  void unlink(uint32_t timer);
+  void link(uint32_t timer, uint16_t slot);
+  void step(uint64_t now_tick);
+  void spill(uint16_t slot);
+  uint32_t& head_of(uint16_t slot) { return slot == slot_due ? due_head_ : heads_[slot]; }
+  uint64_t slot_tick(const Node& node) const;
+
+  std::unique_ptr<Node[]> nodes_;
+  std::array<uint32_t, level_count * slots_per_level> heads_;
+  std::array<std::array<uint64_t, slots_per_level / 64>, level_count> occupied_{};
+  uint32_t due_head_ = none;
+  uint32_t timer_count_;
+  uint32_t armed_ = 0;
+  uint64_t hand_;  // the tick up to which every slot has been emptied
+};
+
+}  // namespace millrace

@@ -1,0 +1,95 @@
+# The few build functions every room uses, so that a room's CMakeLists.txt only names its files.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+option(MILLRACE_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+set(MILLRACE_SANITIZE "" CACHE STRING "Sanitizers for every target, e.g. address,undefined")
+
+find_program(MILLRACE_CCACHE ccache)
+if(MILLRACE_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MILLRACE_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${MILLRACE_CCACHE})
+endif()
+
+find_package(PkgConfig REQUIRED)
+find_package(GTest REQUIRED)
+find_package(Threads REQUIRED)
+
+add_library(millrace_options INTERFACE)
+target_include_directories(millrace_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(millrace_options INTERFACE
+  -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Wunused
+  -Woverloaded-virtual -Wconversion -Wno-sign-conversion -Wdouble-promotion -Wformat=2
+  -fstack-protector-strong)
+# g++ 12 warns about its own inlined library code at -O2 (GCC bugs 105329, 105651, 107852).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(millrace_options INTERFACE -Wno-restrict -Wno-stringop-overflow
+    -Wno-array-bounds -Wno-stringop-overread -Wno-maybe-uninitialized)
+endif()
+if(MILLRACE_SANITIZE)
+  target_compile_options(millrace_options INTERFACE
+    -fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(millrace_options INTERFACE -fsanitize=${MILLRACE_SANITIZE})
+endif()
+if(MILLRACE_FUZZ)
+  target_compile_options(millrace_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# millrace_library(name SOURCES a.cc b.cc DEPENDS base packet)
+function(millrace_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;LINK" ${ARGN})
+  if(ARG_SOURCES)
+    add_library(millrace_${name} STATIC ${ARG_SOURCES})
+    set(scope PUBLIC)
+  else()
+    add_library(millrace_${name} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_link_libraries(millrace_${name} ${scope} millrace_options ${ARG_LINK})
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(millrace_${name} ${scope} millrace_${dependency})
+  endforeach()
+endfunction()
+
+# millrace_test(name SOURCES a_test.cc DEPENDS tcp [LABELS unit]) makes one GoogleTest binary and
+# registers it with ctest under its label (unit unless said otherwise).
+function(millrace_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LINK;LABELS" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE millrace_options GTest::gtest_main GTest::gmock ${ARG_LINK})
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(${name} PRIVATE millrace_${dependency})
+  endforeach()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# millrace_fuzz(name SOURCES x_fuzz.cc DEPENDS http [RUNS n] [CORPUS dir]) builds a libFuzzer target
+# in the fuzz preset and registers a bounded run of it; elsewhere it does nothing.
+function(millrace_fuzz name)
+  if(NOT MILLRACE_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "RUNS;CORPUS" "SOURCES;DEPENDS;LINK" ${ARGN})
+  if(NOT ARG_RUNS)
+    set(ARG_RUNS 200000)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE millrace_options ${ARG_LINK})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(${name} PRIVATE millrace_${dependency})
+  endforeach()
+  add_test(NAME ${name} COMMAND ${name} -runs=${ARG_RUNS} -max_total_time=60 -seed=1 ${ARG_CORPUS})
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 150)
+endfunction()
