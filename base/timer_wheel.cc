@@ -50,7 +50,12 @@ void TimerWheel::place(uint32_t timer) {
   // slot of that digit is reached when all digits below it are zero.
   for (int level = 0; level < level_count; ++level) {
     const int shift = level * slot_bits;
-    if ((tick >> (shift + slot_bits)) == (hand_ >> (shift + slot_bits))) {
+    // The top level is a ring (its digit wraps, time does not); the others never hold what lies
+    // beyond their next carry.
+    const bool fits = level + 1 < level_count
+                          ? (tick >> (shift + slot_bits)) == (hand_ >> (shift + slot_bits))
+                          : (tick >> shift) - (hand_ >> shift) < slots_per_level;
+    if (fits) {
       link(timer,
            static_cast<uint16_t>(level * slots_per_level + (tick >> shift) % slots_per_level));
       return;
