@@ -1,0 +1,164 @@
+// SnapshotView: a validated snapshot, to be read without further checks; and Snapshot: the mappings
+// that it looks into.
+//
+// validate() reads every byte once and checks every offset, length, index, enum, order, bucket and
+// name (one pass, time linear in the size). It does not lean on the checksum: bytes whose checksums
+// were mended by a hostile writer are still either refused or safe to read completely.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "shm/sealed_memory.h"
+#include "shm/snapshot_format.h"
+
+namespace millrace::shm {
+
+// One routes segment, resolved to typed arrays.
+struct RoutesSegment {
+  const uint32_t* host_buckets = nullptr;
+  const HostRecord* hosts = nullptr;
+  const uint32_t* path_buckets = nullptr;
+  const PathRecord* paths = nullptr;
+  const RouteRecord* routes = nullptr;
+  const ShadowedRecord* shadowed = nullptr;
+  const char* strings = nullptr;
+  uint32_t host_bucket_count = 1;
+  uint32_t path_bucket_count = 1;
+  uint32_t host_count = 0;
+  uint32_t path_count = 0;
+  uint32_t route_count = 0;
+  uint32_t shadowed_count = 0;
+  uint32_t cluster_default_route = index_none;
+  uint32_t empty_host = index_none;  // index of the empty host's record
+  bool has_wildcards = false;
+
+  std::string_view text(StringRef ref) const { return {strings + ref.offset, ref.length}; }
+  std::string_view name(const HostRecord& host) const {
+    return {strings + host.name_offset, host.name_length};
+  }
+  std::string_view text(const PathRecord& path) const {
+    return {strings + path.text_offset, path.text_length};
+  }
+};
+
+struct EndpointsSegment {
+  const ServiceSlot* slots = nullptr;
+  const EndpointRecord* endpoints = nullptr;
+  const char* strings = nullptr;
+  uint32_t first_slot = 0;
+  uint32_t slot_count = 0;
+  uint32_t endpoint_count = 0;
+
+  std::string_view text(StringRef ref) const { return {strings + ref.offset, ref.length}; }
+};
+
+// Names a route inside one snapshot; never kept across a turn.
+struct RouteRef {
+  uint32_t segment = 0;
+  uint32_t route = index_none;
+  bool operator==(const RouteRef&) const = default;
+};
+
+class SnapshotView {
+ public:
+  // `segments` in the directory's order, each 8-byte aligned, as `root` is; the bytes must stay as
+  // they are while the view is used. Error: one sentence naming the record and the field.
+  static Result<SnapshotView> validate(ByteView root, std::span<const ByteView> segments);
+
+  uint64_t version() const { return root_->version; }
+  const RootHeader& root() const { return *root_; }
+  std::span<const SegmentEntry> directory() const {
+    return {reinterpret_cast<const SegmentEntry*>(root_ + 1), root_->segment_count};
+  }
+
+  // ---- unchecked accessors: indices come from this snapshot ----
+  uint32_t service_slot_count() const { return root_->service_slot_count; }
+  uint32_t routes_segment_count() const { return root_->routes_segment_count; }
+  const RoutesSegment& routes_segment(uint32_t index) const { return routes_[index]; }
+  uint32_t endpoints_segment_count() const { return root_->endpoints_segment_count; }
+  const EndpointsSegment& endpoints_segment(uint32_t index) const { return endpoints_[index]; }
+
+  const RouteRecord& route(RouteRef ref) const { return routes_[ref.segment].routes[ref.route]; }
+  std::string_view text(RouteRef ref, StringRef string) const {
+    return routes_[ref.segment].text(string);
+  }
+
+  const ServiceSlot& service(uint32_t slot) const {
+    return segment_of_slot(slot).slots[slot & slot_mask_];
+  }
+  // Sorted by id; empty for an unused slot and for a service without endpoints.
+  std::span<const EndpointRecord> endpoints(uint32_t slot) const {
+    const EndpointsSegment& segment = segment_of_slot(slot);
+    const ServiceSlot& record = segment.slots[slot & slot_mask_];
+    return {segment.endpoints + record.first_endpoint, record.endpoint_count};
+  }
+  std::string_view service_namespace(uint32_t slot) const {
+    return segment_of_slot(slot).text(service(slot).service_namespace);
+  }
+  std::string_view service_name(uint32_t slot) const {
+    return segment_of_slot(slot).text(service(slot).service_name);
+  }
+  std::string_view service_port(uint32_t slot) const {
+    return segment_of_slot(slot).text(service(slot).port);
+  }
+
+  // Where a request without any matching host or path ends; `route` is index_none without one.
+  RouteRef cluster_default() const { return cluster_default_; }
+  // The segment and index of the empty host's record; `route` here is the host's index.
+  RouteRef empty_host() const { return empty_host_; }
+  bool has_wildcards() const { return has_wildcards_; }
+
+ private:
+  friend class SnapshotValidator;
+  SnapshotView() = default;
+  const EndpointsSegment& segment_of_slot(uint32_t slot) const {
+    return endpoints_[slot >> root_->service_slot_shift];
+  }
+
+  const RootHeader* root_ = nullptr;
+  std::vector<RoutesSegment> routes_;
+  std::vector<EndpointsSegment> endpoints_;
+  RouteRef cluster_default_;
+  RouteRef empty_host_;
+  uint32_t slot_mask_ = 0;
+  bool has_wildcards_ = false;
+};
+
+// The memory of one segment, shared by all the snapshots that name it.
+using SegmentMemory = std::shared_ptr<const MappedBytes>;
+
+// A validated snapshot together with its memory. Immutable; made and dropped by housekeeping only.
+class Snapshot {
+ public:
+  static Result<std::shared_ptr<const Snapshot>> create(MappedBytes root,
+                                                        std::vector<SegmentMemory> segments);
+  // Copies what the builder made; for tests, tools and the built-in snapshot.
+  static Result<std::shared_ptr<const Snapshot>> from_bytes(ByteView root,
+                                                            std::span<const ByteView> segments);
+  // What serves before the first publish: no rules, and a default whose service has no endpoint, so
+  // every request is answered 503. Version 0.
+  static std::shared_ptr<const Snapshot> built_in();
+
+  const SnapshotView& view() const { return view_; }
+  uint64_t version() const { return view_.version(); }
+  ByteView root_bytes() const { return root_.view(); }
+  const std::vector<SegmentMemory>& segments() const { return segments_; }  // directory's order
+  // nullptr when this snapshot does not hold it.
+  SegmentMemory find_segment(uint64_t segment_id) const;
+
+ private:
+  Snapshot(MappedBytes root, std::vector<SegmentMemory> segments, SnapshotView view)
+      : root_(std::move(root)), segments_(std::move(segments)), view_(std::move(view)) {}
+
+  MappedBytes root_;
+  std::vector<SegmentMemory> segments_;
+  SnapshotView view_;
+};
+
+}  // namespace millrace::shm
