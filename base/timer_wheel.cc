@@ -20,13 +20,9 @@ uint64_t TimerWheel::slot_tick(const Node& node) const {
 void TimerWheel::arm(uint32_t timer, Instant deadline) {
   CHECK(timer < timer_count_ && deadline != Instant::never());
   Node& node = nodes_[timer];
-  const bool was_armed = node.deadline != Instant::never();
-  if (!was_armed) ++armed_;
-  // A later deadline leaves the node in its earlier slot: most timers of TCP are put off many
-  // times before they fire, and this makes putting off one store.
-  const bool put_off = was_armed && deadline >= node.deadline;
+  if (node.deadline == Instant::never()) ++armed_;
   node.deadline = deadline;
-  if (put_off) return;
+  if (node.slot != slot_none && deadline >= node.placed_for) return;
   if (node.slot != slot_none) unlink(timer);
   place(timer);
 }
@@ -37,10 +33,10 @@ void TimerWheel::cancel(uint32_t timer) {
   if (node.deadline == Instant::never()) return;
   node.deadline = Instant::never();
   --armed_;
-  unlink(timer);
 }
 
 void TimerWheel::place(uint32_t timer) {
+  nodes_[timer].placed_for = nodes_[timer].deadline;
   const uint64_t tick = slot_tick(nodes_[timer]);
   if (tick <= hand_) {
     link(timer, slot_due);
@@ -71,6 +67,7 @@ void TimerWheel::link(uint32_t timer, uint16_t slot) {
   Node& node = nodes_[timer];
   uint32_t& head = head_of(slot);
   node.slot = slot;
+  ++linked_;
   node.previous = none;
   node.next = head;
   if (head != none) nodes_[head].previous = timer;
@@ -94,6 +91,7 @@ void TimerWheel::unlink(uint32_t timer) {
         ~(uint64_t{1} << node.slot % 64);
   }
   node.slot = slot_none;
+  --linked_;
 }
 
 // Moves all timers of a slot nearer: to a lower level or to the due list.
@@ -102,14 +100,14 @@ void TimerWheel::spill(uint16_t slot) {
   while (timer != none) {
     const uint32_t next = nodes_[timer].next;
     unlink(timer);
-    place(timer);
+    if (nodes_[timer].deadline != Instant::never()) place(timer);
     timer = next;
   }
 }
 
 // Advances the hand by one tick, or at once over a run of empty ticks of the lowest level.
 void TimerWheel::step(uint64_t now_tick) {
-  if (armed_ == 0) {
+  if (linked_ == 0) {
     hand_ = now_tick;
     return;
   }

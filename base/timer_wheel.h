@@ -3,8 +3,9 @@
 // last slot and are placed again when it comes round (T51: nothing wraps, nothing is lost).
 //
 // Deadlines are lower bounds: a timer never fires before its deadline and at the latest one tick
-// after it, given that advance() is called. Owners who re-arm often leave the node where it is when
-// the new deadline is later and check on firing (lazy correction); arm() does that by itself.
+// after it, given that advance() is called. A node stays in its slot when its timer is put off or
+// cancelled, and is looked at again when that slot is reached: TCP moves its timers with nearly
+// every segment and lets almost none of them fire, so arming must be one store in the common case.
 #pragma once
 
 #include <array>
@@ -47,7 +48,7 @@ class TimerWheel {
         unlink(timer);
         Node& node = nodes_[timer];
         if (node.deadline > now) {
-          place(timer);
+          if (node.deadline != Instant::never()) place(timer);
           continue;
         }
         node.deadline = Instant::never();
@@ -74,6 +75,7 @@ class TimerWheel {
 
   struct Node {
     Instant deadline = Instant::never();
+    Instant placed_for;  // the deadline its slot was chosen by; not later than deadline
     uint32_t next = none;
     uint32_t previous = none;
     uint16_t slot = slot_none;
@@ -93,7 +95,8 @@ class TimerWheel {
   uint32_t due_head_ = none;
   uint32_t timer_count_;
   uint32_t armed_ = 0;
-  uint64_t hand_;  // the tick up to which every slot has been emptied
+  uint32_t linked_ = 0;  // armed, or cancelled and not yet swept
+  uint64_t hand_;        // the tick up to which every slot has been emptied
 };
 
 }  // namespace millrace
