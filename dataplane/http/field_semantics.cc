@@ -1,0 +1,121 @@
+#include "dataplane/http/field_semantics.h"
+
+#include "dataplane/http/char_class.h"
+
+namespace millrace::http {
+namespace {
+
+std::string_view trim_ows(std::string_view text) {
+  while (!text.empty() && is_ows(static_cast<uint8_t>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && is_ows(static_cast<uint8_t>(text.back()))) text.remove_suffix(1);
+  return text;
+}
+
+// Calls visit(element) for each element of a #list, empty ones included (RFC 9110 5.6.1), until it
+// answers something else than `none`.
+template <class Visit>
+HeadError for_each_element(std::string_view list, Visit visit) {
+  for (;;) {
+    const size_t comma = list.find(',');
+    const HeadError error = visit(trim_ows(list.substr(0, comma)));
+    if (error != HeadError::none) return error;
+    if (comma == list.npos) return HeadError::none;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+FieldName recognise(std::string_view name) {
+  return recognise_field_name(reinterpret_cast<const uint8_t*>(name.data()), name.size());
+}
+
+bool names_are_equal(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const auto x = static_cast<uint8_t>(a[i]);
+    const auto y = static_cast<uint8_t>(b[i]);
+    const auto folded = static_cast<uint8_t>(x | 0x20);
+    const bool same_letter = (x ^ y) == 0x20 && folded >= 'a' && folded <= 'z';
+    if (x != y && !same_letter) return false;
+  }
+  return true;
+}
+
+void mark_nominated(std::string_view option, Fields& fields) {
+  const FieldName known = recognise(option);
+  if (is_hop_by_hop(known) || is_protected_from_nomination(known)) return;
+  for (uint32_t i = 0; i < fields.count; ++i) {
+    Field& field = fields.lines[i];
+    if (field.known == known && names_are_equal(field.name(), option)) field.is_nominated = true;
+  }
+}
+
+}  // namespace
+
+HeadError take_content_length(std::string_view value, Semantics& semantics) {
+  if (semantics.has_content_length) return HeadError::content_length_duplicate;
+  if (value.empty()) return HeadError::content_length_invalid;
+  uint64_t length = 0;
+  for (char c : value) {
+    if (c < '0' || c > '9') return HeadError::content_length_invalid;
+    const auto digit = static_cast<uint64_t>(c - '0');
+    if (length > (content_length_max - digit) / 10) return HeadError::content_length_invalid;
+    length = length * 10 + digit;
+  }
+  semantics.has_content_length = true;
+  semantics.content_length = length;
+  return HeadError::none;
+}
+
+HeadError take_transfer_encoding(std::string_view value, Semantics& semantics) {
+  if (semantics.has_transfer_encoding) return HeadError::transfer_encoding_duplicate;
+  semantics.has_transfer_encoding = true;
+  if (equals_ignoring_case(value, "chunked")) return HeadError::none;
+  // Well-formed codings under a final "chunked" are only not implemented. Everything else leaves
+  // the end of the message open.
+  const size_t comma = value.rfind(',');
+  if (comma == value.npos || !equals_ignoring_case(trim_ows(value.substr(comma + 1)), "chunked")) {
+    return HeadError::transfer_encoding_invalid;
+  }
+  const HeadError error = for_each_element(value.substr(0, comma), [](std::string_view coding) {
+    return is_token(coding) && !equals_ignoring_case(coding, "chunked")
+               ? HeadError::none
+               : HeadError::transfer_encoding_invalid;
+  });
+  return error == HeadError::none ? HeadError::transfer_encoding_unsupported : error;
+}
+
+HeadError take_connection(std::string_view value, Direction direction, Semantics& semantics) {
+  return for_each_element(value, [&](std::string_view option) {
+    if (++semantics.connection_options > connection_options_max) {
+      return HeadError::connection_invalid;
+    }
+    if (option.empty()) return HeadError::none;
+    if (equals_ignoring_case(option, "keep-alive")) {
+      semantics.has_keep_alive = true;
+    } else if (equals_ignoring_case(option, "close")) {
+      semantics.has_close = true;
+    } else if (!is_token(option)) {
+      return HeadError::connection_invalid;
+    } else {
+      const FieldName known = recognise(option);
+      if (is_protected_from_nomination(known)) {
+        return direction == Direction::request ? HeadError::connection_nominates_protected
+                                               : HeadError::none;
+      }
+      if (!is_hop_by_hop(known)) semantics.has_nominations = true;
+    }
+    return HeadError::none;
+  });
+}
+
+void mark_nominated_fields(Fields& fields) {
+  for (const Field& field : fields.all()) {
+    if (field.known != FieldName::connection) continue;
+    for_each_element(field.value(), [&](std::string_view option) {
+      if (!option.empty()) mark_nominated(option, fields);
+      return HeadError::none;
+    });
+  }
+}
+
+}  // namespace millrace::http

@@ -1,0 +1,551 @@
+#include "dataplane/http/head_parser.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/http/byte_scan.h"
+#include "dataplane/http/field_semantics.h"
+#include "dataplane/http/host.h"
+
+namespace millrace::http {
+namespace {
+
+std::string_view text_between(const uint8_t* from, const uint8_t* to) {
+  return {reinterpret_cast<const char*>(from), static_cast<size_t>(to - from)};
+}
+
+constexpr uint64_t load_constant(std::string_view text) {
+  uint64_t word = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    word |= uint64_t{static_cast<uint8_t>(text[i])} << (8 * i);
+  }
+  return word;
+}
+template <class T>
+T load(const uint8_t* from) {
+  T word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+Method recognise_method(std::string_view text) {
+  switch (text.size()) {
+    case 3:
+      if (text == "GET") return Method::get;
+      if (text == "PUT") return Method::put;
+      break;
+    case 4:
+      if (text == "POST") return Method::post;
+      if (text == "HEAD") return Method::head;
+      break;
+    case 5:
+      if (text == "PATCH") return Method::patch;
+      if (text == "TRACE") return Method::trace;
+      break;
+    case 6:
+      if (text == "DELETE") return Method::delete_;
+      break;
+    case 7:
+      if (text == "OPTIONS") return Method::options;
+      if (text == "CONNECT") return Method::connect;
+      break;
+    default: break;
+  }
+  return Method::other;
+}
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// "HTTP/" DIGIT "." DIGIT, RFC 9112 2.3. `otherwise` is the answer to anything else.
+HeadError parse_version(std::string_view text, Version& version, HeadError otherwise) {
+  if (text.size() != 8 || text.substr(0, 5) != "HTTP/" || !is_digit(text[5]) || text[6] != '.' ||
+      !is_digit(text[7])) {
+    return otherwise;
+  }
+  if (text[5] != '1') return HeadError::version_unsupported;
+  version = text[7] == '0' ? Version::http_1_0 : Version::http_1_1;
+  return HeadError::none;
+}
+
+// Walks the lines of one head.
+//
+//   begin_        line_          at_      window_        end_
+//     |  judged     |  this line  |          |  received  |
+//
+// The window ends where the line, the head or the input ends, whichever comes first. An offence is
+// told only when its line's LF lies in the window; so the answer is the same however the input was
+// cut, and HeadScan may skip an input without a new LF.
+template <class Scan>
+class HeadWalk {
+ public:
+  HeadWalk(ByteView input, HeadScan* scan, HeadError start_line_too_long, HeadError& error)
+      : begin_(input.data()),
+        end_(input.data() + input.size()),
+        line_(begin_),
+        at_(begin_),
+        window_(end_),
+        scan_(scan),
+        line_too_long_(start_line_too_long),
+        error_(error) {}
+
+  // Nothing to judge since the last call.
+  bool is_still_partial() {
+    if (scan_ == nullptr || scan_->bytes_seen == 0) return false;
+    const size_t size = static_cast<size_t>(end_ - begin_);
+    const size_t limit = std::min(size_t{scan_->line_start} + line_bytes_max, head_bytes_max);
+    if (size >= limit || size < scan_->bytes_seen) return false;
+    const size_t fresh = size - scan_->bytes_seen;
+    if (fresh != 0 && std::memchr(begin_ + scan_->bytes_seen, '\n', fresh) != nullptr) return false;
+    scan_->bytes_seen = static_cast<uint32_t>(size);
+    return true;
+  }
+
+  size_t consumed() const { return static_cast<size_t>(at_ - begin_); }
+
+  // RFC 9112 2.2: one empty line before a request line is ignored.
+  ParseStatus skip_empty_line() {
+    if (at_ == end_) return out_of_line();
+    if (*at_ == '\n') return refuse(HeadError::line_end_invalid);
+    if (*at_ != '\r') return ParseStatus::complete;
+    return take_line_end();
+  }
+
+  // method SP target SP version CRLF, RFC 9112 3.
+  ParseStatus request_line(RequestHead& out, std::string_view& target, size_t& query_at) {
+    open_line();
+    const ParseStatus method = take_method(out);
+    if (method != ParseStatus::complete) return method;
+    const uint8_t* const target_start = at_;
+    query_at = std::string_view::npos;
+    for (;;) {
+      at_ = Scan::target_stop(at_, window_);
+      if (at_ == window_) return out_of_line();
+      if (*at_ != '?') break;
+      if (query_at == std::string_view::npos) query_at = static_cast<size_t>(at_ - target_start);
+      ++at_;
+    }
+    if (*at_ != ' ') {
+      const bool at_line_end = *at_ == '\r' || *at_ == '\n';
+      return refuse(at_line_end ? HeadError::request_line_malformed : HeadError::target_invalid);
+    }
+    target = text_between(target_start, at_);
+    if (target.empty()) return refuse(HeadError::request_line_malformed);
+    if (target.size() > target_bytes_max) return refuse(HeadError::target_too_long);
+    ++at_;
+    constexpr uint64_t http_1_1 = load_constant("HTTP/1.1");
+    if (window_ - at_ >= 8 && load<uint64_t>(at_) == http_1_1) {
+      out.version = Version::http_1_1;
+      at_ += 8;
+      if (at_ == window_) return out_of_line();
+      if (*at_ == '\r') return take_line_end();
+      return refuse(*at_ == '\n' ? HeadError::line_end_invalid : HeadError::request_line_malformed);
+    }
+    std::string_view text;
+    const ParseStatus rest = take_rest_of_line(text);
+    if (rest != ParseStatus::complete) return rest;
+    return answer(parse_version(text, out.version, HeadError::request_line_malformed));
+  }
+
+  // version SP status [ SP reason ] CRLF, RFC 9112 4; without the last SP, because some origins
+  // leave it out together with the reason.
+  ParseStatus status_line(ResponseHead& out) {
+    open_line();
+    std::string_view text;
+    const ParseStatus rest = take_rest_of_line(text);
+    if (rest != ParseStatus::complete) return rest;
+    const HeadError version =
+        parse_version(text.substr(0, 8), out.version, HeadError::status_line_malformed);
+    if (version != HeadError::none) return answer(version);
+    if (text.size() < 12 || text[8] != ' ' || text[9] == '0' || !is_digit(text[9]) ||
+        !is_digit(text[10]) || !is_digit(text[11]) || (text.size() > 12 && text[12] != ' ')) {
+      return answer(HeadError::status_line_malformed);
+    }
+    out.status =
+        static_cast<uint16_t>((text[9] - '0') * 100 + (text[10] - '0') * 10 + text[11] - '0');
+    out.reason = text.size() > 13 ? text.substr(13) : std::string_view{};
+    return ParseStatus::complete;
+  }
+
+  // field-line = field-name ":" OWS field-value OWS CRLF, up to the empty line (RFC 9112 5). Calls
+  // judge(field) for each field whose meaning concerns the parser.
+  template <class Judge>
+  ParseStatus field_lines(Fields& fields, Judge judge) {
+    uint32_t count = 0;
+    line_too_long_ = HeadError::field_line_too_long;
+    for (;;) {
+      open_line();
+      if (at_ == window_) return out_of_line();
+      if (*at_ <= ' ') {
+        fields.count = count;
+        return empty_line();
+      }
+      if (count == fields_max) return refuse(HeadError::fields_too_many);
+      Field& field = fields.lines[count];
+      const ParseStatus status = field_line(field);
+      if (status != ParseStatus::complete) return status;
+      ++count;
+      if (is_parsed_field(field.known)) {
+        const HeadError error = judge(field);
+        if (error != HeadError::none) return answer(error);
+      }
+    }
+  }
+
+ private:
+  void open_line() {
+    line_ = at_;
+    window_ = end_;
+    if (__builtin_expect(static_cast<size_t>(end_ - begin_) >= line_bytes_max, 0)) {
+      const size_t line_limit = static_cast<size_t>(line_ - begin_) + line_bytes_max;
+      const size_t limit = std::min(line_limit, head_bytes_max);
+      window_ = begin_ + std::min(limit, static_cast<size_t>(end_ - begin_));
+    }
+  }
+
+  // The window ended inside the line: a limit is passed, or more has to come.
+  ParseStatus out_of_line() {
+    if (static_cast<size_t>(window_ - line_) >= line_bytes_max) return answer(line_too_long_);
+    if (static_cast<size_t>(window_ - begin_) >= head_bytes_max) {
+      return answer(HeadError::head_too_large);
+    }
+    if (scan_ != nullptr) {
+      scan_->bytes_seen = static_cast<uint32_t>(end_ - begin_);
+      scan_->line_start = static_cast<uint32_t>(line_ - begin_);
+    }
+    return ParseStatus::partial;
+  }
+
+  // The octet at at_ is wrong, and no LF stands before it in this line.
+  ParseStatus refuse(HeadError error) {
+    const size_t left = static_cast<size_t>(window_ - at_);
+    if (left == 0 || std::memchr(at_, '\n', left) == nullptr) return out_of_line();
+    return answer(error);
+  }
+
+  // The line was seen whole.
+  ParseStatus answer(HeadError error) {
+    error_ = error;
+    return error == HeadError::none ? ParseStatus::complete : ParseStatus::error;
+  }
+
+  // at_ stands at CR.
+  ParseStatus take_line_end() {
+    if (window_ - at_ < 2) return out_of_line();
+    if (at_[1] != '\n') return refuse(HeadError::line_end_invalid);
+    at_ += 2;
+    return ParseStatus::complete;
+  }
+
+  // Everything up to CRLF, as a field value may look.
+  ParseStatus take_rest_of_line(std::string_view& text) {
+    const uint8_t* const start = at_;
+    at_ = Scan::value_end(at_, window_);
+    const ParseStatus status = take_value_end();
+    if (status == ParseStatus::complete) text = text_between(start, at_ - 2);
+    return status;
+  }
+
+  // at_ stands where a value stopped.
+  ParseStatus take_value_end() {
+    if (at_ == window_) return out_of_line();
+    if (*at_ == '\r') return take_line_end();
+    return refuse(*at_ == '\n' ? HeadError::line_end_invalid : HeadError::field_value_invalid);
+  }
+
+  ParseStatus take_method(RequestHead& out) {
+    constexpr auto get = static_cast<uint32_t>(load_constant("GET "));
+    if (window_ - at_ >= 4 && load<uint32_t>(at_) == get) {
+      out.method = Method::get;
+      out.method_text = text_between(at_, at_ + 3);
+      at_ += 4;
+      return ParseStatus::complete;
+    }
+    while (at_ != window_ && !is_in_class(*at_, not_token)) ++at_;
+    if (at_ == window_) return out_of_line();
+    if (*at_ != ' ' || at_ == line_) {
+      return refuse(*at_ == '\n' ? HeadError::line_end_invalid : HeadError::request_line_malformed);
+    }
+    out.method_text = text_between(line_, at_);
+    if (out.method_text.size() > method_bytes_max) return refuse(HeadError::method_too_long);
+    out.method = recognise_method(out.method_text);
+    ++at_;
+    return ParseStatus::complete;
+  }
+
+  // The line begins with white space or a control octet: the end of the head, or an offence.
+  ParseStatus empty_line() {
+    switch (*at_) {
+      case '\r': return take_line_end();
+      case '\n': return refuse(HeadError::line_end_invalid);
+      case ' ':
+      case '\t': return refuse(HeadError::field_line_folded);
+      default: return refuse(HeadError::field_name_invalid);
+    }
+  }
+
+  ParseStatus field_line(Field& field) {
+    at_ = Scan::name_end(line_, window_);
+    if (at_ == window_) return out_of_line();
+    const size_t name_bytes = static_cast<size_t>(at_ - line_);
+    if (*at_ != ':' || name_bytes == 0) return refuse(HeadError::field_name_invalid);
+    field.line = reinterpret_cast<const char*>(line_);
+    field.name_bytes = static_cast<uint16_t>(name_bytes);
+    field.known = recognise_field_name(line_, name_bytes);
+    field.is_nominated = false;
+    field.has_underscore = false;
+    if (field.known == FieldName::other || field.known == FieldName::x_forwarded_other) {
+      uint8_t classes = 0;
+      for (const uint8_t* octet = line_; octet != at_; ++octet) classes |= char_classes[*octet];
+      if ((classes & not_token) != 0) return refuse(HeadError::field_name_invalid);
+      field.has_underscore = (classes & underscore) != 0;
+    }
+    do {
+      ++at_;
+    } while (at_ != window_ && is_ows(*at_));
+    const uint8_t* const value = at_;
+    at_ = Scan::value_end(at_, window_);
+    const ParseStatus status = take_value_end();
+    if (status != ParseStatus::complete) return status;
+    const uint8_t* value_end = at_ - 2;
+    while (value_end != value && is_ows(value_end[-1])) --value_end;
+    field.value_offset = static_cast<uint16_t>(value - line_);
+    field.value_bytes = static_cast<uint16_t>(value_end - value);
+    return ParseStatus::complete;
+  }
+
+  const uint8_t* const begin_;
+  const uint8_t* const end_;
+  const uint8_t* line_;
+  const uint8_t* at_;
+  const uint8_t* window_;
+  HeadScan* const scan_;
+  HeadError line_too_long_;
+  HeadError& error_;
+};
+
+// The first absolute-form octets; the scheme is case-insensitive (RFC 3986 3.1). We are asked over
+// plain TCP, so a target that says https was meant for somebody else.
+constexpr std::string_view http_prefix = "http://";
+
+// absolute-form: its authority is the request's host, whatever Host says (RFC 9112 3.2.2).
+HeadError interpret_absolute(std::string_view target, size_t query_at, RequestHead& out) {
+  if (target.size() < http_prefix.size() ||
+      !equals_ignoring_case(target.substr(0, http_prefix.size()), http_prefix)) {
+    return HeadError::target_invalid;
+  }
+  const size_t path_end = std::min(query_at, target.size());
+  const size_t slash = target.find('/', http_prefix.size());
+  const size_t path_at = std::min(slash, path_end);
+  const std::string_view authority =
+      target.substr(http_prefix.size(), path_at - http_prefix.size());
+  if (!parse_authority(authority, {out.host_text, out.host_bytes, out.port})) {
+    return HeadError::target_invalid;
+  }
+  out.form = TargetForm::absolute;
+  out.path = target.substr(path_at, path_end - path_at);
+  // RFC 9112 3.2.1 and 3.2.4: an empty path is "/", except where OPTIONS asks about the server.
+  if (out.path.empty()) {
+    out.path = out.method == Method::options && !out.has_query ? "*" : "/";
+  }
+  return HeadError::none;
+}
+
+HeadError interpret_target(std::string_view target, size_t query_at, RequestHead& out) {
+  if (out.method == Method::connect) return HeadError::connect_unsupported;
+  if (out.method == Method::trace) return HeadError::method_not_allowed;  // echoes what it is sent
+  out.has_query = query_at != std::string_view::npos;
+  out.query = out.has_query ? target.substr(query_at + 1) : std::string_view{};
+  out.host_bytes = 0;
+  out.port = 0;
+  if (target[0] == '/') {
+    out.form = TargetForm::origin;
+    out.path = target.substr(0, query_at);
+    return HeadError::none;
+  }
+  if (target[0] != '*') return interpret_absolute(target, query_at, out);
+  if (target.size() != 1 || out.method != Method::options) return HeadError::target_invalid;
+  out.form = TargetForm::asterisk;
+  out.path = target;
+  return HeadError::none;
+}
+
+// Judges the fields of a request as they come, and the request when they are over.
+class RequestJudge {
+ public:
+  explicit RequestJudge(RequestHead& out) : out_(out) {}
+
+  HeadError operator()(const Field& field) {
+    switch (field.known) {
+      case FieldName::host: return take_host(field.value());
+      case FieldName::expect: return take_expect(field.value());
+      case FieldName::content_length: return take_content_length(field.value(), semantics_);
+      case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
+      case FieldName::connection:
+        return take_connection(field.value(), Direction::request, semantics_);
+      default: return HeadError::none;
+    }
+  }
+
+  HeadError conclude() {
+    if (!has_host_ && out_.version == Version::http_1_1) return HeadError::host_missing;
+    out_.framing = BodyFraming::none();
+    if (semantics_.has_transfer_encoding) {
+      // RFC 9112 6.1 lets a server choose one of the two. The next hop may choose the other.
+      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
+      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
+      out_.framing = BodyFraming::chunked();
+    } else if (semantics_.has_content_length) {
+      out_.framing = BodyFraming::content_length(semantics_.content_length);
+    }
+    out_.keep_alive = wants_keep_alive(out_.version, semantics_);
+    out_.expects_continue =
+        has_expect_ && out_.version == Version::http_1_1 && !out_.framing.is_empty();
+    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    return HeadError::none;
+  }
+
+ private:
+  HeadError take_host(std::string_view value) {
+    if (has_host_) return HeadError::host_duplicate;
+    has_host_ = true;
+    if (out_.form != TargetForm::absolute) {
+      return parse_authority(value, {out_.host_text, out_.host_bytes, out_.port})
+                 ? HeadError::none
+                 : HeadError::host_invalid;
+    }
+    std::array<char, host_bytes_max + 1> ignored_text;
+    uint8_t ignored_bytes;
+    uint16_t ignored_port;
+    return parse_authority(value, {ignored_text, ignored_bytes, ignored_port})
+               ? HeadError::none
+               : HeadError::host_invalid;
+  }
+
+  HeadError take_expect(std::string_view value) {
+    has_expect_ = true;
+    return equals_ignoring_case(value, "100-continue") ? HeadError::none
+                                                       : HeadError::expectation_unsupported;
+  }
+
+  RequestHead& out_;
+  Semantics semantics_;
+  bool has_host_ = false;
+  bool has_expect_ = false;
+};
+
+// The same for a response; what concerns only requests is carried through.
+class ResponseJudge {
+ public:
+  ResponseJudge(ResponseHead& out, Method request_method)
+      : out_(out), request_method_(request_method) {}
+
+  HeadError operator()(const Field& field) {
+    switch (field.known) {
+      case FieldName::content_length: return take_content_length(field.value(), semantics_);
+      case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
+      case FieldName::connection:
+        return take_connection(field.value(), Direction::response, semantics_);
+      default: return HeadError::none;
+    }
+  }
+
+  // RFC 9112 6.3, in its order.
+  HeadError conclude() {
+    if (semantics_.has_transfer_encoding) {
+      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
+      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
+    }
+    out_.has_content_length = semantics_.has_content_length;
+    out_.content_length = semantics_.content_length;
+    out_.framing = framing();
+    out_.keep_alive = wants_keep_alive(out_.version, semantics_) &&
+                      out_.framing.kind != BodyFraming::Kind::until_close;
+    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    return HeadError::none;
+  }
+
+ private:
+  BodyFraming framing() const {
+    if (request_method_ == Method::head || out_.status < 200 || out_.status == 204 ||
+        out_.status == 304) {
+      return BodyFraming::none();
+    }
+    if (semantics_.has_transfer_encoding) return BodyFraming::chunked();
+    if (semantics_.has_content_length) {
+      return BodyFraming::content_length(semantics_.content_length);
+    }
+    return BodyFraming::until_close();
+  }
+
+  ResponseHead& out_;
+  const Method request_method_;
+  Semantics semantics_;
+};
+
+template <class Scan>
+ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
+  consumed = 0;
+  HeadWalk<Scan> walk(input, scan, HeadError::target_too_long, out.error);
+  if (walk.is_still_partial()) return ParseStatus::partial;
+  ParseStatus status = walk.skip_empty_line();
+  if (status != ParseStatus::complete) return status;
+  std::string_view target;
+  size_t query_at;
+  status = walk.request_line(out, target, query_at);
+  if (status != ParseStatus::complete) return status;
+  out.error = interpret_target(target, query_at, out);
+  if (out.error != HeadError::none) return ParseStatus::error;
+  RequestJudge judge(out);
+  status = walk.field_lines(out.fields, [&judge](const Field& field) { return judge(field); });
+  if (status != ParseStatus::complete) return status;
+  out.error = judge.conclude();
+  if (out.error != HeadError::none) return ParseStatus::error;
+  consumed = walk.consumed();
+  return ParseStatus::complete;
+}
+
+template <class Scan>
+ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
+                           size_t& consumed, HeadScan* scan) {
+  consumed = 0;
+  HeadWalk<Scan> walk(input, scan, HeadError::status_line_malformed, out.error);
+  if (walk.is_still_partial()) return ParseStatus::partial;
+  ParseStatus status = walk.status_line(out);
+  if (status != ParseStatus::complete) return status;
+  ResponseJudge judge(out, request_method);
+  status = walk.field_lines(out.fields, [&judge](const Field& field) { return judge(field); });
+  if (status != ParseStatus::complete) return status;
+  out.error = judge.conclude();
+  if (out.error != HeadError::none) return ParseStatus::error;
+  consumed = walk.consumed();
+  return ParseStatus::complete;
+}
+
+}  // namespace
+
+ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
+  return parse_request<FastScan>(input, out, consumed, scan);
+}
+ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
+                                size_t& consumed, HeadScan* scan) {
+  return parse_response<FastScan>(input, request_method, out, consumed, scan);
+}
+ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
+                                        HeadScan* scan) {
+  return parse_request<PortableScan>(input, out, consumed, scan);
+}
+ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
+                                         size_t& consumed, HeadScan* scan) {
+  return parse_response<PortableScan>(input, request_method, out, consumed, scan);
+}
+
+const Field* Fields::find(FieldName name) const {
+  for (const Field& field : all()) {
+    if (field.known == name) return &field;
+  }
+  return nullptr;
+}
+
+}  // namespace millrace::http
