@@ -1,0 +1,88 @@
+#include "controlplane/k8s/object.h"
+
+#include <cstdio>
+
+namespace millrace::k8s {
+
+namespace {
+
+constexpr size_t quoted_bytes_max = 120;
+
+bool is_label_edge(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+}  // namespace
+
+std::string_view to_text(Kind kind) {
+  switch (kind) {
+    case Kind::ingress: return "Ingress";
+    case Kind::ingress_class: return "IngressClass";
+    case Kind::service: return "Service";
+    case Kind::endpoint_slice: return "EndpointSlice";
+  }
+  return "";
+}
+
+std::string_view api_version_of(Kind kind) {
+  switch (kind) {
+    case Kind::ingress:
+    case Kind::ingress_class: return "networking.k8s.io/v1";
+    case Kind::service: return "v1";
+    case Kind::endpoint_slice: return "discovery.k8s.io/v1";
+  }
+  return "";
+}
+
+std::string ObjectKey::text() const {
+  std::string text(to_text(kind));
+  text += ' ';
+  if (!name_space.empty()) text += name_space + '/';
+  return text + name;
+}
+
+std::string Place::text() const {
+  return line > 0 ? file + ':' + std::to_string(line) : file;
+}
+
+const ObjectMeta& metadata_of(const AnyObject& object) {
+  return std::visit([](const auto& body) -> const ObjectMeta& { return body.metadata(); }, object);
+}
+
+bool is_dns_subdomain(std::string_view text) {
+  if (text.empty() || text.size() > name_bytes_max) return false;
+  char previous = '.';
+  for (char c : text) {
+    const bool after_edge = is_label_edge(previous);
+    if (c == '.') {
+      if (!after_edge) return false;
+    } else if (c == '-') {
+      if (previous == '.') return false;
+    } else if (!is_label_edge(c)) {
+      return false;
+    }
+    previous = c;
+  }
+  return is_label_edge(previous);
+}
+
+std::string quote(std::string_view text) {
+  std::string out = "\"";
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (i == quoted_bytes_max) return out + "...\" (" + std::to_string(text.size()) + " bytes)";
+    const unsigned char c = static_cast<unsigned char>(text[i]);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += text[i];
+    } else if (c < 0x20 || c >= 0x7f) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned>(c));
+      out += escaped;
+    } else {
+      out += text[i];
+    }
+  }
+  return out + '"';
+}
+
+}  // namespace millrace::k8s

@@ -1,0 +1,62 @@
+// One Kubernetes object as the control plane holds it: its key, where it was read, its content.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "controlplane/k8s/objects.pb.h"
+
+namespace millrace::k8s {
+
+// Longest name and namespace that Kubernetes gives (a DNS subdomain, RFC 1123).
+constexpr size_t name_bytes_max = 253;
+
+// The order is that of AnyObject's alternatives.
+enum class Kind { ingress, ingress_class, service, endpoint_slice };
+using AnyObject = std::variant<Ingress, IngressClass, Service, EndpointSlice>;
+
+std::string_view to_text(Kind kind);         // "Ingress"
+std::string_view api_version_of(Kind kind);  // "networking.k8s.io/v1"
+
+// What an object is called. Cluster-scoped objects have an empty namespace.
+struct ObjectKey {
+  Kind kind = Kind::ingress;
+  std::string name_space;
+  std::string name;
+
+  auto operator<=>(const ObjectKey&) const = default;
+  std::string text() const;  // "Ingress shop/cart", "IngressClass millrace"
+};
+
+// A file relative to the manifest folder and a line in it; line 0 when no line is known, an empty
+// file when the object came from elsewhere.
+struct Place {
+  std::string file;
+  int line = 0;
+
+  auto operator<=>(const Place&) const = default;
+  std::string text() const;  // "shop.yaml:12"
+};
+
+struct Object {
+  ObjectKey key;
+  Place place;
+  // Never null, never changed: views and stores share it.
+  std::shared_ptr<const AnyObject> body;
+};
+
+const ObjectMeta& metadata_of(const AnyObject& object);
+
+// A DNS subdomain as Kubernetes checks it (RFC 1123): lower-case letters, digits, '-', and '.'
+// between labels that begin and end with a letter or digit.
+bool is_dns_subdomain(std::string_view text);
+
+// Text from a manifest as it may stand in a log line: in quotes, what is not printable ASCII
+// escaped, cut to a bounded length.
+std::string quote(std::string_view text);
+
+}  // namespace millrace::k8s

@@ -1,0 +1,105 @@
+// A folder of manifests as one set of objects, which survives what happens to folders.
+//
+// What is read: *.yaml, *.yml and *.json below the folder, sub-directories included; names that
+// begin with '.' are skipped (editors' temporary files, the "..data" of a mounted ConfigMap).
+// Symbolic links to files are followed, links to directories are not.
+//
+// What is kept, so that a mistake costs one object and not the others:
+// - A file that cannot be read, or of which a document is broken, keeps every object it held before
+//   that its good documents do not define anew. It is a problem until it is mended.
+// - A file cut to nothing keeps its objects too: writers truncate first. Delete the file to remove
+//   them.
+// - A folder that has vanished keeps everything.
+// - When more than one file disappears in one look and fewer than a tenth of the files is left, the
+//   missing ones are kept until they come back or accept_removals() is called. Files that are
+//   deleted one by one are believed, the last one too.
+//
+// The same object in two files: the one whose file name comes first in byte order counts, in one
+// file the first document.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "controlplane/k8s/object.h"
+#include "controlplane/k8s/problem.h"
+#include "controlplane/manifests/file.h"
+
+namespace millrace::manifests {
+
+constexpr size_t folder_files_max = 100'000;
+constexpr size_t folder_directories_max = 1'000;  // an inotify watch each
+constexpr size_t folder_depth_max = 8;
+
+// Everything the folder says now: one object a key, sorted by key.
+struct FolderView {
+  std::vector<k8s::Object> objects;
+  std::vector<k8s::Problem> problems;
+  size_t files = 0;  // manifest files that count, kept ones included
+};
+
+bool is_manifest_name(std::string_view name);  // of a file, without its directories
+
+class Folder {
+ public:
+  explicit Folder(std::string directory);
+
+  // Looks through the whole folder and reads the files that changed since the last look. `touched`
+  // names files (relative) to read even if their size and times stand still, `busy` files that a
+  // writer has open: their last version stays. Fails only when the folder cannot be listed; then
+  // nothing has changed.
+  Status scan(const std::set<std::string>& touched, const std::set<std::string>& busy);
+
+  // The next scan believes every removal: the operator's word (SIGHUP, --allow-empty).
+  void accept_removals() { accept_removals_ = true; }
+
+  FolderView view() const;
+  const std::string& directory() const { return directory_; }
+  // Directories of the last scan, relative; "" is the folder itself. For watches.
+  const std::vector<std::string>& directories() const { return directories_; }
+
+ private:
+  // What tells one version of a file from the next.
+  struct FileStamp {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    int64_t bytes = 0;
+    int64_t modified_ns = 0;
+    int64_t changed_ns = 0;
+    bool operator==(const FileStamp&) const = default;
+  };
+  struct File {
+    FileStamp stamp;
+    std::vector<k8s::Object> objects;
+    std::vector<k8s::Problem> problems;
+    bool missing = false;  // gone from the folder, kept by the guard
+  };
+  struct Listing {
+    std::map<std::string, FileStamp> files;
+    std::vector<std::string> directories;
+    std::vector<k8s::Problem> problems;
+  };
+
+  Status list(const std::string& relative, size_t depth, Listing* listing) const;
+  Status list_entry(const std::string& relative, std::string_view name, size_t depth,
+                    Listing* listing) const;
+  void read_file(const std::string& name, const FileStamp& stamp);
+  void keep_what_broke(File* file, ParsedFile parsed);
+  void remove_missing(const Listing& listing);
+  static FileStamp stamp_of(const struct stat& status);
+
+  std::string directory_;
+  std::map<std::string, File> files_;  // by name relative to the folder
+  std::vector<std::string> directories_;
+  std::vector<k8s::Problem> listing_problems_;
+  bool accept_removals_ = false;
+};
+
+}  // namespace millrace::manifests

@@ -1,0 +1,234 @@
+#include "controlplane/manifests/folder.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace millrace::manifests {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string service(const std::string& name, int port = 80) {
+  return "apiVersion: v1\nkind: Service\nmetadata: {name: " + name +
+         "}\nspec: {ports: [{port: " + std::to_string(port) + "}]}\n";
+}
+
+class FolderTest : public ::testing::Test {
+ protected:
+  FolderTest() {
+    char name[] = "/tmp/millrace-folder-XXXXXX";
+    root_ = mkdtemp(name);
+  }
+  ~FolderTest() override { fs::remove_all(root_); }
+
+  void write(const std::string& name, const std::string& text) {
+    fs::create_directories((root_ / name).parent_path());
+    std::ofstream(root_ / name) << text;
+  }
+  // "name:port" of every Service, and the problems.
+  std::string look(Folder& folder) {
+    const Status status = folder.scan({}, {});
+    if (!status) return status.error();
+    problems_.clear();
+    const FolderView view = folder.view();
+    for (const auto& problem : view.problems) problems_.push_back(problem.text());
+    std::string text;
+    for (const auto& object : view.objects) {
+      const auto& body = std::get<k8s::Service>(*object.body);
+      text += (text.empty() ? "" : " ") + object.key.name + ":" +
+              std::to_string(body.spec().ports_size() > 0 ? body.spec().ports(0).port() : 0);
+    }
+    return text;
+  }
+
+  fs::path root_;
+  std::vector<std::string> problems_;
+};
+
+using ::testing::Test;
+
+TEST_F(FolderTest, ReadsManifestsAndNothingElse) {
+  write("a.yaml", service("a"));
+  write("b.yml", service("b"));
+  write("c.json", R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"c"}})");
+  write("deep/er/d.yaml", service("d"));
+  write(".hidden.yaml", service("x"));
+  write(".git/x.yaml", service("x"));
+  write("a.yaml~", service("x"));
+  write("a.yaml.swp", "%%%");
+  write("README.md", "# no");
+  Folder folder(root_.string() + "//");
+  EXPECT_EQ(look(folder), "a:80 b:80 c:0 d:80");
+  EXPECT_TRUE(problems_.empty());
+  EXPECT_EQ(folder.directories().size(), 3u);
+}
+
+TEST_F(FolderTest, SeesEditsCreationsRenamesAndDeletions) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80");
+  write("a.yaml", service("a", 81));
+  write("b.yaml", service("b"));
+  EXPECT_EQ(look(folder), "a:81 b:80");
+  fs::rename(root_ / "b.yaml", root_ / "c.yaml");
+  EXPECT_EQ(look(folder), "a:81 b:80");
+  write("new.tmp", service("a", 82));
+  fs::rename(root_ / "new.tmp", root_ / "a.yaml");
+  EXPECT_EQ(look(folder), "a:82 b:80");
+  fs::remove(root_ / "c.yaml");
+  EXPECT_EQ(look(folder), "a:82");
+  fs::remove(root_ / "a.yaml");
+  EXPECT_EQ(look(folder), "");
+  EXPECT_TRUE(problems_.empty());
+}
+
+TEST_F(FolderTest, ABrokenFileKeepsItsLastGoodObjectsAndSaysSo) {
+  write("a.yaml", service("a") + "---\n" + service("b"));
+  write("z.yaml", service("z"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80 b:80 z:80");
+
+  // One document broken as YAML: the other is taken, everything else of the file is kept.
+  write("a.yaml", "kind: [\n---\n" + service("b", 81));
+  write("z.yaml", service("z", 81));
+  EXPECT_EQ(look(folder), "a:80 b:81 z:81");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_TRUE(problems_[0].starts_with("a.yaml:")) << problems_[0];
+  EXPECT_TRUE(problems_[0].ends_with("; kept as last read: Service default/a")) << problems_[0];
+
+  // One object of a wrong type: that object is kept.
+  write("a.yaml",
+        service("a") + "---\n" + "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: 7\n");
+  EXPECT_EQ(look(folder), "a:80 b:81 z:81");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_EQ(
+      problems_[0],
+      "a.yaml:9: Service default/b: spec: a mapping is wanted, not the number \"7\"; its last "
+      "good version is kept");
+
+  write("a.yaml", service("a", 90));
+  EXPECT_EQ(look(folder), "a:90 z:81");
+  EXPECT_TRUE(problems_.empty());
+}
+
+TEST_F(FolderTest, AFileBrokenFromTheStartSaysThatNothingIsKept) {
+  write("a.yaml", "kind: [\n");
+  write("b.yaml", service("b"));
+  write("c.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: c}\nspec: 7\n");
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "b:80");
+  ASSERT_EQ(problems_.size(), 2u);
+  EXPECT_TRUE(problems_[0].ends_with("nothing was read from it before, so nothing is kept of it"))
+      << problems_[0];
+  EXPECT_TRUE(problems_[1].ends_with("no earlier version is known, so this object is left out"))
+      << problems_[1];
+}
+
+TEST_F(FolderTest, ATruncatedFileKeepsItsObjects) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80");
+  write("a.yaml", "");
+  EXPECT_EQ(look(folder), "a:80");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_EQ(problems_[0],
+            "a.yaml: is empty; delete the file to remove its objects; kept as last read: Service "
+            "default/a");
+  write("a.yaml", "# really nothing\n");
+  EXPECT_EQ(look(folder), "");
+}
+
+TEST_F(FolderTest, ABusyFileKeepsItsLastVersion) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80");
+  write("a.yaml", service("a", 81));
+  ASSERT_TRUE(folder.scan({}, {"a.yaml"}).ok());
+  EXPECT_EQ(std::get<k8s::Service>(*folder.view().objects[0].body).spec().ports(0).port(), 80);
+  EXPECT_EQ(look(folder), "a:81");
+}
+
+TEST_F(FolderTest, AnUnreadableFileKeepsItsObjects) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80");
+  // A file too large to read stands for every reason why reading fails; root reads any mode.
+  fs::resize_file(root_ / "a.yaml", file_bytes_max + 1);
+  EXPECT_EQ(look(folder), "a:80");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_EQ(problems_[0],
+            "a.yaml: cannot be read: is larger than 32 MiB; kept as last read: Service default/a");
+}
+
+TEST_F(FolderTest, TheSameObjectTwiceHasOneWinner) {
+  write("b.yaml", service("a", 2));
+  write("a.yaml", "\n" + service("a", 1) + "---\n" + service("a", 3));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:1");
+  ASSERT_EQ(problems_.size(), 2u);
+  EXPECT_EQ(
+      problems_[1],
+      "b.yaml:1: Service default/a: is defined at a.yaml:2 too, which counts because it comes "
+      "first; this one is left out");
+}
+
+TEST_F(FolderTest, AVanishedFolderKeepsEverything) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80");
+  fs::remove_all(root_);
+  EXPECT_EQ(look(folder), root_.string() + ": No such file or directory");
+  EXPECT_EQ(folder.view().objects.size(), 1u);
+}
+
+TEST_F(FolderTest, C4FilesThatVanishTogetherAreKept) {
+  for (const char* name : {"a", "b", "c"}) write(std::string(name) + ".yaml", service(name));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80 b:80 c:80");
+  for (const char* name : {"a", "b", "c"}) fs::remove(root_ / (std::string(name) + ".yaml"));
+  EXPECT_EQ(look(folder), "a:80 b:80 c:80");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_EQ(problems_[0], "3 manifest files of 3 disappeared from " + root_.string() +
+                              " at once; their objects are kept until the files come back (to "
+                              "accept the removal, send SIGHUP)");
+  // They come back one after the other, and none is dropped meanwhile.
+  write("a.yaml", service("a", 81));
+  EXPECT_EQ(look(folder), "a:81 b:80 c:80");
+  folder.accept_removals();
+  EXPECT_EQ(look(folder), "a:81");
+  EXPECT_TRUE(problems_.empty());
+}
+
+TEST_F(FolderTest, C4FilesDeletedOneByOneAreBelieved) {
+  for (const char* name : {"a", "b", "c"}) write(std::string(name) + ".yaml", service(name));
+  Folder folder(root_.string());
+  look(folder);
+  fs::remove(root_ / "a.yaml");
+  EXPECT_EQ(look(folder), "b:80 c:80");
+  fs::remove(root_ / "b.yaml");
+  EXPECT_EQ(look(folder), "c:80");
+  fs::remove(root_ / "c.yaml");
+  EXPECT_EQ(look(folder), "");
+}
+
+TEST_F(FolderTest, FollowsTheLinksOfAMountedConfigMap) {
+  write("..one/a.yaml", service("a", 1));
+  write("..two/a.yaml", service("a", 2));
+  fs::create_directory_symlink("..one", root_ / "..data");
+  fs::create_symlink("..data/a.yaml", root_ / "a.yaml");
+  fs::create_symlink("nowhere", root_ / "b.yaml");
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:1");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_EQ(problems_[0], "b.yaml: the link leads nowhere: No such file or directory");
+  fs::create_directory_symlink("..two", root_ / "..data_tmp");
+  fs::rename(root_ / "..data_tmp", root_ / "..data");
+  EXPECT_EQ(look(folder), "a:2");
+}
+
+}  // namespace
+}  // namespace millrace::manifests
