@@ -31,7 +31,8 @@ struct RouteMatch {
 };
 
 // host: lower-case, without port and without trailing dot; "" when the request has none.
-// path: the request target's path, without query; begins with '/'.
+// path: the request target's path, without query. One that does not begin with '/' (the asterisk of
+// OPTIONS *) matches no path and goes to the defaults.
 // Boundaries behind the first shm::prefix_elements_max elements are not considered: no Prefix in a
 // snapshot is deeper.
 RouteMatch match(const shm::SnapshotView& snapshot, std::string_view host, std::string_view path);
