@@ -1,0 +1,89 @@
+# What every end-to-end test begins with. To be sourced; `test_lab` then opens a lab of its own.
+
+set -u
+e2e=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$e2e/../../deploy/demo/lab.sh"
+test_name=$(basename "$0" .sh)
+load_tool=$lab_build/tests/support/http_load
+
+skip() { printf 'skipped: %s\n' "$*"; exit 77; }
+
+# Ends the test; what it printed before stands.
+fail() {
+  [ -z "$lab_dir" ] || lab_explain "$test_name: $*"
+  [ -n "$lab_dir" ] || lab_say "$test_name: $*"
+  exit 1
+}
+
+test_end() {
+  local code=$?
+  if [ "$code" = 1 ] && [ -n "${MILLRACE_E2E_KEEP:-}" ] && [ -n "$lab_name" ]; then
+    mkdir -p "$MILLRACE_E2E_KEEP" && cp -r "$lab_dir" "$MILLRACE_E2E_KEEP/"
+  fi
+  lab_close
+}
+
+# A lab with the demo's backends and a copy of its manifests in $manifests; nothing of ours runs.
+test_lab() {
+  local why program
+  why=$(lab_unable)
+  [ -z "$why" ] || skip "$why"
+  for program in dataplane/millrace-dataplane controlplane/millrace-controlplane \
+    tests/support/http_load; do
+    [ -x "$lab_build/$program" ] || fail "not built: $lab_build/$program"
+  done
+  trap test_end EXIT
+  trap 'exit 130' INT TERM HUP
+  lab_open "e2e-$test_name-$$" || exit 1
+  lab_network || fail 'the network could not be made'
+  lab_backends || exit 1
+  manifests=$lab_dir/manifests
+  cp -r "$lab_top/deploy/demo/manifests" "$manifests"
+}
+
+# Both processes, and the routes are there.
+test_millrace() { lab_start_millrace "$manifests" wiki.apps.example / wiki-1 || exit 1; }
+
+# ---- load --------------------------------------------------------------------------------------
+
+# load_start ARGUMENTS OF http_load...: in the client's box; commands and answers by two pipes, the
+# figures at the end into $lab_dir/load. One at a time.
+load_start() {
+  mkfifo "$lab_dir/load.in" "$lab_dir/load.out"
+  lab_in client "$load_tool" --target "$lab_vip:80" --control "$@" \
+    <"$lab_dir/load.in" >"$lab_dir/load.out" 2>"$lab_dir/load.err" &
+  load_process=$!
+  exec {load_in}>"$lab_dir/load.in" {load_out}<"$lab_dir/load.out"
+}
+
+# load_expect HOST PATH ANSWERS: from now on; returns when the tool knows.
+load_expect() {
+  local answer
+  printf 'expect %s %s %s\n' "$1" "$2" "$3" >&"$load_in"
+  read -r -t 10 answer <&"$load_out" && [ "$answer" = ok ] || fail "the load tool ended: $answer"
+}
+
+# Stops asking, waits for what is under way; the line of figures is in $load_line.
+load_stop() {
+  printf 'stop\n' >&"$load_in"
+  load_wait
+}
+
+load_wait() {
+  read -r -t 60 load_line <&"$load_out" || load_line=
+  wait "$load_process"
+  exec {load_in}>&- {load_out}<&-
+  rm -f "$lab_dir/load.in" "$lab_dir/load.out"
+  cat "$lab_dir/load.err" >&2
+}
+
+# load_figure NAME: of $load_line; -1 when it is not there, so that no comparison holds by accident.
+load_figure() {
+  local field
+  for field in $load_line; do
+    [ "${field%%=*}" = "$1" ] && { printf '%s\n' "${field#*=}"; return; }
+  done
+  printf '%s\n' -1
+}
+
+milliseconds() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }
