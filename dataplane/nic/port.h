@@ -18,17 +18,12 @@
 #include "base/address.h"
 #include "base/time.h"
 #include "dataplane/packet/arena.h"
+#include "dataplane/packet/checksum_mode.h"
 #include "dataplane/packet/frame.h"
 
 namespace millrace::nic {
 
-// How much the receive side trusts transport checksums (facts: kernel peers on a veth send only the
-// pseudo-header's sum, CHECKSUM_PARTIAL).
-enum class ChecksumMode : uint8_t {
-  verify,             // the sum must be complete: real NICs without offload
-  verify_or_partial,  // complete, or equal to the folded pseudo-header: veth; the default there
-  trust,              // somebody else vouches
-};
+using packet::ChecksumMode;
 
 struct PortFacts {
   std::string name;     // for logs and counters

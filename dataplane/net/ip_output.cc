@@ -1,0 +1,132 @@
+#include "dataplane/net/ip_output.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "dataplane/net/steering.h"
+
+namespace millrace::net {
+
+IpOutput::IpOutput(packet::Arena& arena, const IpRoutes& routes, NeighborTable& neighbors,
+                   Counters& counters)
+    : arena_(arena), routes_(routes), neighbors_(neighbors), counters_(counters) {}
+
+void IpOutput::set_port(uint8_t port, const MacAddress& mac, uint16_t mtu) {
+  CHECK(port < packet::ports_max);
+  // What fits into a slot; the port may know longer frames than we build.
+  constexpr uint16_t mtu_max = packet::slot_bytes - ethernet_header_bytes;
+  ports_[port] = {mac, std::min(mtu, mtu_max)};
+}
+
+void IpOutput::pin_gateways() {
+  for (const Route& route : routes_.all()) {
+    if (route.on_link()) continue;
+    const uint16_t index = neighbors_.find_or_create(route.port, route.gateway);
+    if (index != NeighborTable::none) neighbors_.pin(index);
+  }
+}
+
+void IpOutput::set_room(uint8_t port, size_t frames) {
+  const size_t queued = queues_[port].count;
+  const size_t most = std::min(frames, queue_frames_max);
+  room_[port] = most > queued ? most - queued : 0;
+}
+
+std::optional<Path> IpOutput::path_to(Ipv4Address destination, Instant now) {
+  (void)now;
+  const Route* route = routes_.find(destination);
+  const bool is_host = destination.is_unicast() && !destination.is_loopback();
+  if (!is_host || route == nullptr ||
+      (route->on_link() && is_subnet_broadcast(route->destination, destination))) {
+    counters_.add(Counter::net_output_no_route);
+    return std::nullopt;
+  }
+  Path path;
+  path.port = route->port;
+  path.mtu = ports_[route->port].mtu;
+  path.next_hop = route->next_hop(destination);
+  path.neighbor = neighbors_.find_or_create(path.port, path.next_hop);
+  if (path.neighbor == NeighborTable::none) return std::nullopt;
+  return path;
+}
+
+uint16_t IpOutput::entry_of(const Path& path) const {
+  if (neighbors_.is_entry_of(path.neighbor, path.port, path.next_hop)) return path.neighbor;
+  return neighbors_.find_or_create(path.port, path.next_hop);
+}
+
+void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
+                    const packet::TransmitFrame& segment, Instant now) {
+  constexpr uint32_t headers = ethernet_header_bytes + ipv4_header_bytes;
+  CHECK(segment.offset >= headers);
+  CHECK(segment.length + ipv4_header_bytes <= path.mtu);
+
+  const MacAddress* next = &path.mac;
+  uint16_t neighbor = NeighborTable::none;
+  if (path.neighbor != Path::reflected) {
+    neighbor = entry_of(path);
+    if (neighbor == NeighborTable::none) return;  // counted there
+    next = neighbors_.resolve(neighbor, now, *this);
+  }
+  if (next != nullptr && room_[path.port] == 0) {
+    counters_.add(Counter::net_output_no_room);
+    return;
+  }
+  const packet::TransmitFrame frame{segment.slot, static_cast<uint16_t>(segment.offset - headers),
+                                    static_cast<uint16_t>(segment.length + headers)};
+  uint8_t* at = arena_.slot_data(frame.slot) + frame.offset;
+  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[path.port].mac, ethertype_ipv4);
+  write_ipv4(at + ethernet_header_bytes, source, destination, protocol, segment.length);
+  arena_.mark_in_port(frame.slot);
+  if (next != nullptr) {
+    enqueue(path.port, frame);
+  } else {
+    neighbors_.wait(neighbor, frame);
+  }
+}
+
+void IpOutput::send_raw(uint8_t port, const packet::TransmitFrame& frame) {
+  arena_.mark_in_port(frame.slot);
+  enqueue(port, frame);
+}
+
+void IpOutput::send_waited(uint8_t port, const packet::TransmitFrame& frame,
+                           const MacAddress& destination) {
+  uint8_t* at = arena_.slot_data(frame.slot) + frame.offset;
+  std::copy(destination.octets.begin(), destination.octets.end(), at);
+  enqueue(port, frame);
+}
+
+bool IpOutput::send_arp(uint8_t port, const MacAddress& destination, const ArpPacket& packet) {
+  if (room_[port] == 0) {
+    counters_.add(Counter::net_output_no_room);
+    return false;
+  }
+  const packet::SlotIndex slot = arena_.acquire();
+  if (slot == packet::slot_none) {
+    counters_.add(Counter::net_output_no_memory);
+    return false;
+  }
+  uint8_t* at = arena_.slot_data(slot);
+  write_ethernet(at, destination, ports_[port].mac, ethertype_arp);
+  write_arp(at + ethernet_header_bytes, packet);
+  send_raw(port, {slot, 0, ethernet_header_bytes + arp_packet_bytes});
+  arena_.drop(slot);
+  return true;
+}
+
+// frame is marked in_port; without room it is done with at once.
+bool IpOutput::enqueue(uint8_t port, const packet::TransmitFrame& frame) {
+  if (room_[port] == 0) {
+    counters_.add(Counter::net_output_no_room);
+    arena_.mark_sent(frame.slot);
+    return false;
+  }
+  Queue& queue = queues_[port];
+  queue.frames[queue.count++] = frame;
+  --room_[port];
+  counters_.add(Counter::net_frames_sent);
+  return true;
+}
+
+}  // namespace millrace::net

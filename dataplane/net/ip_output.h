@@ -1,0 +1,114 @@
+// IpOutput: where every frame we originate passes. It chooses the port by route, writes the IPv4
+// and Ethernet headers in front of a transport segment, and queues the frame for its port; a frame
+// whose neighbor is not resolved yet waits in that neighbor's bounded queue.
+//
+// Egress is pulled: the worker says with set_room() how much each port takes this turn, and
+// producers ask room() before they build.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "dataplane/counters.h"
+#include "dataplane/net/arp.h"
+#include "dataplane/net/ethernet.h"
+#include "dataplane/net/ip_routes.h"
+#include "dataplane/net/ipv4.h"
+#include "dataplane/net/neighbor.h"
+#include "dataplane/packet/arena.h"
+#include "dataplane/packet/frame.h"
+
+namespace millrace::net {
+
+// How a destination is reached; small enough to be cached in a connection. It holds as long as the
+// configuration does (routes change only with a restart). The neighbor index is a hint: an entry
+// may have been evicted and its place taken since, so next_hop is compared at every send, and a
+// path that is behind costs a look into the table, never a frame to the wrong station.
+struct Path {
+  static constexpr uint16_t reflected = UINT16_MAX;
+  uint8_t port = 0;
+  uint16_t mtu = 1500;            // of the port: IP packet bytes
+  uint16_t neighbor = reflected;  // index in the neighbor table, or `reflected`: use mac
+  MacAddress mac;                 // set when reflected
+  Ipv4Address next_hop;           // set when not reflected
+};
+
+class IpOutput {
+ public:
+  static constexpr size_t queue_frames_max =
+      512;  // per port and turn: burst in, data and ACK out, twice over
+
+  // mac[i], mtu[i]: of port i.
+  IpOutput(packet::Arena& arena, const IpRoutes& routes, NeighborTable& neighbors,
+           Counters& counters);
+  void set_port(uint8_t port, const MacAddress& mac, uint16_t mtu);
+
+  // The path to destination by longest prefix; nullopt, counted, when no route covers it, when it
+  // is no single host (T32: nothing is ever sent to a broadcast or multicast address), or when its
+  // neighbor entry cannot be made.
+  std::optional<Path> path_to(Ipv4Address destination, Instant now);
+  // The path back to whoever sent a frame to a borrowed address: same port, same MAC. We do not
+  // resolve on behalf of an address that the kernel owns.
+  static Path path_back(uint8_t port, const MacAddress& mac, uint16_t mtu) {
+    return Path{port, mtu, Path::reflected, mac, Ipv4Address{}};
+  }
+
+  // How many frames the port takes this turn, what is queued already included; at most
+  // queue_frames_max count. Without room frames are dropped and counted, so it is set before
+  // ingress.
+  void set_room(uint8_t port, size_t frames);
+  size_t room(uint8_t port) const { return room_[port]; }
+
+  // segment: the transport header and payload inside a slot, with at least 34 bytes of slot in
+  // front of it, transport checksum complete. Takes the frame: the slot is marked in_port until the
+  // port (or the neighbor's queue, by dropping) is done with it; the caller keeps or drops `held`
+  // as it likes. DF is set and the identification is 0 (RFC 6864: atomic datagram). A frame that
+  // cannot be sent (no room, no neighbor) is dropped and counted, and its slot is not left in_port.
+  void send(const Path& path, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
+            const packet::TransmitFrame& segment, Instant now);
+  // A frame complete with its Ethernet header. Takes it as send() does.
+  void send_raw(uint8_t port, const packet::TransmitFrame& frame);
+  // Builds an ARP packet in a slot of its own. False when there is no room or no memory.
+  bool send_arp(uint8_t port, const MacAddress& destination, const ArpPacket& packet);
+  // A frame that waited for its neighbor: complete but for the destination, in_port already.
+  void send_waited(uint8_t port, const packet::TransmitFrame& frame, const MacAddress& destination);
+  // Pins the neighbor entries of all gateways, so that no flood can evict them. Once, after the
+  // routes and addresses are set.
+  void pin_gateways();
+
+  // What is queued for a port; the worker hands it on and then calls clear().
+  std::span<const packet::TransmitFrame> queued(uint8_t port) const {
+    return {queues_[port].frames.data(), queues_[port].count};
+  }
+  void clear(uint8_t port) { queues_[port].count = 0; }
+
+  const MacAddress& mac(uint8_t port) const { return ports_[port].mac; }
+  uint16_t mtu(uint8_t port) const { return ports_[port].mtu; }
+
+ private:
+  struct Queue {
+    std::array<packet::TransmitFrame, queue_frames_max> frames;
+    size_t count = 0;
+  };
+  bool enqueue(uint8_t port, const packet::TransmitFrame& frame);
+  uint16_t entry_of(const Path& path) const;
+
+  struct PortAddress {
+    MacAddress mac;
+    uint16_t mtu = 1500;
+  };
+
+  packet::Arena& arena_;
+  const IpRoutes& routes_;
+  NeighborTable& neighbors_;
+  Counters& counters_;
+  std::array<PortAddress, packet::ports_max> ports_{};
+  std::array<size_t, packet::ports_max> room_{};
+  std::array<Queue, packet::ports_max> queues_{};
+};
+
+}  // namespace millrace::net

@@ -1,0 +1,80 @@
+#include "dataplane/net/ipv4.h"
+
+#include "dataplane/net/checksum.h"
+
+namespace millrace::net {
+namespace {
+
+constexpr uint16_t dont_fragment = 0x4000;
+constexpr uint16_t more_fragments_and_offset = 0x3fff;
+
+bool may_be_host(Ipv4Address address) {
+  return address.is_unicast() && !address.is_loopback();
+}
+
+}  // namespace
+
+std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop) {
+  *drop = Counter::net_ipv4_malformed;
+  if (bytes.size() < ipv4_header_bytes) return std::nullopt;
+  const uint8_t* at = bytes.data();
+  const uint32_t header_length = (at[0] & 0x0fU) * 4;
+  const uint16_t total_length = load_be16(at + 2);
+  if (at[0] >> 4 != 4 || header_length < ipv4_header_bytes || total_length < header_length ||
+      total_length > bytes.size()) {
+    return std::nullopt;
+  }
+  if (!is_intact(sum_of(bytes.first(header_length)))) {
+    *drop = Counter::net_ipv4_bad_checksum;
+    return std::nullopt;
+  }
+  // Options have no honest use towards a host and steer routing or leak paths (RFC 7126).
+  if (header_length != ipv4_header_bytes) {
+    *drop = Counter::net_ipv4_options;
+    return std::nullopt;
+  }
+  if ((load_be16(at + 6) & more_fragments_and_offset) != 0) {
+    *drop = Counter::net_ipv4_fragment;
+    return std::nullopt;
+  }
+  Ipv4Packet packet;
+  packet.tos = at[1];
+  packet.ttl = at[8];
+  packet.protocol = at[9];
+  packet.source = Ipv4Address::load(at + 12);
+  packet.destination = Ipv4Address::load(at + 16);
+  packet.total_length = total_length;
+  packet.header = bytes.first(header_length);
+  packet.payload = bytes.subspan(header_length, total_length - header_length);
+  // RFC 791 section 3.2: zero must not be on the wire. One is ours to take (RFC 1122 3.2.1.7).
+  if (packet.ttl == 0) {
+    *drop = Counter::net_ipv4_ttl_zero;
+    return std::nullopt;
+  }
+  if (!may_be_host(packet.source)) {  // RFC 1122 section 3.2.1.3
+    *drop = Counter::net_ipv4_bad_source;
+    return std::nullopt;
+  }
+  if (!may_be_host(packet.destination)) {
+    *drop = Counter::net_ipv4_not_ours;
+    return std::nullopt;
+  }
+  return packet;
+}
+
+void write_ipv4(uint8_t* at, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
+                uint16_t payload_length) {
+  at[0] = 0x45;
+  at[1] = 0;
+  store_be16(at + 2, static_cast<uint16_t>(ipv4_header_bytes + payload_length));
+  store_be16(at + 4, 0);
+  store_be16(at + 6, dont_fragment);
+  at[8] = time_to_live_default;
+  at[9] = protocol;
+  store_be16(at + 10, 0);
+  source.store(at + 12);
+  destination.store(at + 16);
+  store_checksum(at + 10, sum_of({at, ipv4_header_bytes}));
+}
+
+}  // namespace millrace::net

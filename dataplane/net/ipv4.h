@@ -1,0 +1,46 @@
+// IPv4 datagrams (RFC 791, RFC 1122 section 3.2.1): parsed once into a value that cannot hold
+// nonsense, written without options and never fragmented.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "dataplane/counters.h"
+
+namespace millrace::net {
+
+// IP protocol numbers (IANA).
+inline constexpr uint8_t protocol_icmp = 1;
+inline constexpr uint8_t protocol_tcp = 6;
+inline constexpr uint8_t protocol_udp = 17;
+
+inline constexpr uint32_t ipv4_header_bytes = 20;    // we send no IP options and take none
+inline constexpr uint8_t time_to_live_default = 64;  // RFC 1122 section 3.2.1.7, IANA
+
+struct Ipv4Packet {
+  Ipv4Address source;       // unicast, not loopback
+  Ipv4Address destination;  // unicast, not loopback
+  uint8_t protocol = 0;
+  uint8_t ttl = 0;  // at least 1
+  uint8_t tos = 0;
+  uint8_t port = 0;           // on which it arrived
+  MacAddress source_mac;      // of the frame that brought it
+  uint16_t total_length = 0;  // octets, header included
+  ByteView header;
+  ByteView payload;  // total_length - header octets; Ethernet padding is cut off
+};
+
+// bytes: an Ethernet payload. Nothing, with the reason in *drop, for whatever RFC 1122 says to
+// discard, and by our own policy for options (T44) and fragments (T43). Leaves port and source_mac
+// to the caller.
+std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop);
+
+// Writes ipv4_header_bytes in front of payload_length octets: DF set and identification 0, an
+// atomic datagram (RFC 6864 section 4.1), so that the identification tells an observer nothing
+// (T45).
+void write_ipv4(uint8_t* at, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
+                uint16_t payload_length);
+
+}  // namespace millrace::net
