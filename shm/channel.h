@@ -3,7 +3,9 @@
 // and live in a poll loop: poll fd() for reading (and the client's for writing while it
 // wants_write()), then call on_readable() / on_writable().
 //
-//   data plane -> control plane   hello     ABI range, epoch, version, ids of the segments it holds
+//   data plane -> control plane   hello     ABI range, epoch, version, ids of the segments it
+//   holds,
+//                                           and its stats page's descriptor if it has one
 //   control plane -> data plane   publish   root and changed segments as sealed memfds
 //   (SCM_RIGHTS),
 //                                           in one or more parts
@@ -86,7 +88,7 @@ class ChannelServer {
   // socket, is an Error. `cell` must outlive the server.
   static Result<std::unique_ptr<ChannelServer>> listen(const std::string& path,
                                                        const ChannelPeers& peers,
-                                                       SnapshotCell& cell);
+                                                       SnapshotCell& cell, int stats_fd = -1);
   ~ChannelServer();  // removes the socket file if it is still ours
   ChannelServer(const ChannelServer&) = delete;
   ChannelServer& operator=(const ChannelServer&) = delete;
@@ -127,6 +129,7 @@ struct ChannelEvent {
   };
   Kind kind = Kind::closed;
   ChannelHello hello;
+  UniqueFd stats_page;  // with the hello, if the data plane has one: for StatsReader::map()
   uint64_t epoch = 0;
   uint64_t version = 0;
   std::string message;

@@ -140,10 +140,11 @@ inline SnapshotBuilder realistic_builder(SnapshotShape shape = {}) {
     const std::string name = "service-" + std::to_string(slot);
     service.service_name = name;
     service.port = slot == 2 ? "http" : "80";
-    for (uint8_t i = 0; slot != 4 && i < 3; ++i) {
+    const uint8_t endpoint_count = slot == 4 ? 0 : 3;
+    for (uint8_t i = 1; i <= endpoint_count; ++i) {
       EndpointInput endpoint;
       endpoint.id = id++;
-      endpoint.address = Ipv4Address::from_octets(10, 0, static_cast<uint8_t>(slot), ++i);
+      endpoint.address = Ipv4Address::from_octets(10, 0, static_cast<uint8_t>(slot), i);
       endpoint.port = 8080;
       endpoint.ready = i != 3;
       endpoint.terminating = i == 3;

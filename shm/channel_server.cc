@@ -1,0 +1,364 @@
+// The data plane's end of the channel.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "shm/channel.h"
+#include "shm/channel_message.h"
+
+namespace millrace::shm {
+namespace {
+
+constexpr int events_per_call_max = 16;
+// A whole publish and one more request, so that one peer cannot keep the thread.
+constexpr uint32_t messages_per_call_max = publish_parts_max + 1;
+constexpr uint64_t root_bytes_max = sizeof(RootHeader) + segment_ids_max * sizeof(SegmentEntry);
+
+std::string errno_text() {
+  return std::strerror(errno);
+}
+
+Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    return Error{"socket path " + path + " must have 1 to 107 bytes"};
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
+// Makes room for our socket: removes one that nobody listens on, keeps everything else.
+Status remove_stale_socket(const std::string& path, const sockaddr_un& address) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return Ok{};
+    return Error{"cannot look at socket path " + path + ": " + errno_text()};
+  }
+  if (!S_ISSOCK(info.st_mode)) return Error{"socket path " + path + " is taken by another file"};
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!probe) return Error{"cannot create a socket: " + errno_text()};
+  const bool listens =
+      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
+      errno != ECONNREFUSED;
+  if (listens) return Error{"another process listens on socket " + path};
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return Error{"cannot remove the stale socket " + path + ": " + errno_text()};
+  }
+  return Ok{};
+}
+
+struct Connection {
+  UniqueFd socket;
+  // A publish under way.
+  uint32_t next_part = 0;  // 0: none
+  uint32_t part_count = 0;
+  UniqueFd root;
+  std::map<uint64_t, UniqueFd> segments;
+
+  void end_publish() {
+    next_part = 0;
+    root.reset();
+    segments.clear();
+  }
+};
+
+}  // namespace
+
+struct ChannelServer::State {
+  std::string path;
+  ChannelPeers peers;
+  SnapshotCell* cell = nullptr;
+  UniqueFd listener;
+  UniqueFd epoll;
+  int stats_fd = -1;  // not ours
+  dev_t device = 0;
+  ino_t inode = 0;
+  std::map<int, Connection> connections;  // by socket
+  std::array<uint64_t, channel_close_count> closed{};
+  uint64_t accepted = 0;
+  uint64_t refused = 0;
+
+  void count(ChannelClose reason) { ++closed[static_cast<size_t>(reason)]; }
+
+  void accept_all();
+  void greet(Connection& connection);
+  void serve(int socket, std::vector<PublishOutcome>& outcomes);
+  std::optional<ChannelClose> take(Connection& connection, Message& message,
+                                   std::vector<PublishOutcome>& outcomes);
+  std::optional<ChannelClose> take_publish(Connection& connection, Message& message,
+                                           std::vector<PublishOutcome>& outcomes);
+  std::optional<ChannelClose> answer(Connection& connection, const Result<uint64_t>& epoch,
+                                     std::vector<PublishOutcome>& outcomes);
+  Result<uint64_t> install(Connection& connection);
+  Result<std::shared_ptr<const Snapshot>> open(Connection& connection);
+  std::vector<uint64_t> held_ids() const {
+    std::vector<uint64_t> ids;
+    for (const SegmentEntry& entry : cell->current().view->directory()) {
+      ids.push_back(entry.segment_id);
+    }
+    return ids;
+  }
+};
+
+ChannelServer::ChannelServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+ChannelServer::~ChannelServer() {
+  struct stat info {};
+  if (::lstat(state_->path.c_str(), &info) == 0 && info.st_dev == state_->device &&
+      info.st_ino == state_->inode) {
+    ::unlink(state_->path.c_str());
+  }
+}
+
+Result<std::unique_ptr<ChannelServer>> ChannelServer::listen(const std::string& path,
+                                                             const ChannelPeers& peers,
+                                                             SnapshotCell& cell, int stats_fd) {
+  const Result<sockaddr_un> address = address_of(path);
+  if (!address.ok()) return Error{address.error()};
+  const Status room = remove_stale_socket(path, *address);
+  if (!room.ok()) return Error{room.error()};
+
+  auto state = std::make_unique<State>();
+  state->path = path;
+  state->peers = peers;
+  state->cell = &cell;
+  state->stats_fd = stats_fd;
+  state->listener = UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  state->epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!state->listener || !state->epoll) return Error{"cannot create a socket: " + errno_text()};
+  const int listener = state->listener.get();
+  if (::bind(listener, reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
+    return Error{"cannot bind socket " + path + ": " + errno_text()};
+  }
+  struct stat info {};
+  if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0 ||
+      (peers.allowed_uid && ::chown(path.c_str(), *peers.allowed_uid, static_cast<gid_t>(-1))) ||
+      ::lstat(path.c_str(), &info) != 0) {
+    const std::string what = errno_text();
+    ::unlink(path.c_str());
+    return Error{"cannot give socket " + path + " to its user: " + what};
+  }
+  state->device = info.st_dev;
+  state->inode = info.st_ino;
+  if (::listen(listener, channel_backlog) != 0) {
+    return Error{"cannot listen on socket " + path + ": " + errno_text()};
+  }
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = listener;
+  if (::epoll_ctl(state->epoll.get(), EPOLL_CTL_ADD, listener, &event) != 0) {
+    return Error{"cannot watch socket " + path + ": " + errno_text()};
+  }
+  return std::unique_ptr<ChannelServer>(new ChannelServer(std::move(state)));
+}
+
+int ChannelServer::fd() const {
+  return state_->epoll.get();
+}
+uint64_t ChannelServer::accepted_count() const {
+  return state_->accepted;
+}
+uint64_t ChannelServer::refused_count() const {
+  return state_->refused;
+}
+uint64_t ChannelServer::closed_count(ChannelClose reason) const {
+  return state_->closed[static_cast<size_t>(reason)];
+}
+size_t ChannelServer::connection_count() const {
+  return state_->connections.size();
+}
+
+std::vector<PublishOutcome> ChannelServer::on_readable() {
+  std::vector<PublishOutcome> outcomes;
+  std::array<epoll_event, events_per_call_max> events{};
+  const int count = ::epoll_wait(state_->epoll.get(), events.data(), events_per_call_max, 0);
+  for (int i = 0; i < count; ++i) {
+    const int socket = events[static_cast<size_t>(i)].data.fd;
+    if (socket == state_->listener.get()) {
+      state_->accept_all();
+    } else {
+      state_->serve(socket, outcomes);
+    }
+  }
+  return outcomes;
+}
+
+void ChannelServer::State::accept_all() {
+  for (uint32_t i = 0; i < channel_backlog; ++i) {
+    UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket) return;
+    if (!peer_is_allowed(socket.get(), peers)) {
+      count(ChannelClose::wrong_uid);
+      continue;
+    }
+    if (connections.size() >= channel_connections_max) {
+      count(ChannelClose::too_many_connections);
+      continue;
+    }
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = socket.get();
+    if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0) {
+      count(ChannelClose::socket_error);
+      continue;
+    }
+    const int number = socket.get();
+    Connection& connection = connections[number];
+    connection.socket = std::move(socket);
+    greet(connection);
+  }
+}
+
+void ChannelServer::State::greet(Connection& connection) {
+  const std::vector<uint64_t> ids = held_ids();
+  const InstalledSnapshot& current = cell->current();
+  const HelloBody body{snapshot_abi_min,
+                       snapshot_abi_max,
+                       current.epoch,
+                       current.view->version(),
+                       static_cast<uint32_t>(ids.size()),
+                       0};
+  // The first message into an empty socket: there is room, or the peer is gone and read says so.
+  Message message = make_message(MessageKind::hello, body, ids);
+  if (stats_fd >= 0) message.fds.emplace_back(::fcntl(stats_fd, F_DUPFD_CLOEXEC, 0));
+  send_message(connection.socket.get(), message);
+}
+
+void ChannelServer::State::serve(int socket, std::vector<PublishOutcome>& outcomes) {
+  const auto found = connections.find(socket);
+  if (found == connections.end()) return;
+  for (uint32_t i = 0; i < messages_per_call_max; ++i) {
+    Message message;
+    ChannelClose reason = ChannelClose::peer_gone;
+    const ReceiveResult result = receive_message(socket, &message, &reason);
+    if (result == ReceiveResult::nothing) return;
+    std::optional<ChannelClose> close;
+    if (result == ReceiveResult::closed) {
+      close = reason;
+    } else {
+      close = take(found->second, message, outcomes);
+    }
+    if (close) {
+      count(*close);
+      connections.erase(found);
+      return;
+    }
+  }
+}
+
+std::optional<ChannelClose> ChannelServer::State::take(Connection& connection, Message& message,
+                                                       std::vector<PublishOutcome>& outcomes) {
+  if (message.kind == MessageKind::publish) return take_publish(connection, message, outcomes);
+  if (message.kind != MessageKind::rollback) return ChannelClose::wrong_kind;
+  if (connection.next_part != 0) return ChannelClose::wrong_order;
+  if (!message.fds.empty()) return ChannelClose::wrong_descriptors;
+  RollbackBody body{};
+  if (message.body.size() != sizeof body) return ChannelClose::wrong_size;
+  std::memcpy(&body, message.body.data(), sizeof body);
+  return answer(connection, cell->rollback(body.version), outcomes);
+}
+
+std::optional<ChannelClose> ChannelServer::State::take_publish(
+    Connection& connection, Message& message, std::vector<PublishOutcome>& outcomes) {
+  PublishBody body{};
+  std::vector<uint64_t> ids;
+  if (auto wrong = read_body(message, fds_per_message_max, &body, &ids)) return wrong;
+  if (body.part_count == 0 || body.part_count > publish_parts_max) return ChannelClose::wrong_count;
+  if (body.reserved != 0) return ChannelClose::wrong_size;
+  const bool first = connection.next_part == 0;
+  if (body.part != connection.next_part || body.part >= body.part_count ||
+      (!first && body.part_count != connection.part_count)) {
+    return ChannelClose::wrong_order;
+  }
+  if (message.fds.size() != ids.size() + (first ? 1 : 0)) return ChannelClose::wrong_descriptors;
+  if (first) {
+    connection.part_count = body.part_count;
+    connection.root = std::move(message.fds.front());
+  }
+  for (size_t i = 0; i < ids.size(); ++i) {
+    connection.segments[ids[i]] = std::move(message.fds[i + (first ? 1 : 0)]);
+  }
+  if (connection.segments.size() > segment_ids_max) return ChannelClose::wrong_count;
+  if (++connection.next_part < connection.part_count) return std::nullopt;
+  const Result<uint64_t> epoch = install(connection);
+  connection.end_publish();
+  return answer(connection, epoch, outcomes);
+}
+
+Result<uint64_t> ChannelServer::State::install(Connection& connection) {
+  Result<std::shared_ptr<const Snapshot>> snapshot = open(connection);
+  if (!snapshot.ok()) return Error{snapshot.error()};
+  return cell->install(std::move(*snapshot));
+}
+
+// Finds the memory of every segment that the root names: just sent, or held already.
+Result<std::shared_ptr<const Snapshot>> ChannelServer::State::open(Connection& connection) {
+  Result<MappedBytes> root = MappedBytes::map_sealed(connection.root.get(), root_bytes_max);
+  if (!root.ok()) return Error{"snapshot refused: root: " + root.error()};
+  const ByteView bytes = root->view();
+  std::vector<SegmentMemory> segments;
+  // Only ids are read here, within the bytes; what they mean is the validator's to judge.
+  for (size_t at = sizeof(RootHeader); at + sizeof(SegmentEntry) <= bytes.size();
+       at += sizeof(SegmentEntry)) {
+    SegmentEntry entry{};
+    std::memcpy(&entry, bytes.data() + at, sizeof entry);
+    const auto sent = connection.segments.find(entry.segment_id);
+    if (sent == connection.segments.end()) {
+      SegmentMemory held = cell->find_segment(entry.segment_id);
+      if (held == nullptr) {
+        return Error{"snapshot refused: root: segment " + std::to_string(segments.size()) +
+                     ": neither sent nor held"};
+      }
+      segments.push_back(std::move(held));
+      continue;
+    }
+    Result<MappedBytes> memory = MappedBytes::map_sealed(sent->second.get(), segment_bytes_max);
+    if (!memory.ok()) {
+      return Error{"snapshot refused: segment " + std::to_string(segments.size()) + ": " +
+                   memory.error()};
+    }
+    segments.push_back(std::make_shared<const MappedBytes>(std::move(*memory)));
+  }
+  return Snapshot::create(std::move(*root), std::move(segments));
+}
+
+std::optional<ChannelClose> ChannelServer::State::answer(Connection& connection,
+                                                         const Result<uint64_t>& epoch,
+                                                         std::vector<PublishOutcome>& outcomes) {
+  PublishOutcome outcome;
+  Message message;
+  if (epoch.ok()) {
+    ++accepted;
+    const std::vector<uint64_t> ids = held_ids();
+    outcome.accepted = true;
+    outcome.epoch = *epoch;
+    const AcceptedBody body{*epoch, cell->current().view->version(),
+                            static_cast<uint32_t>(ids.size()), 0};
+    message = make_message(MessageKind::accepted, body, ids);
+  } else {
+    ++refused;
+    outcome.refusal = epoch.error();
+    const std::string sentence = epoch.error().substr(0, refusal_bytes_max);
+    message.kind = MessageKind::refused;
+    message.body.assign(sentence.begin(), sentence.end());
+  }
+  outcomes.push_back(std::move(outcome));
+  switch (send_message(connection.socket.get(), message)) {
+    case SendResult::sent: return std::nullopt;
+    case SendResult::would_block: return ChannelClose::answer_overflow;
+    case SendResult::failed: return ChannelClose::peer_gone;
+  }
+  return std::nullopt;
+}
+
+}  // namespace millrace::shm
