@@ -34,11 +34,21 @@ std::optional<Ipv4Address> Ipv4Address::parse(std::string_view text) {
   return Ipv4Address(value);
 }
 
+size_t Ipv4Address::write_text(char* out) const {
+  char* at = out;
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    const uint32_t octet = value_ >> shift & 255;
+    if (octet >= 100) *at++ = static_cast<char>('0' + octet / 100);
+    if (octet >= 10) *at++ = static_cast<char>('0' + octet / 10 % 10);
+    *at++ = static_cast<char>('0' + octet % 10);
+    if (shift > 0) *at++ = '.';
+  }
+  return static_cast<size_t>(at - out);
+}
+
 std::string Ipv4Address::text() const {
-  char buffer[16];
-  std::snprintf(buffer, sizeof buffer, "%u.%u.%u.%u", value_ >> 24, value_ >> 16 & 255,
-                value_ >> 8 & 255, value_ & 255);
-  return buffer;
+  char buffer[text_bytes_max];
+  return {buffer, write_text(buffer)};
 }
 
 std::optional<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) {

@@ -36,6 +36,9 @@ class Ipv4Address {
   constexpr uint32_t host_order() const { return value_; }
   void store(uint8_t* wire) const { store_be32(wire, value_); }
   std::string text() const;
+  // The same without allocation: writes up to text_bytes_max characters, returns how many.
+  static constexpr size_t text_bytes_max = 15;
+  size_t write_text(char* out) const;
 
   constexpr bool is_zero() const { return value_ == 0; }
   constexpr bool is_multicast() const { return (value_ >> 28) == 0xe; }  // RFC 5771

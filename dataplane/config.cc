@@ -1,0 +1,287 @@
+#include "dataplane/config.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <initializer_list>
+#include <set>
+#include <sstream>
+#include <string_view>
+
+#include "dataplane/packet/frame.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t config_bytes_max = size_t{1} << 20;
+constexpr uint64_t connections_min = 64;
+constexpr uint64_t connections_max = 4'000'000;
+constexpr uint64_t packet_memory_mib_min = 16;
+constexpr uint64_t packet_memory_mib_max = 65'536;
+constexpr size_t addresses_per_port_max = 16;
+constexpr size_t routes_max = 32;
+constexpr size_t listeners_max = 64;
+constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
+
+// Thrown and caught inside this file only: yaml-cpp reports by exceptions, and a nest of readers
+// reads better with one way out.
+struct Mistake {
+  YAML::Mark mark;
+  std::string what;
+};
+
+[[noreturn]] void fail(const YAML::Node& node, const std::string& what) {
+  throw Mistake{node.Mark(), what};
+}
+
+// Every key of a map must be one of these.
+void expect_keys(const YAML::Node& map, const std::string& where,
+                 std::initializer_list<std::string_view> known) {
+  if (!map.IsMap()) fail(map, where + " must be a map");
+  std::set<std::string> seen;
+  for (const auto& entry : map) {
+    const auto key = entry.first.as<std::string>();
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      fail(entry.first, where + " has no key \"" + key + "\"");
+    }
+    if (!seen.insert(key).second) fail(entry.first, where + " has \"" + key + "\" twice");
+  }
+}
+
+YAML::Node require(const YAML::Node& map, const char* key, const std::string& where) {
+  const YAML::Node node = map[key];
+  if (!node) fail(map, where + " needs \"" + key + "\"");
+  return node;
+}
+
+std::string read_text(const YAML::Node& node, const std::string& where) {
+  if (!node.IsScalar() || node.Scalar().empty()) fail(node, where + " must be a non-empty text");
+  return node.Scalar();
+}
+
+uint64_t read_number(const YAML::Node& node, const std::string& where, uint64_t least,
+                     uint64_t most) {
+  const auto value = node.IsScalar() ? parse_decimal(node.Scalar(), most) : std::nullopt;
+  if (!value || *value < least) {
+    fail(node,
+         where + " must be a number from " + std::to_string(least) + " to " + std::to_string(most));
+  }
+  return *value;
+}
+
+void each(const YAML::Node& node, const std::string& where, size_t most, const auto& read) {
+  if (!node.IsSequence()) fail(node, where + " must be a list");
+  if (node.size() > most) fail(node, where + " has more than " + std::to_string(most) + " entries");
+  for (const auto& entry : node) read(entry);
+}
+
+template <class Value>
+Value read_choice(const YAML::Node& node, const std::string& where,
+                  std::initializer_list<std::pair<const char*, Value>> choices) {
+  std::string expected;
+  for (const auto& choice : choices) {
+    if (node.IsScalar() && node.Scalar() == choice.first) return choice.second;
+    expected += (expected.empty() ? "" : ", ") + std::string(choice.first);
+  }
+  fail(node, where + " must be one of " + expected);
+}
+
+AddressConfig read_address(const YAML::Node& node, const std::string& port) {
+  const std::string where = "an address of port " + port;
+  expect_keys(node, where, {"address", "kind", "tcp_ports"});
+  AddressConfig address;
+  const YAML::Node text = require(node, "address", where);
+  const auto prefix = Ipv4Prefix::parse(read_text(text, where));
+  if (!prefix || !prefix->address.is_unicast())
+    fail(text, where + " must be a unicast address with its prefix, like 10.0.0.5/24");
+  address.prefix = *prefix;
+  address.borrowed = read_choice<bool>(require(node, "kind", where), where + ": kind",
+                                       {{"owned", false}, {"borrowed", true}});
+  if (node["tcp_ports"]) {
+    if (!address.borrowed)
+      fail(node["tcp_ports"],
+           where + ": tcp_ports belongs to borrowed addresses; an owned one is ours whole");
+    each(node["tcp_ports"], where + ": tcp_ports", 64, [&](const YAML::Node& entry) {
+      address.tcp_ports.push_back(
+          static_cast<uint16_t>(read_number(entry, where + ": a TCP port", 1, 65'535)));
+    });
+  }
+  if (address.borrowed && address.tcp_ports.empty())
+    fail(node, where + " is borrowed and names no tcp_ports");
+  return address;
+}
+
+PortConfig read_port(const YAML::Node& node) {
+  expect_keys(
+      node, "a port",
+      {"name", "interface", "queue", "mode", "checksum", "on_silence", "addresses", "capture"});
+  PortConfig port;
+  port.name = read_text(require(node, "name", "a port"), "a port's name");
+  const std::string where = "port " + port.name;
+  const YAML::Node interface = require(node, "interface", where);
+  port.interface = read_text(interface, where + ": interface");
+  if (port.interface.size() > interface_name_bytes_max)
+    fail(interface, where + ": interface names have at most 15 characters");
+  if (node["queue"])
+    port.queue = static_cast<uint32_t>(read_number(node["queue"], where + ": queue", 0, 1'023));
+  if (node["mode"]) {
+    port.mode = read_choice<XdpMode>(
+        node["mode"], where + ": mode",
+        {{"auto", XdpMode::automatic}, {"native", XdpMode::native}, {"generic", XdpMode::generic}});
+  }
+  if (node["checksum"]) {
+    using packet::ChecksumMode;
+    port.checksum =
+        read_choice<ChecksumMode>(node["checksum"], where + ": checksum",
+                                  {{"verify", ChecksumMode::verify},
+                                   {"verify_or_partial", ChecksumMode::verify_or_partial},
+                                   {"trust", ChecksumMode::trust}});
+  }
+  if (node["on_silence"]) {
+    port.on_silence =
+        read_choice<OnSilence>(node["on_silence"], where + ": on_silence",
+                               {{"drop", OnSilence::drop}, {"pass", OnSilence::pass}});
+  }
+  if (node["capture"]) port.capture = read_text(node["capture"], where + ": capture");
+  each(require(node, "addresses", where), where + ": addresses", addresses_per_port_max,
+       [&](const YAML::Node& entry) { port.addresses.push_back(read_address(entry, port.name)); });
+  if (port.addresses.empty()) fail(node, where + " has no address");
+  return port;
+}
+
+RouteConfig read_route(const YAML::Node& node) {
+  expect_keys(node, "a route", {"destination", "port", "via"});
+  RouteConfig route;
+  const YAML::Node destination = require(node, "destination", "a route");
+  const auto prefix = Ipv4Prefix::parse(read_text(destination, "a route's destination"));
+  if (!prefix) fail(destination, "a route's destination must look like 10.244.0.0/16");
+  route.destination = *prefix;
+  route.port = read_text(require(node, "port", "a route"), "a route's port");
+  if (node["via"]) {
+    route.via = Ipv4Address::parse(read_text(node["via"], "a route's via"));
+    if (!route.via || !route.via->is_unicast())
+      fail(node["via"], "a route's via must be a unicast address");
+  }
+  return route;
+}
+
+SocketAddress read_listener(const YAML::Node& node) {
+  expect_keys(node, "a listener", {"address", "port"});
+  const YAML::Node text = require(node, "address", "a listener");
+  const auto address = Ipv4Address::parse(read_text(text, "a listener's address"));
+  if (!address) fail(text, "a listener's address must be an IPv4 address");
+  const auto port = static_cast<uint16_t>(
+      read_number(require(node, "port", "a listener"), "a listener's port", 1, 65'535));
+  return {*address, port};
+}
+
+// What no single line can get wrong alone.
+void check_references(const Config& config, const YAML::Node& root) {
+  std::set<std::string> names;
+  std::set<std::string> interfaces;
+  std::set<Ipv4Address> addresses;
+  for (const PortConfig& port : config.ports) {
+    if (!names.insert(port.name).second) fail(root, "two ports are called " + port.name);
+    if (!interfaces.insert(port.interface + "/" + std::to_string(port.queue)).second) {
+      fail(root,
+           "two ports use interface " + port.interface + " queue " + std::to_string(port.queue));
+    }
+    for (const AddressConfig& address : port.addresses) {
+      if (!addresses.insert(address.prefix.address).second)
+        fail(root, "address " + address.prefix.address.text() + " is given twice");
+    }
+  }
+  for (const RouteConfig& route : config.routes) {
+    if (names.count(route.port) == 0)
+      fail(root, "route " + route.destination.text() + " names port \"" + route.port +
+                     "\", which is not configured");
+  }
+  for (const SocketAddress& listener : config.listeners) {
+    bool ours = false;
+    for (const PortConfig& port : config.ports) {
+      for (const AddressConfig& address : port.addresses) {
+        if (address.prefix.address != listener.address) continue;
+        const auto& ports = address.tcp_ports;
+        ours = !address.borrowed ||
+               std::find(ports.begin(), ports.end(), listener.port) != ports.end();
+      }
+    }
+    if (!ours)
+      fail(root, "listener " + listener.text() +
+                     " is on no owned address and on no borrowed address and port");
+  }
+}
+
+Config read_root(const YAML::Node& root) {
+  expect_keys(
+      root, "the configuration",
+      {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits", "user"});
+  Config config;
+  each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
+       [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
+  if (config.ports.empty()) fail(root["ports"], "ports is empty");
+  if (root["routes"]) {
+    each(root["routes"], "routes", routes_max,
+         [&](const YAML::Node& node) { config.routes.push_back(read_route(node)); });
+  }
+  each(require(root, "listeners", "the configuration"), "listeners", listeners_max,
+       [&](const YAML::Node& node) { config.listeners.push_back(read_listener(node)); });
+  if (config.listeners.empty()) fail(root["listeners"], "listeners is empty");
+  if (root["socket"]) config.socket = read_text(root["socket"], "socket");
+  if (root["state_directory"])
+    config.state_directory = read_text(root["state_directory"], "state_directory");
+  if (root["worker"]) {
+    expect_keys(root["worker"], "worker", {"cpu"});
+    if (root["worker"]["cpu"])
+      config.cpu =
+          static_cast<uint32_t>(read_number(root["worker"]["cpu"], "worker: cpu", 0, 1'023));
+  }
+  if (const YAML::Node limits = root["limits"]) {
+    expect_keys(limits, "limits", {"connections", "packet_memory_mib"});
+    if (limits["connections"]) {
+      config.limits.connections = static_cast<uint32_t>(read_number(
+          limits["connections"], "limits: connections", connections_min, connections_max));
+    }
+    if (limits["packet_memory_mib"]) {
+      config.limits.packet_memory_mib = static_cast<uint32_t>(
+          read_number(limits["packet_memory_mib"], "limits: packet_memory_mib",
+                      packet_memory_mib_min, packet_memory_mib_max));
+    }
+  }
+  if (root["user"])
+    config.user = static_cast<uint32_t>(read_number(root["user"], "user", 0, UINT32_MAX - 1));
+  check_references(config, root);
+  return config;
+}
+
+}  // namespace
+
+Result<Config> parse_config(const std::string& text, const std::string& file_name) {
+  const auto at = [&](const YAML::Mark& mark) {
+    return mark.is_null() ? file_name : file_name + ":" + std::to_string(mark.line + 1);
+  };
+  try {
+    const YAML::Node root = YAML::Load(text);
+    if (!root || root.IsNull()) return Error{file_name + ": the file is empty"};
+    return read_root(root);
+  } catch (const Mistake& mistake) {
+    return Error{at(mistake.mark) + ": " + mistake.what};
+  } catch (const YAML::Exception& exception) {
+    return Error{at(exception.mark) + ": not readable as YAML: " + exception.msg};
+  }
+}
+
+Result<Config> read_config(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Error{path + ": " + std::strerror(errno)};
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (!file || text.str().size() > config_bytes_max)
+    return Error{path + ": not readable, or larger than 1 MiB"};
+  return parse_config(text.str(), path);
+}
+
+}  // namespace millrace

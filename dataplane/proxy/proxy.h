@@ -1,0 +1,156 @@
+// Proxy: clients on one side, endpoints on the other, one exchange at a time on each client
+// connection. It knows TCP's calls, HTTP's structures and the router; it knows no packets and no
+// clock.
+//
+//   client --text--> head parser -> route -> balancer -> pool or connect -> head writer --text-->
+//   endpoint client <-text--  head writer <- response head parser <-------------------------------
+//   endpoint
+//
+// Bodies stream in both directions: a run of text is taken off one connection only when the other
+// one has room for it, so a slow reader closes the window of the writer (byte credit, no buffers of
+// ours).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "base/slab.h"
+#include "base/timer_wheel.h"
+#include "dataplane/counters.h"
+#include "dataplane/http/head_parser.h"
+#include "dataplane/http/head_writer.h"
+#include "dataplane/proxy/session.h"
+#include "dataplane/tcp/tcp.h"
+#include "dataplane/upstream/balancer.h"
+#include "dataplane/upstream/pool.h"
+#include "shm/snapshot.h"
+
+namespace millrace::proxy {
+
+struct Timeouts {
+  Duration request_head = Duration::seconds(10);  // from the first octet to the whole head: 408
+  Duration client_idle = Duration::seconds(60);   // between exchanges: closed without a word
+  Duration body_stall = Duration::seconds(60);    // no octet of a body moved, either way
+  Duration connect = Duration::seconds(5);        // to an endpoint: 504
+  Duration first_octet = Duration::seconds(60);   // of a response, after the request: 504
+  Duration linger = Duration::seconds(2);         // after our last octet, for the client's FIN
+};
+
+struct Options {
+  Timeouts timeouts;
+  uint32_t sessions = 16'384;
+  upstream::PoolLimits pool;
+  uint64_t seed = 0;
+};
+
+class Proxy {
+ public:
+  Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant start);
+
+  // Where upstream connections leave from: the owned address of the port that a route chooses.
+  using SourceOf = Ipv4Address (*)(void* context, Ipv4Address destination);
+  void set_source(SourceOf source, void* context) {
+    source_of_ = source;
+    source_context_ = context;
+  }
+  // IMF-fixdate for responses that carry no Date; set once a second.
+  void set_date(std::string_view date);
+
+  // One turn: everything on TCP's ready list, then what is due.
+  void turn(const shm::SnapshotView& snapshot, Instant now);
+  Instant next_deadline() const { return wheel_.next_deadline(); }
+
+  uint32_t session_count() const { return sessions_.in_use(); }
+  const upstream::Pool& pool() const { return pool_; }
+
+ private:
+  // Everything a step needs besides the session; lives for one turn.
+  struct Turn {
+    const shm::SnapshotView& snapshot;
+    Instant now;
+  };
+  enum class Progress : uint8_t { blocked, moved, session_gone };
+
+  // session_events.cc: what TCP says
+  void on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn);
+  void on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn);
+  void accept(const tcp::Ready& ready, const Turn& turn);
+  void on_deadline(uint32_t index, const Turn& turn);
+  void expire_idle(const Turn& turn);
+  void drive(uint32_t index, const Turn& turn);
+  void end_session(uint32_t index, const Turn& turn);
+  void abort_session(uint32_t index, const Turn& turn);
+  void begin_linger(uint32_t index, const Turn& turn);
+  Progress linger(uint32_t index, const Turn& turn);
+
+  // request.cc: a request head, its route, its endpoint, its body
+  Progress take_request_head(uint32_t index, const Turn& turn);
+  Progress begin_exchange(uint32_t index, const http::RequestHead& head, size_t head_bytes,
+                          const Turn& turn);
+  bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
+  bool write_request(Session& session, const http::RequestHead& head);
+  Progress forward_request_body(uint32_t index, const Turn& turn);
+  void release_held_head(Session& session, const Turn& turn);
+
+  // response.cc
+  Progress take_response_head(uint32_t index, const Turn& turn);
+  Progress forward_response_head(uint32_t index, const http::ResponseHead& head, size_t head_bytes,
+                                 const Turn& turn);
+  Progress forward_response_body(uint32_t index, const Turn& turn);
+  Progress finish_exchange(uint32_t index, const Turn& turn);
+  void next_exchange(uint32_t index, const Turn& turn);
+  Progress upstream_failed(uint32_t index, uint16_t status, const Turn& turn);
+
+  // forward_body.cc: one direction of a body
+  struct Flow {
+    tcp::ConnId source;
+    tcp::ConnId sink;
+    http::BodyDecoder& decoder;
+    http::BodyEncoder& encoder;
+  };
+  enum class FlowResult : uint8_t {
+    blocked,       // nothing to read, or no room to write
+    moved,         // some octets went through
+    finished,      // the body is whole on the sink's side
+    source_ended,  // before the body was whole
+    malformed,
+  };
+  FlowResult forward_body(const Flow& flow, const Turn& turn);
+  bool put_payload(const Flow& flow, ByteView payload);
+  bool finish_body(const Flow& flow);
+
+  // local_reply.cc
+  Progress reply_locally(uint32_t index, uint16_t status, bool keep_alive, const Turn& turn);
+
+  // A contiguous view of what waits on a connection: its first run, or all of it copied together
+  // when `whole` asks for more than the run holds.
+  ByteView gather(tcp::ConnId id, bool whole);
+  void drop_upstream(Session& session, const Turn& turn);
+  void return_upstream(Session& session, const Turn& turn);
+  void close_pooled(uint32_t pool_index, const Turn& turn);
+  void set_deadline(uint32_t index, Session& session, Instant deadline);
+  Session& at(uint32_t index) { return sessions_.at(index); }
+
+  static constexpr size_t scratch_bytes = http::head_bytes_max + http::head_growth_bytes_max + 1024;
+
+  Timeouts timeouts_;
+  tcp::Tcp& tcp_;
+  Counters& counters_;
+  Slab<Session> sessions_;
+  TimerWheel wheel_;
+  upstream::Balancer balancer_;
+  upstream::Pool pool_;
+  SourceOf source_of_ = nullptr;
+  void* source_context_ = nullptr;
+  std::array<char, http::http_date_bytes> date_{};
+
+  // Scratch for the step under way: heads are parsed and written within one call.
+  http::RequestHead request_head_;
+  http::ResponseHead response_head_;
+  std::unique_ptr<uint8_t[]> gathered_;
+  std::unique_ptr<uint8_t[]> written_;
+};
+
+}  // namespace millrace::proxy

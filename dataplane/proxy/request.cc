@@ -1,0 +1,173 @@
+// The way up: a request's head, its route and endpoint, its body.
+#include <algorithm>
+#include <array>
+
+#include "base/check.h"
+#include "dataplane/proxy/proxy.h"
+#include "dataplane/route/router.h"
+
+namespace millrace::proxy {
+
+Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  ByteView input = gather(session.client, false);
+  if (input.empty()) {
+    if (!tcp_.at_end(session.client)) return Progress::blocked;
+    end_session(index, turn);  // the client is done, between two exchanges
+    return Progress::session_gone;
+  }
+  size_t consumed = 0;
+  auto status = http::parse_request_head(input, request_head_, consumed, &session.request_scan);
+  if (status == http::ParseStatus::partial && tcp_.has_more_than(session.client, input.size())) {
+    input = gather(session.client, true);
+    status = http::parse_request_head(input, request_head_, consumed, &session.request_scan);
+  }
+  switch (status) {
+    case http::ParseStatus::complete: return begin_exchange(index, request_head_, consumed, turn);
+    case http::ParseStatus::error:
+      counters_.add(Counter::proxy_requests_refused);
+      session.keep_alive = false;
+      return reply_locally(index, http::reply_status(request_head_.error), false, turn);
+    case http::ParseStatus::partial: break;
+  }
+  if (tcp_.find(session.client)->peer_fin_taken) {
+    counters_.add(Counter::proxy_client_aborts);
+    session.keep_alive = false;
+    return reply_locally(index, 400, false, turn);  // a head that can never become whole
+  }
+  if (!session.head_partial) {
+    session.head_partial = true;
+    // H31: the whole head has this long, however its octets trickle in.
+    if (session.requests > 0) set_deadline(index, session, turn.now + timeouts_.request_head);
+  }
+  return Progress::blocked;
+}
+
+Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& head,
+                                      size_t head_bytes, const Turn& turn) {
+  Session& session = at(index);
+  if (session.attempts == 0) {
+    counters_.add(Counter::proxy_requests);
+    ++session.requests;
+  }
+  session.phase = Phase::exchange;
+  session.head_partial = false;
+  session.request_scan = {};
+  session.response_scan = {};
+  session.method = head.method;
+  session.version = head.version;
+  session.keep_alive = head.keep_alive;
+  session.idempotent = http::is_idempotent(head.method);
+  session.request_done = head.framing.is_empty();
+  session.response_begun = false;
+  session.response_done = false;
+  session.interim_responses = 0;
+  session.held_head_bytes = static_cast<uint32_t>(head_bytes);
+  session.request_decoder.start(head.framing);
+  session.request_encoder.start(head.framing);
+
+  if (head.form == http::TargetForm::asterisk) return reply_locally(index, 404, true, turn);
+  const route::RouteMatch match = route::match(turn.snapshot, head.host(), head.path);
+  if (match.found == route::RouteFound::none) return reply_locally(index, 404, true, turn);
+  const shm::EndpointRecord* endpoint = balancer_.choose(
+      match.service_slot, turn.snapshot.endpoints(match.service_slot), session.avoid_endpoint);
+  if (endpoint == nullptr) return reply_locally(index, 503, true, turn);
+  if (!acquire_upstream(index, *endpoint, turn)) return reply_locally(index, 503, true, turn);
+  if (!write_request(session, head)) {
+    drop_upstream(session, turn);
+    return reply_locally(index, 503, false, turn);
+  }
+  // The head stays in the receive queue as long as another attempt may need it: until a fresh
+  // connection stands; or, on a reused one, which the endpoint may be closing at this moment, until
+  // it answers (H27: only what is safe to send twice, and only before the first octet).
+  const upstream::UpstreamConnection& upstream = pool_[session.upstream];
+  const bool reused = upstream.established;
+  session.hold_until_response = reused && session.idempotent && session.request_done;
+  if (reused && !session.hold_until_response) release_held_head(session, turn);
+  // RFC 9110 section 10.1.1: the origin will take the body, so the client may send it.
+  if (head.expects_continue && !session.request_done) {
+    tcp_.write_whole(session.client, as_bytes(http::continue_bytes));
+  }
+  set_deadline(index, session,
+               turn.now + (!reused                ? timeouts_.connect
+                           : session.request_done ? timeouts_.first_octet
+                                                  : timeouts_.body_stall));
+  return Progress::moved;
+}
+
+bool Proxy::acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint,
+                             const Turn& turn) {
+  Session& session = at(index);
+  uint32_t taken = session.attempts == 0 ? pool_.take_idle(endpoint.id) : upstream::Pool::none;
+  if (taken != upstream::Pool::none) {
+    counters_.add(Counter::proxy_upstream_reuses);
+  } else {
+    const SocketAddress remote{Ipv4Address::from_host_order(endpoint.address), endpoint.port};
+    const Ipv4Address source = source_of_(source_context_, remote.address);
+    const tcp::ConnId connection = tcp_.connect(source, remote, owner_none, turn.now);
+    if (!connection) return false;
+    taken = pool_.add(connection, endpoint.id);
+    if (taken == upstream::Pool::none) {
+      counters_.add(Counter::proxy_upstream_records_full);
+      tcp_.abort(connection, turn.now);
+      return false;
+    }
+    tcp_.set_owner(connection, taken | owner_upstream);
+    counters_.add(Counter::proxy_upstream_connects);
+  }
+  upstream::UpstreamConnection& upstream = pool_[taken];
+  upstream.session = index;
+  ++upstream.requests;
+  session.upstream = taken;
+  return true;
+}
+
+bool Proxy::write_request(Session& session, const http::RequestHead& head) {
+  std::array<char, Ipv4Address::text_bytes_max> local_text;
+  http::ForwardingFields forwarding;
+  forwarding.client_address = {session.client_text, session.client_text_bytes};
+  forwarding.scheme = "http";
+  if (head.host_bytes == 0) {
+    const size_t length = tcp_.local(session.client).address.write_text(local_text.data());
+    forwarding.fallback_host = {local_text.data(), length};
+  }
+  const size_t bytes = http::write_request_head(head, forwarding, {written_.get(), scratch_bytes});
+  return bytes > 0 && tcp_.write_whole(pool_[session.upstream].connection, {written_.get(), bytes});
+}
+
+void Proxy::release_held_head(Session& session, const Turn& turn) {
+  if (session.held_head_bytes == 0) return;
+  tcp_.consume(session.client, session.held_head_bytes, turn.now);
+  session.held_head_bytes = 0;
+  session.attempts = 0;
+  session.avoid_endpoint = 0;
+}
+
+Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  if (session.request_done || !pool_[session.upstream].established) return Progress::blocked;
+  const tcp::ConnId upstream = pool_[session.upstream].connection;
+  const Flow flow{session.client, upstream, session.request_decoder, session.request_encoder};
+  switch (forward_body(flow, turn)) {
+    case FlowResult::blocked: return Progress::blocked;
+    case FlowResult::moved:
+      set_deadline(index, session, turn.now + timeouts_.body_stall);
+      return Progress::moved;
+    case FlowResult::finished:
+      session.request_done = true;
+      set_deadline(index, session, turn.now + timeouts_.first_octet);
+      return Progress::moved;
+    case FlowResult::source_ended:
+    case FlowResult::malformed: break;
+  }
+  // The client broke its own framing: the endpoint must never see a whole request of it.
+  counters_.add(Counter::proxy_client_aborts);
+  drop_upstream(session, turn);
+  if (session.response_begun) {
+    abort_session(index, turn);
+    return Progress::session_gone;
+  }
+  return reply_locally(index, 400, false, turn);
+}
+
+}  // namespace millrace::proxy

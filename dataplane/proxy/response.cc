@@ -1,0 +1,171 @@
+// The way down: a response's head and body, and the end of the exchange.
+#include "base/check.h"
+#include "dataplane/proxy/proxy.h"
+
+namespace millrace::proxy {
+namespace {
+
+constexpr uint8_t interim_responses_max = 16;  // H23
+constexpr uint8_t attempts_max = 3;            // connections tried for one request
+
+Counter counter_of(uint16_t status) {
+  switch (status / 100) {
+    case 1: return Counter::proxy_responses_1xx;
+    case 2: return Counter::proxy_responses_2xx;
+    case 3: return Counter::proxy_responses_3xx;
+    case 4: return Counter::proxy_responses_4xx;
+    default: return Counter::proxy_responses_5xx;
+  }
+}
+
+}  // namespace
+
+Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  const tcp::ConnId upstream = pool_[session.upstream].connection;
+  if (!pool_[session.upstream].established) return Progress::blocked;
+  ByteView input = gather(upstream, false);
+  if (input.empty()) {
+    if (!tcp_.at_end(upstream)) return Progress::blocked;
+    return upstream_failed(index, 502, turn);  // it closed instead of answering
+  }
+  release_held_head(session, turn);
+  size_t consumed = 0;
+  auto status = http::parse_response_head(input, session.method, response_head_, consumed,
+                                          &session.response_scan);
+  if (status == http::ParseStatus::partial && tcp_.has_more_than(upstream, input.size())) {
+    input = gather(upstream, true);
+    status = http::parse_response_head(input, session.method, response_head_, consumed,
+                                       &session.response_scan);
+  }
+  if (status == http::ParseStatus::partial && !tcp_.find(upstream)->peer_fin_taken)
+    return Progress::blocked;
+  // 101 ends HTTP on the connection; we never forward an Upgrade, so nobody asked for it (H21).
+  if (status != http::ParseStatus::complete || response_head_.status == 101)
+    return upstream_failed(index, 502, turn);
+  return forward_response_head(index, response_head_, consumed, turn);
+}
+
+Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::ResponseHead& head,
+                                             size_t head_bytes, const Turn& turn) {
+  Session& session = at(index);
+  const tcp::ConnId upstream = pool_[session.upstream].connection;
+  if (head.is_informational() && ++session.interim_responses > interim_responses_max) {
+    return upstream_failed(index, 502, turn);
+  }
+  // 100 was ours to send, and HTTP/1.0 knows no interim responses (RFC 9110 section 15.2).
+  const bool swallow =
+      head.is_informational() && (head.status == 100 || session.version == http::Version::http_1_0);
+  http::ResponseOptions options;
+  options.client_version = session.version;
+  options.framing = http::client_framing(head, session.version);
+  options.date = {date_.data(), date_.size()};
+  if (!head.is_informational()) {
+    // H20: an answer that comes before the request's body is whole ends the client's connection.
+    session.keep_alive = session.keep_alive && session.request_done &&
+                         options.framing.kind != http::BodyFraming::Kind::until_close;
+  }
+  options.keep_alive = session.keep_alive;
+  if (!swallow) {
+    const size_t bytes = http::write_response_head(head, options, {written_.get(), scratch_bytes});
+    if (bytes == 0) return upstream_failed(index, 502, turn);
+    if (!tcp_.write_whole(session.client, {written_.get(), bytes})) {
+      // The head stays where it is and is parsed again when there is memory.
+      if (head.is_informational()) --session.interim_responses;
+      session.response_scan = {};
+      tcp_.want_writable(session.client);
+      return Progress::blocked;
+    }
+    counters_.add(counter_of(head.status));
+  }
+  tcp_.consume(upstream, head_bytes, turn.now);
+  session.response_scan = {};
+  if (head.is_informational()) return Progress::moved;
+
+  session.response_begun = true;
+  session.upstream_keep_alive =
+      head.keep_alive && head.framing.kind != http::BodyFraming::Kind::until_close;
+  session.response_decoder.start(head.framing);
+  session.response_encoder.start(options.framing);
+  set_deadline(index, session, turn.now + timeouts_.body_stall);
+  return Progress::moved;
+}
+
+Proxy::Progress Proxy::forward_response_body(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  if (session.response_done) return finish_exchange(index, turn);
+  const tcp::ConnId upstream = pool_[session.upstream].connection;
+  const Flow flow{upstream, session.client, session.response_decoder, session.response_encoder};
+  switch (forward_body(flow, turn)) {
+    case FlowResult::blocked: return Progress::blocked;
+    case FlowResult::moved:
+      set_deadline(index, session, turn.now + timeouts_.body_stall);
+      return Progress::moved;
+    case FlowResult::finished: session.response_done = true; return finish_exchange(index, turn);
+    case FlowResult::source_ended:
+    case FlowResult::malformed: break;
+  }
+  // H24: a response that is not whole must not look whole: the client gets a reset, never an end.
+  counters_.add(Counter::proxy_responses_truncated);
+  abort_session(index, turn);
+  return Progress::session_gone;
+}
+
+Proxy::Progress Proxy::finish_exchange(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  const tcp::ConnId upstream = pool_[session.upstream].connection;
+  // Octets behind the response belong to nobody (H22, H25): such a connection is not used again.
+  const bool reusable = session.upstream_keep_alive && session.request_done &&
+                        tcp_.readable(upstream).empty() && !tcp_.at_end(upstream);
+  if (reusable) {
+    return_upstream(session, turn);
+  } else if (session.request_done) {
+    const uint32_t pool_index = session.upstream;
+    session.upstream = upstream::Pool::none;
+    close_pooled(pool_index, turn);
+  } else {
+    drop_upstream(session, turn);
+  }
+  if (!session.keep_alive) {
+    begin_linger(index, turn);
+    return Progress::moved;
+  }
+  next_exchange(index, turn);
+  return Progress::moved;
+}
+
+void Proxy::next_exchange(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  session.phase = Phase::request_head;
+  session.attempts = 0;
+  session.avoid_endpoint = 0;
+  session.head_partial = false;
+  session.request_scan = {};
+  set_deadline(index, session, turn.now + timeouts_.client_idle);
+}
+
+Proxy::Progress Proxy::upstream_failed(uint32_t index, uint16_t status, const Turn& turn) {
+  Session& session = at(index);
+  counters_.add(Counter::proxy_upstream_failures);
+  const upstream::UpstreamConnection& upstream = pool_[session.upstream];
+  const uint64_t endpoint_id = upstream.endpoint_id;
+  const bool never_connected = !upstream.established;
+  drop_upstream(session, turn);
+  if (session.response_begun) {
+    abort_session(index, turn);
+    return Progress::session_gone;
+  }
+  // Nothing of a response has come, and the head is still here: nothing was taken by anybody, or
+  // the request may be repeated (H27). Another endpoint if this one did not even connect.
+  if (session.held_head_bytes > 0 && session.attempts + 1 < attempts_max && status != 504) {
+    counters_.add(Counter::proxy_upstream_retries);
+    ++session.attempts;
+    if (never_connected) session.avoid_endpoint = endpoint_id;
+    session.phase = Phase::request_head;
+    session.held_head_bytes = 0;
+    return Progress::moved;
+  }
+  return reply_locally(index, status, session.request_done, turn);
+}
+
+}  // namespace millrace::proxy

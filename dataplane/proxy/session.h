@@ -1,0 +1,59 @@
+// Session: one client connection and the exchange that is under way on it. A record of the slab; no
+// octet of a message lives here, only where the two codecs stand.
+#pragma once
+
+#include <cstdint>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "dataplane/http/body_framing.h"
+#include "dataplane/http/head_parser.h"
+#include "dataplane/tcp/connection.h"
+
+namespace millrace::proxy {
+
+// Owners of TCP connections, so that an event finds its record: the top bit tells the kind.
+inline constexpr uint32_t owner_upstream = 0x8000'0000U;
+inline constexpr uint32_t owner_none = 0x7fff'ffffU;
+
+enum class Phase : uint8_t {
+  request_head,  // between exchanges, or a head is arriving
+  exchange,      // a request is on its way; see the flags
+  linger,        // our last octet is queued; what the client still sends is thrown away
+};
+
+struct Session {
+  tcp::ConnId client;
+  uint32_t upstream = UINT32_MAX;  // index in the pool while an exchange holds a connection
+  Phase phase = Phase::request_head;
+
+  // Of the exchange.
+  http::Method method = http::Method::other;
+  http::Version version = http::Version::http_1_1;
+  bool keep_alive = true;  // the client's connection outlives the exchange
+  bool upstream_keep_alive = true;
+  bool idempotent = false;
+  bool request_done = true;
+  bool response_begun = false;  // a final head was written to the client
+  bool response_done = false;
+  bool hold_until_response = false;  // the held head is let go by the first octet of a response
+  bool head_partial = false;         // some octets of a head are there: the head's deadline runs
+  uint8_t attempts = 0;              // connections tried for this request
+  uint8_t interim_responses = 0;
+  uint32_t held_head_bytes = 0;  // the request head still lies in the receive queue, for a retry
+  uint32_t requests = 0;         // on this connection
+  uint64_t avoid_endpoint = 0;
+  http::HeadScan request_scan;
+  http::HeadScan response_scan;
+  http::BodyDecoder request_decoder;
+  http::BodyEncoder request_encoder;
+  http::BodyDecoder response_decoder;
+  http::BodyEncoder response_encoder;
+  Instant deadline = Instant::never();
+  Instant linger_end;
+
+  uint8_t client_text_bytes = 0;  // the client's address as text, made once
+  char client_text[Ipv4Address::text_bytes_max] = {};
+};
+
+}  // namespace millrace::proxy

@@ -1,0 +1,249 @@
+// What TCP says about either side, and what the clock says; then the session is driven on.
+#include <cstring>
+
+#include "base/check.h"
+#include "dataplane/proxy/proxy.h"
+
+namespace millrace::proxy {
+namespace {
+
+// One session's share of a turn: parse, forward and finish a few pipelined exchanges, then the
+// others.
+constexpr uint32_t steps_per_turn_max = 32;
+constexpr uint32_t deadlines_per_turn_max = 256;
+constexpr uint32_t idle_closed_per_turn_max = 16;
+// A client that reads slowly may take this long to fetch what was queued when we stopped.
+constexpr Duration linger_total_max = Duration::seconds(60);
+
+}  // namespace
+
+Proxy::Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant start)
+    : timeouts_(options.timeouts),
+      tcp_(tcp),
+      counters_(counters),
+      sessions_(options.sessions),
+      wheel_(options.sessions, start),
+      balancer_(options.seed),
+      pool_(options.pool, options.seed),
+      gathered_(std::make_unique<uint8_t[]>(scratch_bytes)),
+      written_(std::make_unique<uint8_t[]>(scratch_bytes)) {
+  http::format_http_date(0, date_);
+}
+
+void Proxy::set_date(std::string_view date) {
+  CHECK(date.size() == date_.size());
+  std::memcpy(date_.data(), date.data(), date_.size());
+}
+
+void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
+  const Turn turn{snapshot, now};
+  // Only what is ready now: whoever becomes ready meanwhile has its turn in the next one.
+  for (uint32_t left = tcp_.ready_count(); left > 0; --left) {
+    const auto ready = tcp_.next_ready();
+    if (!ready) break;
+    if ((ready->events & tcp::event_accepted) != 0) {
+      accept(*ready, turn);
+    } else if ((ready->owner & owner_upstream) != 0) {
+      on_upstream(*ready, ready->owner & ~owner_upstream, turn);
+    } else {
+      on_client(*ready, ready->owner, turn);
+    }
+  }
+  wheel_.advance(now, deadlines_per_turn_max, [&](uint32_t index) { on_deadline(index, turn); });
+  expire_idle(turn);
+}
+
+void Proxy::accept(const tcp::Ready& ready, const Turn& turn) {
+  const auto id = sessions_.acquire();
+  if (!id) {
+    counters_.add(Counter::proxy_sessions_full);
+    tcp_.abort(ready.id, turn.now);
+    return;
+  }
+  counters_.add(Counter::proxy_sessions_accepted);
+  Session& session = sessions_[id];
+  session.client = ready.id;
+  session.client_text_bytes =
+      static_cast<uint8_t>(tcp_.remote(ready.id).address.write_text(session.client_text));
+  tcp_.set_owner(ready.id, id.index);
+  set_deadline(id.index, session, turn.now + timeouts_.request_head);
+  drive(id.index, turn);
+}
+
+void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
+  if ((ready.events & tcp::event_aborted) != 0) {
+    if (at(index).phase == Phase::exchange) counters_.add(Counter::proxy_client_aborts);
+    end_session(index, turn);
+    return;
+  }
+  drive(index, turn);
+}
+
+void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
+  if (pool_.is_idle(index)) {
+    // H25: whatever an idle connection has to say, nobody asked for it.
+    counters_.add(Counter::proxy_upstream_unsolicited);
+    pool_.remove_idle(index);
+    close_pooled(index, turn);
+    return;
+  }
+  const uint32_t session_index = pool_[index].session;
+  Session& session = at(session_index);
+  if ((ready.events & tcp::event_aborted) != 0) {
+    if (upstream_failed(session_index, 502, turn) != Progress::session_gone)
+      drive(session_index, turn);
+    return;
+  }
+  if ((ready.events & tcp::event_connected) != 0) {
+    pool_[index].established = true;
+    if (!session.hold_until_response) release_held_head(session, turn);
+    set_deadline(session_index, session,
+                 turn.now + (session.request_done ? timeouts_.first_octet : timeouts_.body_stall));
+  }
+  drive(session_index, turn);
+}
+
+void Proxy::drive(uint32_t index, const Turn& turn) {
+  for (uint32_t step = 0; step < steps_per_turn_max; ++step) {
+    Progress progress = Progress::blocked;
+    switch (at(index).phase) {
+      case Phase::request_head: progress = take_request_head(index, turn); break;
+      case Phase::linger: progress = linger(index, turn); break;
+      case Phase::exchange: {
+        const Progress request = forward_request_body(index, turn);
+        if (request == Progress::session_gone) return;
+        if (at(index).phase != Phase::exchange) {
+          progress = Progress::moved;
+          break;
+        }
+        progress = at(index).response_begun ? forward_response_body(index, turn)
+                                            : take_response_head(index, turn);
+        if (progress == Progress::blocked) progress = request;
+        break;
+      }
+    }
+    if (progress != Progress::moved) return;
+  }
+  tcp_.make_ready(at(index).client, tcp::event_readable);
+}
+
+void Proxy::on_deadline(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  session.deadline = Instant::never();
+  Progress progress = Progress::blocked;
+  switch (session.phase) {
+    case Phase::request_head:
+      if (!session.head_partial) {
+        end_session(index, turn);
+        return;
+      }
+      counters_.add(Counter::proxy_client_timeouts);
+      progress = reply_locally(index, 408, false, turn);
+      break;
+    case Phase::exchange:
+      if (session.response_begun) {
+        // One of the two stands still, and the response can no longer be made whole.
+        counters_.add(Counter::proxy_upstream_timeouts);
+        abort_session(index, turn);
+        return;
+      }
+      if (session.upstream != upstream::Pool::none && pool_[session.upstream].established &&
+          !session.request_done) {
+        counters_.add(Counter::proxy_client_timeouts);
+        drop_upstream(session, turn);
+        progress = reply_locally(index, 408, false, turn);
+      } else {
+        counters_.add(Counter::proxy_upstream_timeouts);
+        progress = upstream_failed(index, 504, turn);
+      }
+      break;
+    case Phase::linger: {
+      const tcp::Connection* client = tcp_.find(session.client);
+      if (client != nullptr && !client->send_queue.empty() && turn.now < session.linger_end) {
+        set_deadline(index, session, turn.now + timeouts_.linger);
+        return;
+      }
+      end_session(index, turn);
+      return;
+    }
+  }
+  if (progress != Progress::session_gone) drive(index, turn);
+}
+
+void Proxy::expire_idle(const Turn& turn) {
+  for (uint32_t i = 0; i < idle_closed_per_turn_max; ++i) {
+    const uint32_t index = pool_.expired(turn.now);
+    if (index == upstream::Pool::none) return;
+    pool_.remove_idle(index);
+    close_pooled(index, turn);
+  }
+}
+
+void Proxy::begin_linger(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  // T30, RFC 9112 section 9.6: a close with text unread would be a reset that overtakes our answer.
+  tcp_.shutdown(session.client);
+  session.phase = Phase::linger;
+  session.linger_end = turn.now + linger_total_max;
+  set_deadline(index, session, turn.now + timeouts_.linger);
+}
+
+Proxy::Progress Proxy::linger(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  for (ByteView run = tcp_.readable(session.client); !run.empty();
+       run = tcp_.readable(session.client)) {
+    tcp_.consume(session.client, run.size(), turn.now);
+  }
+  if (!tcp_.at_end(session.client)) return Progress::blocked;
+  end_session(index, turn);
+  return Progress::session_gone;
+}
+
+void Proxy::end_session(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  drop_upstream(session, turn);
+  tcp_.close(session.client, turn.now);
+  wheel_.cancel(index);
+  sessions_.release(sessions_.id_at(index));
+}
+
+void Proxy::abort_session(uint32_t index, const Turn& turn) {
+  Session& session = at(index);
+  drop_upstream(session, turn);
+  tcp_.abort(session.client, turn.now);
+  wheel_.cancel(index);
+  sessions_.release(sessions_.id_at(index));
+}
+
+ByteView Proxy::gather(tcp::ConnId id, bool whole) {
+  if (!whole) return tcp_.readable(id);
+  return {gathered_.get(), tcp_.peek(id, {gathered_.get(), http::head_bytes_max})};
+}
+
+// The exchange no longer needs its connection, and nobody else can use it.
+void Proxy::drop_upstream(Session& session, const Turn& turn) {
+  if (session.upstream == upstream::Pool::none) return;
+  const uint32_t index = session.upstream;
+  session.upstream = upstream::Pool::none;
+  tcp_.abort(pool_[index].connection, turn.now);
+  pool_.release(index);
+}
+
+void Proxy::return_upstream(Session& session, const Turn& turn) {
+  const uint32_t index = session.upstream;
+  session.upstream = upstream::Pool::none;
+  const uint32_t displaced = pool_.put_idle(index, turn.now);
+  if (displaced != upstream::Pool::none) close_pooled(displaced, turn);
+}
+
+void Proxy::close_pooled(uint32_t pool_index, const Turn& turn) {
+  tcp_.close(pool_[pool_index].connection, turn.now);
+  pool_.release(pool_index);
+}
+
+void Proxy::set_deadline(uint32_t index, Session& session, Instant deadline) {
+  session.deadline = deadline;
+  wheel_.arm(index, deadline);
+}
+
+}  // namespace millrace::proxy

@@ -1,0 +1,51 @@
+#include "dataplane/tcp/flow_table.h"
+
+#include "base/check.h"
+
+namespace millrace::tcp {
+namespace {
+uint32_t places_for(uint32_t entry_count_max) {
+  uint32_t places = 16;
+  while (places < entry_count_max * 2) places *= 2;
+  return places;
+}
+}  // namespace
+
+FlowTable::FlowTable(uint32_t entry_count_max, const HashKey& key)
+    : key_(key),
+      mask_(places_for(entry_count_max) - 1),
+      entry_count_max_(entry_count_max),
+      entries_(std::make_unique<Entry[]>(size_t{mask_} + 1)) {}
+
+void FlowTable::insert(uint64_t hash, uint32_t index) {
+  CHECK(size_ < entry_count_max_);
+  const uint32_t home = static_cast<uint32_t>(hash) & mask_;
+  uint32_t place = home;
+  while (entries_[place].index != none) place = (place + 1) & mask_;
+  entries_[place] = Entry{static_cast<uint32_t>(hash >> 32), index, home};
+  ++size_;
+}
+
+void FlowTable::erase(uint64_t hash, uint32_t index) {
+  uint32_t place = static_cast<uint32_t>(hash) & mask_;
+  while (entries_[place].index != index) {
+    CHECK(entries_[place].index != none);
+    place = (place + 1) & mask_;
+  }
+  // Backward shift: pull later entries of the run into the hole, unless they would leave their
+  // home.
+  uint32_t hole = place;
+  for (uint32_t next = (hole + 1) & mask_; entries_[next].index != none;
+       next = (next + 1) & mask_) {
+    const uint32_t distance_to_next = (next - entries_[next].home) & mask_;
+    const uint32_t distance_to_hole = (next - hole) & mask_;
+    if (distance_to_next >= distance_to_hole) {
+      entries_[hole] = entries_[next];
+      hole = next;
+    }
+  }
+  entries_[hole] = Entry{};
+  --size_;
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,343 @@
+// Segments out. Egress is pulled: a port with room asks, connections answer in turn, a few segments
+// each, so that one bulk transfer does not stand before a thousand small answers.
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "dataplane/net/checksum.h"
+#include "dataplane/tcp/tcp.h"
+
+namespace millrace::tcp {
+namespace {
+
+constexpr uint32_t segments_per_turn = 8;
+constexpr uint32_t ip_and_tcp_header_bytes = 40;
+
+}  // namespace
+
+void Tcp::egress(uint8_t port, Instant now) {
+  IndexList& list = egress_[port];
+  // Whoever is put back during this call waits for the next round: every connection gets its turn.
+  while (!list.empty() && output_.room(port) > 0) {
+    const uint32_t index = egress_links_.pop_front(list);
+    Connection& c = at(index);
+    bool again = true;
+    for (uint32_t sent = 0; again && sent < segments_per_turn && output_.room(port) > 0; ++sent) {
+      switch (emit_next(c, now)) {
+        case Sent::segment: break;
+        case Sent::nothing: again = false; break;
+        case Sent::out_of_memory:
+          // Slots come back with the port's completions: try again next turn.
+          counters_.add(Counter::tcp_egress_out_of_memory);
+          queue_egress(index, c);
+          set_timer(index, c);
+          return;
+      }
+    }
+    if (again) queue_egress(index, c);
+    set_timer(index, c);
+  }
+}
+
+// One segment: what is most urgent.
+Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
+  if (c.syn_to_send) return emit_syn(c, now);
+  if (!is_synchronized(c.state)) return Sent::nothing;
+  if (c.retransmit_head) {
+    c.retransmit_head = false;
+    if (c.snd_una < c.snd_nxt) {
+      if (!c.send_queue.empty() && c.send_queue.head != c.unsent)
+        return emit_text(c, c.send_queue.head, now);
+      if (c.fin_sent) return emit_bare(c, c.fin_seq, flag_fin | flag_ack, now);
+    }
+  }
+  const SlotIndex slot = next_text(c);
+  if (slot != slot_none) return emit_text(c, slot, now);
+  const bool all_text_sent = c.unsent == slot_none;
+  if (c.fin_queued && all_text_sent && c.snd_nxt == c.fin_seq) {
+    return emit_bare(c, c.fin_seq, flag_fin | flag_ack, now);
+  }
+  if (c.ack_now) return emit_bare(c, c.snd_nxt, flag_ack, now);
+  return Sent::nothing;
+}
+
+// The next unsent slot if the windows let it go, cut to what they let go; slot_none otherwise.
+SlotIndex Tcp::next_text(Connection& c) {
+  const SlotIndex slot = c.unsent;
+  if (slot == slot_none) return slot_none;
+  // Text written before the handshake was cut for a larger MSS than was agreed on.
+  if (records_[slot].length > c.send_mss && !split(c, slot, c.send_mss)) return slot_none;
+  const uint32_t length = records_[slot].length;
+  uint32_t congestion_window = c.congestion.window();
+  // RFC 3042: the first two duplicate ACKs each let one new segment go.
+  if (!c.in_recovery && c.duplicate_acks > 0 && c.duplicate_acks < 3)
+    congestion_window += c.duplicate_acks * c.send_mss;
+  const uint32_t flight = c.flight_octets();
+  if (flight + length > congestion_window && flight > 0) return slot_none;
+  const uint32_t usable = c.snd_wnd > flight ? c.snd_wnd - flight : 0;
+  if (length <= usable) {
+    c.probe_window = false;
+    return slot;
+  }
+  if (flight > 0) return slot_none;  // an acknowledgment will come and say more
+  // Nothing in flight and the window is too small: sender-side silly window avoidance (RFC 9293
+  // section 3.8.6.2.1) sends a part if it is half of the largest window seen, or when the persist
+  // timer says so.
+  const uint32_t part = std::min(usable, length);
+  const bool worth_it = part > 0 && part >= c.snd_wnd_max / 2;
+  if (!worth_it && !c.probe_window) return slot_none;
+  c.probe_window = false;
+  const uint32_t octets =
+      std::max(part, 1U);  // section 3.8.6.1: at least one octet probes a zero window
+  if (octets < length && !split(c, slot, octets)) return slot_none;
+  return slot;
+}
+
+// Leaves the first `octets` in slot and puts the rest into a slot behind it.
+bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
+  const SlotIndex rest = records_.acquire(records_[slot].seq + octets, turn_piece_count_);
+  if (rest == slot_none) return false;
+  SlotRecord& record = records_[slot];
+  records_.append(rest, ByteView{records_.data(slot) + octets, record.length - octets});
+  record.length = static_cast<uint16_t>(octets);
+  records_.insert_after(c.send_queue, slot, rest);
+  return true;
+}
+
+// A slot whose bytes a port is still reading must not be written to, and sending again writes a
+// header: then the text moves to a fresh slot in the same place of the queue.
+SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
+  if (!arena_.in_port(slot)) return slot;
+  const SlotIndex copy = records_.acquire(records_[slot].seq, turn_piece_count_);
+  if (copy == slot_none) return slot_none;
+  const SlotRecord old = records_[slot];
+  records_.append(copy, ByteView{records_.data(slot), old.length});
+  SlotRecord& record = records_[copy];
+  record.next = old.next;
+  record.retransmitted = old.retransmitted;
+  record.sent_at = old.sent_at;
+  if (c.send_queue.head == slot) {
+    c.send_queue.head = copy;
+  } else {
+    SlotIndex previous = c.send_queue.head;
+    while (records_[previous].next != slot) previous = records_[previous].next;
+    records_[previous].next = copy;
+  }
+  if (c.send_queue.tail == slot) c.send_queue.tail = copy;
+  if (c.unsent == slot) c.unsent = copy;
+  arena_.drop(slot);
+  return copy;
+}
+
+Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
+  const SlotIndex slot = resendable(c, wanted);
+  if (slot == slot_none) return Sent::out_of_memory;
+  SlotRecord& record = records_[slot];
+  const Seq end = record.end();
+  uint8_t flags = flag_ack;
+  if (record.next == slot_none) flags |= flag_psh;
+  const bool carries_fin = c.fin_queued && end == c.fin_seq;
+  if (carries_fin) flags |= flag_fin;
+  const HeaderFields fields = header_for(c, record.seq, flags, now);
+  const uint32_t header = header_bytes(fields.options);
+  const packet::TransmitFrame frame{
+      slot, static_cast<uint16_t>(packet::headroom_bytes + record.offset - header),
+      static_cast<uint16_t>(header + record.length)};
+  write_header(arena_.slot_data(slot) + frame.offset, fields);
+
+  if (record.seq < c.snd_max) {
+    record.retransmitted = true;
+    ++c.retransmits;
+    counters_.add(Counter::tcp_segments_retransmitted);
+  }
+  record.sent_at = now;
+  if (slot == c.unsent) {
+    c.unsent = record.next;
+    c.snd_nxt = end;
+  }
+  if (carries_fin) {
+    c.fin_sent = true;
+    if (c.snd_nxt == c.fin_seq) c.snd_nxt += 1;
+  }
+  c.snd_max = seq_max(c.snd_max, c.snd_nxt);
+  note_ack_sent(c);
+  finish_segment(c, frame, now);
+  if (c.retransmit_deadline == Instant::never())
+    c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+  return Sent::segment;
+}
+
+// A segment without text: an acknowledgment, or a FIN.
+Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
+  const SlotIndex slot = arena_.acquire(turn_piece_count_);
+  if (slot == slot_none) return Sent::out_of_memory;
+  const HeaderFields fields = header_for(c, seq, flags, now);
+  const uint32_t header = header_bytes(fields.options);
+  const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
+                                    static_cast<uint16_t>(header)};
+  write_header(arena_.slot_data(slot) + frame.offset, fields);
+  if ((flags & flag_fin) != 0) {
+    if (seq < c.snd_max) ++c.retransmits;
+    c.fin_sent = true;
+    if (c.snd_nxt == seq) c.snd_nxt += 1;
+    c.snd_max = seq_max(c.snd_max, c.snd_nxt);
+    if (c.retransmit_deadline == Instant::never())
+      c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+  }
+  note_ack_sent(c);
+  finish_segment(c, frame, now);
+  arena_.drop(slot);
+  return Sent::segment;
+}
+
+Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
+  const SlotIndex slot = arena_.acquire(turn_piece_count_);
+  if (slot == slot_none) return Sent::out_of_memory;
+  const bool answer = c.state == State::syn_received;
+  HeaderFields fields;
+  fields.source_port = c.flow.local.port;
+  fields.destination_port = c.flow.remote.port;
+  fields.seq = c.iss;
+  fields.flags = answer ? (flag_syn | flag_ack) : flag_syn;
+  if (answer) fields.ack = c.rcv_nxt;
+  const uint32_t window = std::min(receive_window(c), 65'535U);
+  fields.window = static_cast<uint16_t>(window);
+  if (answer) c.receive_edge = c.rcv_nxt + window;
+  fields.options.has_mss = true;
+  fields.options.mss = static_cast<uint16_t>(c.path.mtu - ip_and_tcp_header_bytes);
+  fields.options.has_window_scale = c.window_scaling;
+  if (!answer) {
+    c.send_mss = static_cast<uint16_t>(fields.options.mss - timestamps_option_bytes);
+    while ((limits_.receive_slots_max * packet::payload_bytes_max >> c.receive_shift) > 65'535)
+      ++c.receive_shift;
+  }
+  fields.options.window_scale = c.receive_shift;
+  fields.options.has_timestamps = c.timestamps;
+  fields.options.timestamp_value = timestamp(c, now);
+  fields.options.timestamp_echo = answer ? c.ts_recent : 0;
+  const uint32_t header = header_bytes(fields.options);
+  const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
+                                    static_cast<uint16_t>(header)};
+  write_header(arena_.slot_data(slot) + frame.offset, fields);
+  c.syn_to_send = false;
+  c.ack_now = false;
+  c.snd_nxt = c.iss + 1;
+  c.snd_max = seq_max(c.snd_max, c.snd_nxt);
+  finish_segment(c, frame, now);
+  arena_.drop(slot);
+  if (c.retransmit_deadline == Instant::never())
+    c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+  return Sent::segment;
+}
+
+HeaderFields Tcp::header_for(Connection& c, Seq seq, uint8_t flags, Instant now) {
+  HeaderFields fields;
+  fields.source_port = c.flow.local.port;
+  fields.destination_port = c.flow.remote.port;
+  fields.seq = seq;
+  fields.ack = c.rcv_nxt;
+  fields.flags = flags;
+  fields.window = window_to_announce(c);
+  if (c.timestamps) {
+    fields.options.has_timestamps = true;
+    fields.options.timestamp_value = timestamp(c, now);
+    fields.options.timestamp_echo = c.ts_recent;
+  }
+  return fields;
+}
+
+void Tcp::note_ack_sent(Connection& c) {
+  c.ack_now = false;
+  c.unacknowledged_segments = 0;
+  c.ack_deadline = Instant::never();
+  c.last_ack_sent = c.rcv_nxt;
+}
+
+void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now) {
+  uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
+  net::store_transport_checksum(header + checksum_offset, c.flow.local.address,
+                                c.flow.remote.address, net::protocol_tcp, {header, frame.length});
+  c.last_sent_at = now;
+  counters_.add(Counter::tcp_segments_sent);
+  output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);
+}
+
+// Windows are charged by slots held, not octets: a peer that sends tiny segments pays for the slots
+// they occupy.
+uint32_t Tcp::receive_window(const Connection& c) const {
+  uint32_t budget = c.receive_slots_budget;
+  if (arena_.free_count() < arena_.capacity() / 4) budget = std::min(budget, 4U);
+  const uint32_t held = c.receive_queue.count + c.out_of_order.count;
+  const uint32_t octets = budget > held ? (budget - held) * c.send_mss : 0;
+  return std::min(octets, 65'535U << c.receive_shift);
+}
+
+uint16_t Tcp::window_to_announce(Connection& c) {
+  const Seq edge = seq_max(c.receive_edge, c.rcv_nxt + receive_window(c));
+  const uint32_t octets = octets_between(c.rcv_nxt, edge);
+  // Rounded up, so that an edge once promised is never taken back by the shift (RFC 7323
+  // section 2.4).
+  const uint32_t unit = 1U << c.receive_shift;
+  const uint32_t announced = std::min((octets + unit - 1) >> c.receive_shift, 65'535U);
+  c.receive_edge = seq_max(c.receive_edge, c.rcv_nxt + (announced << c.receive_shift));
+  return static_cast<uint16_t>(announced);
+}
+
+// A millisecond clock (RFC 7323 section 5.4: between 1 ms and 1 s a tick).
+uint32_t Tcp::timestamp(const Connection& c, Instant now) const {
+  return static_cast<uint32_t>(now.since_origin_ns() / 1'000'000) + c.timestamp_offset;
+}
+
+// RFC 9293 section 3.10.7.1: the answer to a segment that belongs to nothing.
+void Tcp::answer_reset(const FlowKey& flow, const Segment& segment,
+                       const std::optional<net::Path>& back, Instant now) {
+  if (segment.has(flag_rst)) return;  // never a reset for a reset
+  const auto path = back ? back : output_.path_to(flow.remote.address, now);
+  if (!path) return;
+  HeaderFields fields;
+  fields.source_port = flow.local.port;
+  fields.destination_port = flow.remote.port;
+  if (segment.has(flag_ack)) {
+    fields.seq = segment.ack;
+    fields.flags = flag_rst;
+  } else {
+    fields.ack = segment.seq + segment.sequence_length();
+    fields.flags = flag_rst | flag_ack;
+  }
+  counters_.add(Counter::tcp_resets_sent);
+  send_stateless(flow, *path, fields, now);
+}
+
+void Tcp::send_reset(Connection& c, Instant now) {
+  HeaderFields fields;
+  fields.source_port = c.flow.local.port;
+  fields.destination_port = c.flow.remote.port;
+  // The peer takes a reset only at exactly its RCV.NXT (RFC 5961 section 3.2). What it has received
+  // of our flight is unknown; what was never sent, or everything acknowledged, is not.
+  fields.seq = c.snd_nxt;
+  fields.ack = c.rcv_nxt;
+  fields.flags = flag_rst | flag_ack;
+  counters_.add(Counter::tcp_resets_sent);
+  send_stateless(c.flow, c.path, fields, now);
+}
+
+void Tcp::send_stateless(const FlowKey& flow, const net::Path& path, const HeaderFields& fields,
+                         Instant now) {
+  const SlotIndex slot = arena_.acquire(turn_piece_count_);
+  if (slot == slot_none) {
+    counters_.add(Counter::tcp_egress_out_of_memory);
+    return;
+  }
+  const uint32_t header = header_bytes(fields.options);
+  const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
+                                    static_cast<uint16_t>(header)};
+  uint8_t* at = arena_.slot_data(slot) + frame.offset;
+  write_header(at, fields);
+  net::store_transport_checksum(at + checksum_offset, flow.local.address, flow.remote.address,
+                                net::protocol_tcp, {at, frame.length});
+  counters_.add(Counter::tcp_segments_sent);
+  output_.send(path, flow.local.address, flow.remote.address, net::protocol_tcp, frame, now);
+  arena_.drop(slot);
+}
+
+}  // namespace millrace::tcp

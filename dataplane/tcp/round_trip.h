@@ -1,0 +1,51 @@
+// The retransmission timeout's arithmetic (RFC 6298 section 2), in microseconds in 32 bits.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace millrace::tcp {
+
+// RFC 6298 (2.4) says SHOULD 1 s; Linux has used 200 ms for two decades, and ingress round trips
+// are short. Peers' delayed ACKs (40 to 200 ms) stay below it.
+inline constexpr Duration rto_min = Duration::milliseconds(200);
+inline constexpr Duration rto_max = Duration::seconds(60);     // (2.5)
+inline constexpr Duration rto_initial = Duration::seconds(1);  // (2.1)
+
+class RoundTrip {
+ public:
+  // One measurement of a segment that was sent once only (Karn's rule, section 3).
+  void sample(Duration measured) {
+    const auto us = static_cast<uint32_t>(std::clamp<int64_t>(measured.count_us(), 1, 60'000'000));
+    if (srtt_us_ == 0) {  // (2.2)
+      srtt_us_ = us;
+      rttvar_us_ = us / 2;
+      return;
+    }
+    // (2.3) with beta 1/4 and alpha 1/8.
+    const uint32_t deviation = us > srtt_us_ ? us - srtt_us_ : srtt_us_ - us;
+    rttvar_us_ = rttvar_us_ - rttvar_us_ / 4 + deviation / 4;
+    srtt_us_ = std::max(1U, srtt_us_ - srtt_us_ / 8 + us / 8);
+  }
+
+  bool has_sample() const { return srtt_us_ != 0; }
+  Duration smoothed() const { return Duration::microseconds(srtt_us_); }
+
+  // backoff: how many times the timer expired in a row (5.5).
+  Duration timeout(uint32_t backoff) const {
+    Duration rto = rto_initial;
+    if (has_sample()) {
+      const int64_t us = int64_t{srtt_us_} + std::max<int64_t>(1'000, int64_t{rttvar_us_} * 4);
+      rto = std::clamp(Duration::microseconds(us), rto_min, rto_max);
+    }
+    return std::min(rto * (int64_t{1} << std::min(backoff, 16U)), rto_max);
+  }
+
+ private:
+  uint32_t srtt_us_ = 0;
+  uint32_t rttvar_us_ = 0;
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,116 @@
+#include "dataplane/tcp/segment.h"
+
+#include <algorithm>
+
+namespace millrace::tcp {
+namespace {
+
+// Option kinds (IANA "TCP Option Kind Numbers").
+constexpr uint8_t kind_end = 0;
+constexpr uint8_t kind_no_operation = 1;
+constexpr uint8_t kind_mss = 2;
+constexpr uint8_t kind_window_scale = 3;
+constexpr uint8_t kind_timestamps = 8;
+constexpr uint8_t window_scale_max = 14;  // RFC 7323 section 2.3
+
+// The layout nearly every established segment has (RFC 7323 appendix A): NOP NOP timestamps.
+constexpr uint32_t aligned_timestamps = 0x0101080a;
+
+bool parse_options(ByteView bytes, Options& options) {
+  if (bytes.size() == timestamps_option_bytes && load_be32(bytes.data()) == aligned_timestamps) {
+    options.has_timestamps = true;
+    options.timestamp_value = load_be32(bytes.data() + 4);
+    options.timestamp_echo = load_be32(bytes.data() + 8);
+    return true;
+  }
+  size_t at = 0;
+  while (at < bytes.size()) {
+    const uint8_t kind = bytes[at];
+    if (kind == kind_end) return true;
+    if (kind == kind_no_operation) {
+      ++at;
+      continue;
+    }
+    if (at + 1 >= bytes.size()) return false;
+    const size_t length = bytes[at + 1];
+    if (length < 2 || length > bytes.size() - at) return false;
+    const uint8_t* value = bytes.data() + at + 2;
+    if (kind == kind_mss && length == 4) {
+      options.has_mss = true;
+      options.mss = load_be16(value);
+    } else if (kind == kind_window_scale && length == 3) {
+      options.has_window_scale = true;
+      options.window_scale = std::min(value[0], window_scale_max);
+    } else if (kind == kind_timestamps && length == 10) {
+      options.has_timestamps = true;
+      options.timestamp_value = load_be32(value);
+      options.timestamp_echo = load_be32(value + 4);
+    }
+    at += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<Segment> parse_segment(ByteView bytes, SegmentError* error) {
+  const auto bad = [error](SegmentError reason) {
+    *error = reason;
+    return std::nullopt;
+  };
+  if (bytes.size() < header_bytes_min) return bad(SegmentError::truncated);
+  const size_t header = size_t{bytes[12]} >> 4 << 2;
+  if (header < header_bytes_min || header > bytes.size()) return bad(SegmentError::bad_data_offset);
+  Segment segment;
+  segment.source_port = load_be16(&bytes[0]);
+  segment.destination_port = load_be16(&bytes[2]);
+  // Port 0 is reserved (RFC 6335 section 6): nothing legitimate comes from or goes to it.
+  if (segment.source_port == 0 || segment.destination_port == 0) return bad(SegmentError::bad_port);
+  segment.seq = Seq(load_be32(&bytes[4]));
+  segment.ack = Seq(load_be32(&bytes[8]));
+  segment.flags = bytes[13] & 0x3f;
+  segment.window = load_be16(&bytes[14]);
+  if (header > header_bytes_min &&
+      !parse_options(bytes.subspan(header_bytes_min, header - header_bytes_min), segment.options)) {
+    return bad(SegmentError::bad_option);
+  }
+  segment.text = bytes.subspan(header);
+  return segment;
+}
+
+uint32_t header_bytes(const Options& options) {
+  return header_bytes_min + (options.has_mss ? 4U : 0U) + (options.has_window_scale ? 4U : 0U) +
+         (options.has_timestamps ? timestamps_option_bytes : 0U);
+}
+
+void write_header(uint8_t* at, const HeaderFields& fields) {
+  store_be16(at, fields.source_port);
+  store_be16(at + 2, fields.destination_port);
+  store_be32(at + 4, fields.seq.value());
+  store_be32(at + 8, fields.ack.value());
+  at[12] = static_cast<uint8_t>(header_bytes(fields.options) >> 2 << 4);
+  at[13] = fields.flags;
+  store_be16(at + 14, fields.window);
+  store_be32(at + checksum_offset, 0);  // checksum, urgent pointer
+  uint8_t* option = at + header_bytes_min;
+  if (fields.options.has_mss) {
+    option[0] = kind_mss;
+    option[1] = 4;
+    store_be16(option + 2, fields.options.mss);
+    option += 4;
+  }
+  if (fields.options.has_window_scale) {
+    option[0] = kind_no_operation;
+    option[1] = kind_window_scale;
+    option[2] = 3;
+    option[3] = fields.options.window_scale;
+    option += 4;
+  }
+  if (fields.options.has_timestamps) {
+    store_be32(option, aligned_timestamps);
+    store_be32(option + 4, fields.options.timestamp_value);
+    store_be32(option + 8, fields.options.timestamp_echo);
+  }
+}
+
+}  // namespace millrace::tcp

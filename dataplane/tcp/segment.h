@@ -1,0 +1,76 @@
+// A TCP segment: parsed once into a value, written once into a slot (RFC 9293 section 3.1).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/bytes.h"
+#include "dataplane/tcp/seq.h"
+
+namespace millrace::tcp {
+
+inline constexpr uint32_t header_bytes_min = 20;
+inline constexpr uint32_t header_bytes_max = 60;
+
+inline constexpr uint8_t flag_fin = 0x01;
+inline constexpr uint8_t flag_syn = 0x02;
+inline constexpr uint8_t flag_rst = 0x04;
+inline constexpr uint8_t flag_psh = 0x08;
+inline constexpr uint8_t flag_ack = 0x10;
+inline constexpr uint8_t flag_urg = 0x20;
+
+// RFC 7323 section 3.2: the timestamps option, padded to a word boundary as in its appendix A.
+inline constexpr uint32_t timestamps_option_bytes = 12;
+
+struct Options {
+  bool has_mss = false;
+  bool has_window_scale = false;
+  bool has_timestamps = false;
+  uint8_t window_scale = 0;  // 0..14; a larger shift is read as 14 (RFC 7323 section 2.3)
+  uint16_t mss = 0;
+  uint32_t timestamp_value = 0;  // TSval
+  uint32_t timestamp_echo = 0;   // TSecr
+};
+
+struct Segment {
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  Seq seq;
+  Seq ack;
+  uint8_t flags = 0;
+  uint16_t window = 0;  // as on the wire, not scaled
+  Options options;
+  ByteView text;  // RFC 9293's word for the payload
+
+  bool has(uint8_t flag) const { return (flags & flag) != 0; }
+  // SEG.LEN: octets of sequence space, SYN and FIN counted.
+  uint32_t sequence_length() const {
+    return static_cast<uint32_t>(text.size()) + (has(flag_syn) ? 1U : 0U) +
+           (has(flag_fin) ? 1U : 0U);
+  }
+};
+
+enum class SegmentError : uint8_t { truncated, bad_data_offset, bad_option, bad_port };
+
+// Parses a segment out of an IP payload; the checksum is the caller's business. Unknown options are
+// skipped; an option of length 0 or 1 or one that overruns the header makes the segment bad
+// (RFC 9293 MUST-7: it must not make the parser loop).
+std::optional<Segment> parse_segment(ByteView ip_payload, SegmentError* error);
+
+// What a header of ours says; fields as in Segment, options only where set.
+struct HeaderFields {
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  Seq seq;
+  Seq ack;
+  uint8_t flags = 0;
+  uint16_t window = 0;
+  Options options;
+};
+
+uint32_t header_bytes(const Options& options);
+// Writes header_bytes(fields.options) octets at `at` with a zero checksum.
+void write_header(uint8_t* at, const HeaderFields& fields);
+inline constexpr uint32_t checksum_offset = 16;
+
+}  // namespace millrace::tcp

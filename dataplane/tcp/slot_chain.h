@@ -1,0 +1,76 @@
+// Chains of arena slots that hold a range of the sequence space: a connection's send queue, its
+// receive queue and its out-of-order list. The links and ranges stand beside the arena, one record
+// a slot, so that a connection itself holds only the ends.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/time.h"
+#include "dataplane/packet/arena.h"
+#include "dataplane/tcp/seq.h"
+
+namespace millrace::tcp {
+
+using packet::slot_none;
+using packet::SlotIndex;
+
+struct SlotRecord {
+  SlotIndex next = slot_none;
+  Seq seq;  // of the octet at payload + offset
+  uint16_t offset =
+      0;  // where the range starts in the slot's payload; receive queues consume by moving it
+  uint16_t length = 0;  // octets
+  bool retransmitted = false;
+  Instant sent_at;  // last transmission, for round-trip samples (Karn: only if never retransmitted)
+
+  Seq end() const { return seq + length; }
+};
+
+struct SlotChain {
+  SlotIndex head = slot_none;
+  SlotIndex tail = slot_none;
+  uint32_t count = 0;
+  bool empty() const { return head == slot_none; }
+};
+
+// The records of all slots, and the operations that several queues need.
+class SlotRecords {
+ public:
+  explicit SlotRecords(packet::Arena& arena)
+      : arena_(arena), records_(std::make_unique<SlotRecord[]>(arena.capacity())) {}
+
+  SlotRecord& operator[](SlotIndex slot) { return records_[slot]; }
+  const SlotRecord& operator[](SlotIndex slot) const { return records_[slot]; }
+  packet::Arena& arena() { return arena_; }
+
+  // A slot with an empty range at seq, or slot_none when only the reserve is left.
+  SlotIndex acquire(Seq seq, uint32_t reserve_count) {
+    const SlotIndex slot = arena_.acquire(reserve_count);
+    if (slot != slot_none) {
+      records_[slot] = SlotRecord{};
+      records_[slot].seq = seq;
+    }
+    return slot;
+  }
+
+  void push_back(SlotChain& chain, SlotIndex slot);
+  void insert_after(SlotChain& chain, SlotIndex previous,
+                    SlotIndex slot);  // previous may be slot_none
+  void pop_front(SlotChain& chain);   // drops the slot
+  void drop_all(SlotChain& chain);
+
+  // Octets that can still be appended to the slot's payload.
+  uint32_t room_behind(SlotIndex slot) const {
+    return packet::payload_bytes_max - records_[slot].offset - records_[slot].length;
+  }
+  // Appends at most room_behind(slot) octets.
+  void append(SlotIndex slot, ByteView bytes);
+  const uint8_t* data(SlotIndex slot) const { return arena_.payload(slot) + records_[slot].offset; }
+
+ private:
+  packet::Arena& arena_;
+  std::unique_ptr<SlotRecord[]> records_;
+};
+
+}  // namespace millrace::tcp

@@ -1,0 +1,250 @@
+// TCP as the proxy sees it: connections named by ConnId, a ready list instead of callbacks, bytes
+// in and out with back-pressure. RFC 9293; the rows T1 to T54 of docs/testing.md name the rules.
+//
+// No I/O, no clock, no allocation after construction. One turn of the worker:
+//
+//   ingress()*  advance()  { next_ready(), readable(), consume(), write(), ... }*  end_reading()
+//   egress()*
+//
+// Between ingress() and end_reading() received text may still lie in frames that belong to a port;
+// end_reading() copies what nobody consumed into the arena, after which the frames can be released.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/hash.h"
+#include "base/index_list.h"
+#include "base/random.h"
+#include "base/slab.h"
+#include "base/timer_wheel.h"
+#include "dataplane/counters.h"
+#include "dataplane/net/icmp.h"
+#include "dataplane/net/ip_output.h"
+#include "dataplane/net/ipv4.h"
+#include "dataplane/packet/arena.h"
+#include "dataplane/tcp/connection.h"
+#include "dataplane/tcp/segment.h"
+#include "dataplane/tcp/time_wait.h"
+
+namespace millrace::tcp {
+
+// What a ready connection has to say; several at once are usual.
+enum Event : uint8_t {
+  event_accepted = 1,    // passive open is complete; the connection is new to the application
+  event_connected = 2,   // active open is complete
+  event_readable = 4,    // text waits
+  event_peer_ended = 8,  // the peer's FIN is behind the text that waits (or behind what was read)
+  event_writable = 16,   // a write that fell short can go on
+  event_aborted = 32,    // reset, timed out or refused: only close() is left to do
+};
+
+struct Ready {
+  ConnId id;
+  uint32_t owner = 0;
+  uint8_t events = 0;
+};
+
+struct Limits {
+  uint32_t connections = 16'384;
+  uint32_t listeners = 64;
+  uint32_t half_open = 4'096;  // connections in SYN-RECEIVED (T9)
+  uint32_t time_wait = 32'768;
+  uint32_t receive_slots_initial =
+      48;  // per connection, 69 KB: a head of the largest allowed size fits
+  uint32_t receive_slots_max = 512;  // per connection after tuning, 740 KB
+  uint32_t send_slots_max = 512;     // per connection
+};
+
+struct Keys {
+  HashKey flow;  // flow and TIME-WAIT tables (T48)
+  HashKey isn;   // initial sequence numbers (T8)
+  uint64_t random_seed = 0;
+};
+
+class Tcp {
+ public:
+  Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOutput& output,
+      Counters& counters, Instant start);
+
+  // False when the table of listeners is full.
+  bool listen(SocketAddress local);
+  bool is_listening(SocketAddress local) const;
+
+  // --- what the stack feeds in ---
+  // packet: IPv4 with protocol TCP whose destination is ours; checksum already verified.
+  // back: the path to whoever sent the frame, used for borrowed destinations; absent for owned
+  // ones.
+  void ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>& back, Instant now);
+  void icmp_error(const net::IcmpError& error);
+  void advance(Instant now);
+  void end_reading();
+  // Emits on one port until its room is used up; every connection sends a few segments in turn.
+  void egress(uint8_t port, Instant now);
+  // The earliest instant at which advance() has something to do.
+  Instant next_deadline() const;
+  // True while egress() has connections waiting (no room, or no turn yet).
+  bool has_egress() const;
+
+  // --- what the proxy calls ---
+  // Active open from a random ephemeral port of `local` (T49). Text may be written at once; it
+  // leaves when the connection stands. Empty when no port, record or route is left (counted).
+  ConnId connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Instant now);
+  void set_owner(ConnId id, uint32_t owner);
+
+  // Takes one connection off the ready list; bounded by ready_count() at the start of a turn.
+  std::optional<Ready> next_ready();
+  uint32_t ready_count() const { return ready_.count; }
+  // Puts a connection back on the list (the proxy left work for the next turn).
+  void make_ready(ConnId id, uint8_t events);
+
+  // The first contiguous run of text; empty when nothing waits. Valid until consume() or the turn's
+  // end.
+  ByteView readable(ConnId id);
+  void consume(ConnId id, size_t octets, Instant now);
+  // Whether more text waits behind the run that readable() shows.
+  bool has_more_than(ConnId id, size_t octets) const;
+  // All text was consumed and the peer's FIN follows it.
+  bool at_end(ConnId id) const;
+  // Copies the first run and what follows it into one place: up to out.size() octets, not consumed.
+  size_t peek(ConnId id, ByteSpan out);
+
+  // How many octets write() would take now.
+  size_t writable(ConnId id);
+  // Queues a copy of bytes, all or as much as fits; asking for more than fits arms event_writable.
+  size_t write(ConnId id, ByteView bytes);
+  // Queues all of bytes or nothing, beyond what the window's share allows (memory permitting): for
+  // heads and ends of bodies, which are small and must not be cut.
+  bool write_whole(ConnId id, ByteView bytes);
+  void want_writable(ConnId id);
+  // No more text from us: a FIN follows what is queued.
+  void shutdown(ConnId id);
+  // The application is done with the connection: queued text and a FIN still go out, text that
+  // arrives is answered with a reset (RFC 9293 section 3.6.1). The id is dead afterwards.
+  void close(ConnId id, Instant now);
+  // Reset and forget.
+  void abort(ConnId id, Instant now);
+
+  const Connection* find(ConnId id) const { return connections_.find(id); }
+  SocketAddress remote(ConnId id) const { return connections_.find(id)->flow.remote; }
+  SocketAddress local(ConnId id) const { return connections_.find(id)->flow.local; }
+
+  // --- for invariants, tests and the stats page ---
+  uint32_t connection_count() const { return connections_.in_use(); }
+  uint32_t half_open_count() const { return half_open_; }
+  uint32_t time_wait_count() const { return time_wait_.size(); }
+  uint32_t armed_timer_count() const { return wheel_.armed_count(); }
+  uint32_t slots_held() const;  // by all queues of all connections
+  void check_invariants() const;
+
+ private:
+  static constexpr uint32_t none = UINT32_MAX;
+  // Every frame of a turn could carry text: a full burst of each port.
+  static constexpr uint32_t turn_pieces_max = 512;
+
+  // Text of this turn that still lies in a received frame.
+  struct TurnPiece {
+    const uint8_t* data = nullptr;
+    uint32_t length = 0;
+    uint32_t next = none;
+  };
+
+  // input.cc
+  void on_segment(uint32_t index, const Segment& segment, const std::optional<net::Path>& back,
+                  Instant now);
+  void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
+  void on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment, const net::Path& path,
+                 Instant now);
+  bool on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant now);
+  bool acceptable(const Connection& c, const Segment& segment) const;
+  bool paws_rejects(Connection& c, const Segment& segment, Instant now);
+  bool process_ack(uint32_t index, const Segment& segment, Instant now);
+  void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
+  void on_duplicate_ack(uint32_t index, Connection& c);
+  void update_send_window(uint32_t index, Connection& c, const Segment& segment);
+  void process_text(uint32_t index, const Segment& segment, Instant now);
+  void take_in_order(uint32_t index, Connection& c, ByteView text);
+  void drain_out_of_order(Connection& c);
+  void process_fin(uint32_t index, Connection& c, Instant now);
+  void acknowledge_later(uint32_t index, Connection& c, Instant now);
+  void acknowledge_now(uint32_t index, Connection& c);
+  void challenge_ack(uint32_t index, Connection& c, Instant now);
+  void become_established(uint32_t index, Connection& c, const Segment& segment, Instant now);
+  void agree_on_options(Connection& c, const Options& options);
+
+  // output.cc
+  enum class Sent : uint8_t { nothing, segment, out_of_memory };
+  Sent emit_next(Connection& c, Instant now);
+  Sent emit_syn(Connection& c, Instant now);
+  Sent emit_text(Connection& c, SlotIndex slot, Instant now);
+  Sent emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now);
+  SlotIndex next_text(Connection& c);
+  SlotIndex resendable(Connection& c, SlotIndex slot);
+  bool split(Connection& c, SlotIndex slot, uint32_t octets);
+  void finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now);
+  HeaderFields header_for(Connection& c, Seq seq, uint8_t flags, Instant now);
+  void note_ack_sent(Connection& c);
+  uint16_t window_to_announce(Connection& c);
+  uint32_t receive_window(const Connection& c) const;
+  uint32_t timestamp(const Connection& c, Instant now) const;
+  void answer_reset(const FlowKey& flow, const Segment& segment,
+                    const std::optional<net::Path>& back, Instant now);
+  void send_reset(Connection& c, Instant now);
+  void send_stateless(const FlowKey& flow, const net::Path& path, const HeaderFields& fields,
+                      Instant now);
+
+  // timers.cc
+  void set_timer(uint32_t index, Connection& c);
+  void on_timer(uint32_t index, Instant now);
+  void on_retransmit_timeout(uint32_t index, Connection& c, Instant now);
+  void restart_retransmit_timer(uint32_t index, Connection& c, Instant now);
+
+  // tcp.cc
+  size_t append_text(uint32_t index, Connection& c, ByteView bytes, uint32_t slots_allowed);
+  size_t tail_room(const Connection& c) const;
+  uint32_t find_flow(const FlowKey& flow, uint64_t hash) const;
+  uint32_t open_record(const FlowKey& flow, uint64_t hash, const net::Path& path);
+  void release(uint32_t index);
+  void end_connection(uint32_t index, Connection& c);  // gone without a word: tell the application
+  void enter_time_wait(uint32_t index, Connection& c, Instant now);
+  void retire_to_time_wait(uint32_t index, Connection& c, Instant now);
+  void notify(uint32_t index, Connection& c, uint8_t events);
+  void queue_egress(uint32_t index, Connection& c);
+  void wake_starved();
+  uint32_t send_slots_allowed(const Connection& c) const;
+  uint32_t peers_reserve() const { return reserve_control_ + turn_piece_count_; }
+  void settle(Connection& c);
+  Seq initial_sequence_number(const FlowKey& flow, Instant now) const;
+  Connection& at(uint32_t index) { return connections_.at(index); }
+
+  Limits limits_;
+  HashKey isn_key_;
+  Random random_;
+  packet::Arena& arena_;
+  net::IpOutput& output_;
+  Counters& counters_;
+  SlotRecords records_;
+  Slab<Connection> connections_;
+  FlowTable flows_;
+  TimeWaitTable time_wait_;
+  TimerWheel wheel_;
+  std::unique_ptr<SocketAddress[]> listeners_;
+  uint32_t listener_count_ = 0;
+  uint32_t half_open_ = 0;
+  uint32_t reserve_control_;  // slots that only acknowledgments, resets and handshakes may take
+
+  IndexLinks ready_links_;
+  IndexList ready_;
+  IndexLinks egress_links_;
+  std::array<IndexList, packet::ports_max> egress_{};
+  IndexLinks starved_links_;  // connections whose write fell short of memory, not of window
+  IndexList starved_;
+  std::unique_ptr<TurnPiece[]> turn_pieces_;
+  uint32_t turn_piece_count_ = 0;
+  std::unique_ptr<uint32_t[]> turn_connections_;  // that hold pieces
+  uint32_t turn_connection_count_ = 0;
+};
+
+}  // namespace millrace::tcp

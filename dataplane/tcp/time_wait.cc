@@ -1,0 +1,61 @@
+#include "dataplane/tcp/time_wait.h"
+
+namespace millrace::tcp {
+
+TimeWaitTable::TimeWaitTable(uint32_t capacity, const HashKey& key)
+    : capacity_(capacity),
+      ring_(std::make_unique<TimeWaitRecord[]>(capacity)),
+      table_(capacity, key) {}
+
+void TimeWaitTable::forget(uint32_t index) {
+  TimeWaitRecord& record = ring_[index];
+  if (!record.live) return;
+  table_.erase(record.flow_hash, index);
+  record.live = false;
+}
+
+bool TimeWaitTable::add(const TimeWaitRecord& record, Instant now) {
+  bool evicted = false;
+  if (end_ - first_ == capacity_) {
+    evicted = ring_[first_ % capacity_].live;
+    forget(static_cast<uint32_t>(first_ % capacity_));
+    ++first_;
+  }
+  const auto index = static_cast<uint32_t>(end_ % capacity_);
+  ring_[index] = record;
+  ring_[index].live = true;
+  ring_[index].ends_at = now + time_wait_duration;
+  table_.insert(record.flow_hash, index);
+  ++end_;
+  return evicted;
+}
+
+TimeWaitRecord* TimeWaitTable::find(const FlowKey& flow, uint64_t hash) {
+  if (table_.size() == 0) return nullptr;
+  const uint32_t index = table_.find(hash, [&](uint32_t at) { return ring_[at].flow == flow; });
+  return index == FlowTable::none ? nullptr : &ring_[index];
+}
+
+void TimeWaitTable::remove(TimeWaitRecord* record) {
+  forget(static_cast<uint32_t>(record - ring_.get()));
+}
+
+void TimeWaitTable::restart(TimeWaitRecord* record, Instant now) {
+  // A restart takes a place of the ring: a peer that repeats its FIN for ever must not push others
+  // out.
+  if (end_ - first_ > capacity_ / 2) return;
+  const TimeWaitRecord copy = *record;
+  remove(record);
+  add(copy, now);
+}
+
+void TimeWaitTable::expire(Instant now) {
+  for (uint32_t i = 0; i < expire_max && first_ != end_; ++i) {
+    TimeWaitRecord& oldest = ring_[first_ % capacity_];
+    if (oldest.live && oldest.ends_at > now) return;
+    forget(static_cast<uint32_t>(first_ % capacity_));
+    ++first_;
+  }
+}
+
+}  // namespace millrace::tcp

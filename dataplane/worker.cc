@@ -1,0 +1,111 @@
+#include "dataplane/worker.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace millrace {
+
+Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, packet::Arena& arena,
+               shm::SnapshotCell& cell, Instant start)
+    : options_(options),
+      ports_(std::move(ports)),
+      arena_(arena),
+      cell_(cell),
+      net_(options.net, options.tcp, options.keys, arena, counters_, start),
+      proxy_(options.proxy, net_.tcp(), counters_, start) {
+  CHECK(!ports_.empty() && ports_.size() <= packet::ports_max);
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    const nic::PortFacts& facts = ports_[i]->facts();
+    net_.set_port(static_cast<uint8_t>(i), facts.mac, facts.mtu, facts.checksum_mode);
+  }
+  proxy_.set_source(
+      [](void* net, Ipv4Address destination) {
+        return static_cast<NetStack*>(net)->source_for(destination);
+      },
+      &net_);
+}
+
+uint32_t Worker::turn(Instant now) {
+  const shm::InstalledSnapshot& snapshot = cell_.enter(options_.number);
+  const size_t received = receive(now);
+  net_.advance(now);
+  proxy_.turn(*snapshot.view, now);
+  net_.tcp().end_reading();
+  release_frames();
+  const uint32_t sent = transmit(now);
+  reclaim();
+  return static_cast<uint32_t>(received) + sent;
+}
+
+size_t Worker::receive(Instant now) {
+  size_t total = 0;
+  for (size_t port = 0; port < ports_.size(); ++port) {
+    const std::span<packet::Frame> place{&frames_[port * nic::burst_frames_max],
+                                         nic::burst_frames_max};
+    const size_t count = ports_[port]->receive(place, now);
+    frame_counts_[port] = count;
+    total += count;
+    for (size_t i = 0; i < count; ++i) {
+      if (i + 1 < count) __builtin_prefetch(place[i + 1].data);
+      place[i].port = static_cast<uint8_t>(port);
+      net_.ingress(place[i], now);
+    }
+  }
+  return total;
+}
+
+void Worker::release_frames() {
+  for (size_t port = 0; port < ports_.size(); ++port) {
+    if (frame_counts_[port] == 0) continue;
+    ports_[port]->release({&frames_[port * nic::burst_frames_max], frame_counts_[port]});
+    frame_counts_[port] = 0;
+  }
+}
+
+uint32_t Worker::transmit(Instant now) {
+  uint32_t sent = 0;
+  for (size_t index = 0; index < ports_.size(); ++index) {
+    const auto port = static_cast<uint8_t>(index);
+    const size_t room = ports_[index]->transmit_room();
+    net_.egress(port, room, now);
+    const auto queued = net_.queued(port);
+    // Answers of this turn's ingress were queued before the port was asked; what it has no room for
+    // stays queued for the next turn.
+    const size_t taken = std::min(queued.size(), room);
+    if (taken > 0) ports_[index]->transmit(queued.first(taken), now);
+    net_.taken(port, taken);
+    ports_[index]->flush();
+    sent += static_cast<uint32_t>(taken);
+  }
+  return sent;
+}
+
+void Worker::reclaim() {
+  std::array<packet::SlotIndex, nic::burst_frames_max> slots;
+  for (nic::Port* port : ports_) {
+    for (;;) {
+      const size_t count = port->reclaim(slots);
+      for (size_t i = 0; i < count; ++i) arena_.mark_sent(slots[i]);
+      if (count < slots.size()) break;
+    }
+  }
+}
+
+Instant Worker::next_deadline() const {
+  return std::min(net_.next_deadline(), proxy_.next_deadline());
+}
+
+bool Worker::must_not_sleep() {
+  if (net_.tcp().ready_count() > 0 || net_.has_egress()) return true;
+  bool waiting = false;
+  for (nic::Port* port : ports_) waiting |= port->prepare_wait();
+  return waiting;
+}
+
+bool Worker::frames_conserved() const {
+  return std::all_of(ports_.begin(), ports_.end(),
+                     [](const nic::Port* port) { return port->frames_conserved(); });
+}
+
+}  // namespace millrace

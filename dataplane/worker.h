@@ -1,0 +1,89 @@
+// The worker: one core, its ports, its stack, its proxy, run to completion. Read this file first.
+//
+//   turn():  receive a burst from each port -> net -> tcp         (frames lent by the ports)
+//            timers
+//            proxy: every ready connection, reads, routes, writes
+//            text that nobody read moves out of the frames        (frames go back)
+//            egress: tcp builds segments while the ports have room
+//            transmit, kick, take back what was sent
+//
+// turn() reads no clock and makes no system call of its own: `now` is an argument, so a simulation
+// runs the same worker over simulated ports and replays a seed exactly. run() is the loop around it
+// on a real clock.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/time.h"
+#include "dataplane/counters.h"
+#include "dataplane/net_stack.h"
+#include "dataplane/nic/port.h"
+#include "dataplane/packet/arena.h"
+#include "dataplane/packet/frame.h"
+#include "dataplane/proxy/proxy.h"
+#include "shm/snapshot_store.h"
+
+namespace millrace {
+
+struct WorkerOptions {
+  uint32_t number = 0;  // among the workers of the process: its place in the snapshot cell
+  NetConfig net;
+  tcp::Limits tcp;
+  tcp::Keys keys;
+  proxy::Options proxy;
+};
+
+class Worker {
+ public:
+  // ports: 1 to packet::ports_max; index i is the port's name in net. arena: where all their
+  // transmit slots lie. Both outlive the worker. start: the clock's now.
+  Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, packet::Arena& arena,
+         shm::SnapshotCell& cell, Instant start);
+
+  // One turn. Returns how many frames were received or sent: 0 means that there was nothing to do.
+  uint32_t turn(Instant now);
+
+  // The earliest instant at which a turn has something to do without a frame arriving.
+  Instant next_deadline() const;
+  // True when frames or events wait: a sleep would be a mistake.
+  bool must_not_sleep();
+  // Before sleeping: lets go of the snapshot, so that a sleeper pins nothing.
+  void go_offline() { cell_.leave(options_.number); }
+
+  void set_date(std::string_view date) { proxy_.set_date(date); }
+  // Whether every port accounts for every buffer of its own, and the arena for every slot.
+  bool frames_conserved() const;
+
+  const Counters& counters() const { return counters_; }
+  NetStack& net() { return net_; }
+  tcp::Tcp& tcp() { return net_.tcp(); }
+  proxy::Proxy& proxy() { return proxy_; }
+  packet::Arena& arena() { return arena_; }
+  const std::vector<nic::Port*>& ports() const { return ports_; }
+
+ private:
+  static constexpr size_t frames_per_turn_max = packet::ports_max * nic::burst_frames_max;
+
+  size_t receive(Instant now);
+  void release_frames();
+  uint32_t transmit(Instant now);
+  void reclaim();
+
+  WorkerOptions options_;
+  std::vector<nic::Port*> ports_;
+  packet::Arena& arena_;
+  shm::SnapshotCell& cell_;
+  Counters counters_;
+  NetStack net_;
+  proxy::Proxy proxy_;
+
+  // The frames of this turn, each port's side by side.
+  std::array<packet::Frame, frames_per_turn_max> frames_;
+  std::array<size_t, packet::ports_max> frame_counts_{};
+};
+
+}  // namespace millrace

@@ -1,0 +1,84 @@
+#include "dataplane/worker_loop.h"
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "dataplane/gauges.h"
+#include "dataplane/http/head_writer.h"
+
+namespace millrace {
+namespace {
+
+// Below this the wake-up costs more than the wait (ppoll for 50 us takes 120).
+constexpr Duration spin_before_sleep = Duration::microseconds(100);
+// A sleeping worker must still beat three times within the XDP program's limit of 300 ms.
+constexpr Duration sleep_max = Duration::milliseconds(100);
+constexpr Duration tick = Duration::milliseconds(100);
+
+}  // namespace
+
+WorkerLoop::WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, WorkerMailbox& mailbox,
+                       shm::StatsPage& stats, uint32_t worker_number)
+    : worker_(worker),
+      programs_(std::move(programs)),
+      mailbox_(mailbox),
+      stats_(stats),
+      number_(worker_number) {}
+
+void WorkerLoop::run() {
+  prctl(PR_SET_TIMERSLACK, 1UL);  // the default of 50 us would double a short sleep
+  Instant busy_at = clock_.now();
+  while (!mailbox_.stop.load(std::memory_order_relaxed)) {
+    const Instant now = clock_.now();
+    for (bpf::Redirect* program : programs_) program->beat(now);
+    if (worker_.turn(now) > 0) busy_at = now;
+    if (now >= next_tick_) once_a_tick(now);
+    if (now - busy_at > spin_before_sleep && !worker_.must_not_sleep()) {
+      sleep(now);
+      busy_at = Instant();  // after a sleep one idle turn is enough to sleep again
+    }
+  }
+  worker_.go_offline();
+}
+
+void WorkerLoop::sleep(Instant now) {
+  Duration span = sleep_max;
+  const Instant deadline = worker_.next_deadline();
+  if (deadline < now + span) span = deadline > now ? deadline - now : Duration();
+  std::array<pollfd, packet::ports_max + 1> fds{};
+  size_t count = 0;
+  for (const nic::Port* port : worker_.ports()) fds[count++] = {port->wait_fd(), POLLIN, 0};
+  fds[count++] = {mailbox_.wake.get(), POLLIN, 0};
+  const timespec timeout{static_cast<time_t>(span.count_ns() / 1'000'000'000),
+                         static_cast<long>(span.count_ns() % 1'000'000'000)};
+  worker_.go_offline();
+  ppoll(fds.data(), count, &timeout, nullptr);
+  if ((fds[count - 1].revents & POLLIN) != 0) {
+    uint64_t told;
+    if (read(mailbox_.wake.get(), &told, sizeof told) < 0)
+      return;  // somebody else's wake-up was faster
+  }
+}
+
+// Ten times a second: numbers for readers, the date, conservation.
+void WorkerLoop::once_a_tick(Instant now) {
+  next_tick_ = now + tick;
+  const Counters& counters = worker_.counters();
+  uint32_t cell = 0;
+  for (uint64_t value : counters.values) stats_.set(number_, cell++, value);
+  for (uint64_t value : gauges(worker_)) stats_.set(number_, cell++, value);
+  const int64_t seconds = mailbox_.unix_seconds.load(std::memory_order_relaxed);
+  if (seconds != date_seconds_) {
+    date_seconds_ = seconds;
+    std::array<char, http::http_date_bytes> date;
+    http::format_http_date(seconds, date);
+    worker_.set_date({date.data(), date.size()});
+    CHECK(worker_.frames_conserved());
+  }
+}
+
+}  // namespace millrace
