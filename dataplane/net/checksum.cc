@@ -7,6 +7,28 @@ namespace {
 // source, both part of the base architecture, so there is nothing to choose at run time.
 using Lanes = uint64_t __attribute__((vector_size(16)));
 
+inline Lanes load(const uint8_t* from) {
+  Lanes lanes;
+  std::memcpy(&lanes, from, sizeof lanes);
+  return lanes;
+}
+inline void store(uint8_t* to, const Lanes& lanes) {
+  std::memcpy(to, &lanes, sizeof lanes);
+}
+
+template <bool copying, class Word>
+inline Word take(uint8_t*& to, const uint8_t*& from, size_t& count) {
+  Word word;
+  std::memcpy(&word, from, sizeof word);
+  if constexpr (copying) {
+    std::memcpy(to, &word, sizeof word);
+    to += sizeof word;
+  }
+  from += sizeof word;
+  count -= sizeof word;
+  return word;
+}
+
 // Sums 32-bit words in 64-bit lanes: no carry can be lost below 2^32 words.
 template <bool copying>
 PartialSum sum_run(uint8_t* to, const uint8_t* from, size_t count) {
@@ -14,34 +36,33 @@ PartialSum sum_run(uint8_t* to, const uint8_t* from, size_t count) {
   Lanes low{};
   Lanes high{};
   while (count >= 64) {
-    Lanes block[4];
-    std::memcpy(block, from, sizeof block);
-    if constexpr (copying) std::memcpy(to, block, sizeof block);
-    low += (block[0] & low_half) + (block[1] & low_half) + (block[2] & low_half) +
-           (block[3] & low_half);
-    high += (block[0] >> 32) + (block[1] >> 32) + (block[2] >> 32) + (block[3] >> 32);
-    from += sizeof block;
-    if constexpr (copying) to += sizeof block;
-    count -= sizeof block;
+    // Four names, not an array: so they stay in registers while copying.
+    const Lanes a = load(from);
+    const Lanes b = load(from + 16);
+    const Lanes c = load(from + 32);
+    const Lanes d = load(from + 48);
+    if constexpr (copying) {
+      store(to, a);
+      store(to + 16, b);
+      store(to + 32, c);
+      store(to + 48, d);
+      to += 64;
+    }
+    low += (a & low_half) + (b & low_half) + (c & low_half) + (d & low_half);
+    high += (a >> 32) + (b >> 32) + (c >> 32) + (d >> 32);
+    from += 64;
+    count -= 64;
   }
   uint64_t sum = low[0] + low[1] + high[0] + high[1];
 
   while (count >= 8) {
-    uint64_t word;
-    std::memcpy(&word, from, sizeof word);
-    if constexpr (copying) std::memcpy(to, &word, sizeof word);
-    sum += (word & 0xffffffffU) + (word >> 32);
-    from += sizeof word;
-    if constexpr (copying) to += sizeof word;
-    count -= sizeof word;
-  }
-  // What is left keeps its place in the last word; the rest of that word counts as zero.
-  if (count > 0) {
-    uint64_t word = 0;
-    std::memcpy(&word, from, count);
-    if constexpr (copying) std::memcpy(to, &word, count);
+    const auto word = take<copying, uint64_t>(to, from, count);
     sum += (word & 0xffffffffU) + (word >> 32);
   }
+  if (count >= 4) sum += take<copying, uint32_t>(to, from, count);
+  if (count >= 2) sum += take<copying, uint16_t>(to, from, count);
+  if (count == 1)
+    sum += take<copying, uint8_t>(to, from, count);  // padded: the low octet in memory
   return {(sum & 0xffffffffU) + (sum >> 32)};
 }
 
