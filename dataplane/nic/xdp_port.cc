@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "base/check.h"
 #include "dataplane/nic/xdp_interface.h"
@@ -18,15 +17,9 @@ constexpr int kicks_per_flush_max = 2;
 // XDP_MAX_TX_SKB_BUDGET and XDP_PKT_CONTD: newer than Debian's 6.1 headers.
 constexpr int so_max_tx_skb_budget = 9;
 constexpr uint32_t option_continued = 1U << 0;
-constexpr int64_t bind_wait_ms_max = 1000;
 
 uint32_t in_ring(const uint32_t* producer, const uint32_t* consumer) {
   return __atomic_load_n(producer, __ATOMIC_ACQUIRE) - __atomic_load_n(consumer, __ATOMIC_ACQUIRE);
-}
-
-void sleep_ms(int64_t milliseconds) {
-  const timespec span{milliseconds / 1000, milliseconds % 1000 * 1'000'000};
-  nanosleep(&span, nullptr);
 }
 
 }  // namespace
@@ -43,41 +36,26 @@ XdpPort::XdpPort(XdpUmem& umem, uint32_t receive_frames)
   for (uint32_t frame = 0; frame < frame_count_; ++frame) put_free(frame_count_ - 1 - frame);
 }
 
-XdpPort::~XdpPort() {
-  if (socket_ != nullptr) xsk_socket__delete(socket_);
-}
-
-// The rings are libxdp's, the program and its map are ours. The kernel gives a killed predecessor's
-// queue back a little after its process ended and answers EBUSY until then.
-int XdpPort::bind(const std::string& interface, uint32_t queue, bool native, XdpUmem& umem) {
-  xsk_socket_config config{};
-  config.rx_size = umem.rings().receive;
-  config.tx_size = umem.rings().transmit;
-  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
-  config.bind_flags = XDP_USE_NEED_WAKEUP;
-  // A driver's zero-copy path never sees a generic program.
-  if (!native) config.bind_flags |= XDP_COPY;
-  int error = 0;
-  for (int64_t waited_ms = 0, pause_ms = 1; waited_ms < bind_wait_ms_max; pause_ms *= 2) {
-    error = xsk_socket__create_shared(&socket_, interface.c_str(), queue, umem.handle(), &receive_,
-                                      &transmit_, &fill_, &completion_, &config);
-    if (error != -EBUSY) break;
-    sleep_ms(pause_ms);
-    waited_ms += pause_ms;
+int XdpPort::bind(uint32_t interface_index, uint32_t queue, bool native, XdpUmem& umem) {
+  socket_ = umem.take_owner();
+  if (!socket_) {
+    socket_ = std::make_unique<XdpSocket>();
+    if (const int error = socket_->open(); error != 0) return error;
   }
-  if (error != 0) socket_ = nullptr;
-  return -error;
+  if (const int error = socket_->open_rings(umem.rings()); error != 0) return error;
+  // A driver's zero-copy path never sees a generic program.
+  const auto flags = static_cast<uint16_t>(XDP_USE_NEED_WAKEUP | (native ? 0 : XDP_COPY));
+  return socket_->bind(interface_index, queue, flags, umem.owner_fd());
 }
 
 void XdpPort::after_bind() {
-  socket_fd_ = xsk_socket__fd(socket_);
   // One call may then send the whole ring instead of 32 frames; older kernels refuse, and live with
   // more calls.
-  const uint32_t budget = transmit_.size;
-  setsockopt(socket_fd_, SOL_XDP, so_max_tx_skb_budget, &budget, sizeof budget);
+  const uint32_t budget = socket_->transmit.size;
+  setsockopt(socket_->fd(), SOL_XDP, so_max_tx_skb_budget, &budget, sizeof budget);
   xdp_options socket_options{};
   socklen_t bytes = sizeof socket_options;
-  zero_copy_ = getsockopt(socket_fd_, SOL_XDP, XDP_OPTIONS, &socket_options, &bytes) == 0 &&
+  zero_copy_ = getsockopt(socket_->fd(), SOL_XDP, XDP_OPTIONS, &socket_options, &bytes) == 0 &&
                (socket_options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
   refill();
 }
@@ -102,7 +80,7 @@ Result<std::unique_ptr<XdpPort>> XdpPort::open(const XdpPortOptions& options, Xd
                   std::to_string(umem.unclaimed_receive_frames()) + " are left");
   }
   std::unique_ptr<XdpPort> port(new XdpPort(umem, options.receive_frames));
-  const int error = port->bind(interface, options.queue, redirect.facts().native, umem);
+  const int error = port->bind(link->index, options.queue, redirect.facts().native, umem);
   if (error == EBUSY) return failed("another AF_XDP socket is bound to it");
   if (error == EPERM) return failed("no privilege: needs root or CAP_NET_RAW");
   if (error == ENETDOWN) return failed("the interface is down");
@@ -116,7 +94,7 @@ Result<std::unique_ptr<XdpPort>> XdpPort::open(const XdpPortOptions& options, Xd
       std::min<uint32_t>(link->mtu, xdp_frame_bytes_max - ethernet_header_bytes));
   facts.checksum_mode = options.checksum_mode.value_or(
       link->driver == "veth" ? ChecksumMode::verify_or_partial : ChecksumMode::verify);
-  if (Status steered = redirect.set_socket(options.queue, port->socket_fd_); !steered) {
+  if (Status steered = redirect.set_socket(options.queue, port->socket_->fd()); !steered) {
     return Error{steered.error()};
   }
   return port;
@@ -135,30 +113,31 @@ void XdpPort::put_free(uint32_t frame) {
 
 // Every free frame that the fill ring has room for goes back to the kernel.
 void XdpPort::refill() {
-  const uint32_t count = std::min(free_count_, xsk_prod_nb_free(&fill_, free_count_));
+  const uint32_t count = std::min(free_count_, xsk_prod_nb_free(&socket_->fill, free_count_));
   uint32_t at = 0;
-  if (count == 0 || xsk_ring_prod__reserve(&fill_, count, &at) != count) return;
+  if (count == 0 || xsk_ring_prod__reserve(&socket_->fill, count, &at) != count) return;
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t frame = free_[--free_count_];
     place_[frame] = Place::kernel;
-    *xsk_ring_prod__fill_addr(&fill_, at + i) = uint64_t{first_frame_ + frame} * packet::slot_bytes;
+    *xsk_ring_prod__fill_addr(&socket_->fill, at + i) =
+        uint64_t{first_frame_ + frame} * packet::slot_bytes;
   }
   kernel_count_ += count;
-  xsk_ring_prod__submit(&fill_, count);
+  xsk_ring_prod__submit(&socket_->fill, count);
 }
 
 // A driver that ran dry says so in the fill ring and waits for a call.
 void XdpPort::wake_receive() {
-  if (!xsk_ring_prod__needs_wakeup(&fill_)) return;
+  if (!xsk_ring_prod__needs_wakeup(&socket_->fill)) return;
   ++counters_.kicks;
-  recvfrom(socket_fd_, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+  recvfrom(socket_->fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
 }
 
 size_t XdpPort::receive(std::span<packet::Frame> frames, Instant) {
   const auto wanted =
       static_cast<uint32_t>(std::min<size_t>(frames.size(), lend_max_ - held_count_));
   uint32_t at = 0;
-  const uint32_t count = xsk_ring_cons__peek(&receive_, wanted, &at);
+  const uint32_t count = xsk_ring_cons__peek(&socket_->receive, wanted, &at);
   if (count == 0) {
     wake_receive();
     return 0;
@@ -166,7 +145,7 @@ size_t XdpPort::receive(std::span<packet::Frame> frames, Instant) {
   size_t lent = 0;
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    const xdp_desc& descriptor = *xsk_ring_cons__rx_desc(&receive_, at + i);
+    const xdp_desc& descriptor = *xsk_ring_cons__rx_desc(&socket_->receive, at + i);
     const uint32_t frame = frame_index(descriptor.addr);
     CHECK(place_[frame] == Place::kernel);
     const bool continued = (descriptor.options & option_continued) != 0;
@@ -185,7 +164,7 @@ size_t XdpPort::receive(std::span<packet::Frame> frames, Instant) {
     out.token = descriptor.addr;
     bytes += descriptor.len;
   }
-  xsk_ring_cons__release(&receive_, count);
+  xsk_ring_cons__release(&socket_->receive, count);
   kernel_count_ -= count;
   held_count_ += static_cast<uint32_t>(lent);
   counters_.received_frames += lent;
@@ -205,34 +184,34 @@ void XdpPort::release(std::span<const packet::Frame> frames) {
 }
 
 size_t XdpPort::transmit_room() const {
-  return transmit_.size - in_ring(transmit_.producer, transmit_.consumer);
+  return socket_->transmit.size - in_ring(socket_->transmit.producer, socket_->transmit.consumer);
 }
 
 void XdpPort::transmit(std::span<const packet::TransmitFrame> frames, Instant) {
   const auto count = static_cast<uint32_t>(frames.size());
   uint32_t at = 0;
   if (count == 0) return;
-  CHECK(xsk_ring_prod__reserve(&transmit_, count, &at) == count);
+  CHECK(xsk_ring_prod__reserve(&socket_->transmit, count, &at) == count);
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < count; ++i) {
     const packet::TransmitFrame& frame = frames[i];
     // The kernel skips a bad descriptor without ever completing it: the slot would be lost.
     CHECK(frame.slot < arena_slot_count_ && frame.length != 0 &&
           uint32_t{frame.offset} + frame.length <= packet::slot_bytes);
-    xdp_desc& descriptor = *xsk_ring_prod__tx_desc(&transmit_, at + i);
+    xdp_desc& descriptor = *xsk_ring_prod__tx_desc(&socket_->transmit, at + i);
     descriptor.addr = arena_address_ + uint64_t{frame.slot} * packet::slot_bytes + frame.offset;
     descriptor.len = frame.length;
     descriptor.options = 0;
     bytes += frame.length;
   }
-  xsk_ring_prod__submit(&transmit_, count);
+  xsk_ring_prod__submit(&socket_->transmit, count);
   transmit_outstanding_ += count;
   counters_.transmitted_frames += count;
   counters_.transmitted_bytes += bytes;
 }
 
 bool XdpPort::transmit_pending() const {
-  return in_ring(transmit_.producer, transmit_.consumer) != 0;
+  return in_ring(socket_->transmit.producer, socket_->transmit.consumer) != 0;
 }
 
 // In copy mode the call itself sends, a budget of frames at a time; with zero copy it wakes the
@@ -240,9 +219,9 @@ bool XdpPort::transmit_pending() const {
 void XdpPort::flush() {
   kick_worth_retrying_ = false;
   for (int call = 0; call < kicks_per_flush_max && transmit_pending(); ++call) {
-    if (!xsk_ring_prod__needs_wakeup(&transmit_)) return;
+    if (!xsk_ring_prod__needs_wakeup(&socket_->transmit)) return;
     ++counters_.kicks;
-    if (sendto(socket_fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) {
+    if (sendto(socket_->fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) {
       kick_worth_retrying_ = !zero_copy_ && transmit_pending();
       return;
     }
@@ -258,16 +237,16 @@ void XdpPort::flush() {
 size_t XdpPort::reclaim(std::span<packet::SlotIndex> slots) {
   uint32_t at = 0;
   const uint32_t count =
-      xsk_ring_cons__peek(&completion_, static_cast<uint32_t>(slots.size()), &at);
+      xsk_ring_cons__peek(&socket_->completion, static_cast<uint32_t>(slots.size()), &at);
   if (count == 0) return 0;
   for (uint32_t i = 0; i < count; ++i) {
-    const uint64_t address = *xsk_ring_cons__comp_addr(&completion_, at + i);
+    const uint64_t address = *xsk_ring_cons__comp_addr(&socket_->completion, at + i);
     CHECK(address >= arena_address_);
     const uint64_t slot = (address - arena_address_) / packet::slot_bytes;
     CHECK(slot < arena_slot_count_);
     slots[i] = static_cast<packet::SlotIndex>(slot);
   }
-  xsk_ring_cons__release(&completion_, count);
+  xsk_ring_cons__release(&socket_->completion, count);
   CHECK(count <= transmit_outstanding_);
   transmit_outstanding_ -= count;
   return count;
@@ -276,7 +255,7 @@ size_t XdpPort::reclaim(std::span<packet::SlotIndex> slots) {
 bool XdpPort::prepare_wait() {
   if (transmit_pending()) flush();
   wake_receive();
-  return kick_worth_retrying_ || in_ring(receive_.producer, receive_.consumer) != 0;
+  return kick_worth_retrying_ || in_ring(socket_->receive.producer, socket_->receive.consumer) != 0;
 }
 
 bool XdpPort::frames_conserved() const {
@@ -292,9 +271,11 @@ bool XdpPort::frames_conserved() const {
                             kernel + held + free == frame_count_;
   // The kernel may hold frames between its rings, so the rings show at most what it has. The
   // receive ring is read first: a frame that moves on meanwhile is then missed, never seen twice.
-  const uint32_t in_receive_ring = in_ring(receive_.producer, receive_.consumer);
-  const uint32_t in_receive_rings = in_receive_ring + in_ring(fill_.producer, fill_.consumer);
-  const uint32_t in_transmit_rings = in_ring(completion_.producer, completion_.consumer);
+  const uint32_t in_receive_ring = in_ring(socket_->receive.producer, socket_->receive.consumer);
+  const uint32_t in_receive_rings =
+      in_receive_ring + in_ring(socket_->fill.producer, socket_->fill.consumer);
+  const uint32_t in_transmit_rings =
+      in_ring(socket_->completion.producer, socket_->completion.consumer);
   return places_agree && in_receive_rings <= kernel_count_ &&
          in_transmit_rings <= transmit_outstanding_;
 }
@@ -302,7 +283,7 @@ bool XdpPort::frames_conserved() const {
 void XdpPort::collect_statistics() {
   xdp_statistics statistics{};
   socklen_t bytes = sizeof statistics;
-  if (getsockopt(socket_fd_, SOL_XDP, XDP_STATISTICS, &statistics, &bytes) != 0) return;
+  if (getsockopt(socket_->fd(), SOL_XDP, XDP_STATISTICS, &statistics, &bytes) != 0) return;
   counters_.receive_dropped_frames = oversized_frames_ + statistics.rx_dropped +
                                      statistics.rx_ring_full + statistics.rx_fill_ring_empty_descs;
   counters_.transmit_dropped_frames = statistics.tx_invalid_descs;

@@ -12,8 +12,6 @@
 // After open() the port needs no capability.
 #pragma once
 
-#include <xdp/xsk.h>
-
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -22,6 +20,7 @@
 #include "base/result.h"
 #include "bpf/redirect_loader.h"
 #include "dataplane/nic/port.h"
+#include "dataplane/nic/xdp_socket.h"
 #include "dataplane/nic/xdp_umem.h"
 
 namespace millrace::nic {
@@ -40,13 +39,14 @@ struct XdpPortOptions {
 class XdpPort final : public Port {
  public:
   // Opens the socket, binds it to the interface's queue (waiting up to a second for a killed
-  // predecessor's to go) and enters it into the program's map. umem outlives the port. Errors name
+  // predecessor's to go) and enters it into the program's map. umem outlives the port, and its
+  // first port outlives no other one's use: a worker closes all its ports together. Errors name
   // interface and queue: queue missing, queue taken, no frames left, no privilege.
   static Result<std::unique_ptr<XdpPort>> open(const XdpPortOptions& options, XdpUmem& umem,
                                                bpf::Redirect& redirect);
   XdpPort(const XdpPort&) = delete;
   XdpPort& operator=(const XdpPort&) = delete;
-  ~XdpPort() override;
+  ~XdpPort() override = default;
 
   const PortFacts& facts() const override { return facts_; }
   const PortCounters& counters() const override { return counters_; }
@@ -56,7 +56,7 @@ class XdpPort final : public Port {
   void transmit(std::span<const packet::TransmitFrame> frames, Instant now) override;
   void flush() override;
   size_t reclaim(std::span<packet::SlotIndex> slots) override;
-  int wait_fd() const override { return socket_fd_; }
+  int wait_fd() const override { return socket_->fd(); }
   bool prepare_wait() override;
   bool frames_conserved() const override;
 
@@ -72,7 +72,7 @@ class XdpPort final : public Port {
   enum class Place : uint8_t { kernel, held, free };
 
   XdpPort(XdpUmem& umem, uint32_t receive_frames);
-  int bind(const std::string& interface, uint32_t queue, bool native, XdpUmem& umem);
+  int bind(uint32_t interface_index, uint32_t queue, bool native, XdpUmem& umem);
   void after_bind();
   uint32_t frame_index(uint64_t address) const;
   void put_free(uint32_t frame);
@@ -92,12 +92,7 @@ class XdpPort final : public Port {
   uint64_t arena_address_;
   uint32_t arena_slot_count_;
 
-  xsk_socket* socket_ = nullptr;
-  int socket_fd_ = -1;
-  xsk_ring_prod fill_{};
-  xsk_ring_cons receive_{};
-  xsk_ring_prod transmit_{};
-  xsk_ring_cons completion_{};
+  std::unique_ptr<XdpSocket> socket_;
 
   uint32_t first_frame_;
   uint32_t frame_count_;

@@ -1,15 +1,16 @@
 #include "dataplane/nic/xdp_port.h"
 
 #include <gtest/gtest.h>
-#include <sys/poll.h>
+#include <unistd.h>
 
 #include <array>
-#include <ctime>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
-#include "dataplane/packet/arena.h"
+#include "dataplane/nic/xdp_test_engine.h"
 #include "dataplane/packet/frame_memory.h"
 #include "tests/support/lab/namespace.h"
 #include "tests/support/lab/packet_socket.h"
@@ -17,108 +18,7 @@
 namespace millrace::nic {
 namespace {
 
-using packet::Arena;
-using packet::Frame;
 using packet::FrameMemory;
-using packet::SlotIndex;
-using packet::TransmitFrame;
-
-constexpr uint32_t ipv4_at = 14;
-constexpr uint32_t sequence_at = 34;  // behind Ethernet and IPv4
-constexpr uint32_t frame_bytes_min = 60;
-
-const Ipv4Address engine_address = Ipv4Address::from_octets(10, 77, 0, 100);
-// Not configured anywhere: the peer's kernel stays silent about frames to it.
-const Ipv4Address peer_address = Ipv4Address::from_octets(10, 77, 0, 9);
-
-// A frame from the raw peer to the engine whose every byte follows from its number.
-std::vector<uint8_t> numbered_frame(const MacAddress& to, uint64_t number, size_t length) {
-  std::vector<uint8_t> frame(length);
-  std::copy(to.octets.begin(), to.octets.end(), frame.begin());
-  frame[6] = 0x02;
-  frame[11] = 0x09;
-  store_be16(&frame[12], 0x0800);
-  frame[ipv4_at] = 0x45;
-  store_be16(&frame[ipv4_at + 2], static_cast<uint16_t>(length - ipv4_at));
-  frame[ipv4_at + 8] = 64;
-  frame[ipv4_at + 9] = 253;  // RFC 3692: for experiments
-  peer_address.store(&frame[ipv4_at + 12]);
-  engine_address.store(&frame[ipv4_at + 16]);
-  store_be32(&frame[sequence_at], static_cast<uint32_t>(number >> 32));
-  store_be32(&frame[sequence_at + 4], static_cast<uint32_t>(number));
-  uint64_t state = number * 0x9e3779b97f4a7c15U + 1;
-  for (size_t i = sequence_at + 8; i < length; ++i) {
-    state = state * 6364136223846793005U + 1442695040888963407U;
-    frame[i] = static_cast<uint8_t>(state >> 56);
-  }
-  return frame;
-}
-
-void swap_ends(uint8_t* frame) {
-  std::swap_ranges(frame, frame + 6, frame + 6);
-  std::swap_ranges(frame + ipv4_at + 12, frame + ipv4_at + 16, frame + ipv4_at + 16);
-}
-
-bool from_engine(const std::vector<uint8_t>& frame) {
-  return frame.size() >= frame_bytes_min && load_be16(&frame[12]) == 0x0800 &&
-         Ipv4Address::load(&frame[ipv4_at + 12]) == engine_address;
-}
-
-size_t length_of(uint64_t number) {
-  return frame_bytes_min + number * 7919 % (1514 - 60 + 1);
-}
-
-// The engine's side: port, arena and the smallest possible worker.
-class EchoEngine {
- public:
-  EchoEngine(XdpPort& port, XdpUmem& umem)
-      : port_(port), arena_(umem.arena_memory(), umem.arena_slot_count()) {}
-
-  // One turn; the number of frames echoed. Frames that are not the raw peer's are only counted.
-  size_t turn(Instant now) {
-    std::array<Frame, burst_frames_max> frames{};
-    std::array<TransmitFrame, burst_frames_max> out{};
-    const size_t wanted =
-        std::min<size_t>({frames.size(), arena_.free_count(), port_.transmit_room()});
-    const size_t count = port_.receive({frames.data(), wanted}, now);
-    size_t echoed = 0;
-    for (size_t i = 0; i < count; ++i) {
-      const Frame& frame = frames[i];
-      if (frame.length < frame_bytes_min || load_be16(frame.data + 12) != 0x0800) {
-        ++others;
-        continue;
-      }
-      const SlotIndex slot = arena_.acquire();
-      std::memcpy(arena_.slot_data(slot) + 64, frame.data, frame.length);
-      swap_ends(arena_.slot_data(slot) + 64);
-      arena_.mark_in_port(slot);
-      arena_.drop(slot);
-      out[echoed++] = TransmitFrame{slot, 64, frame.length};
-    }
-    conserved = conserved && port_.frames_conserved();
-    port_.release({frames.data(), count});
-    reclaim();
-    port_.transmit({out.data(), echoed}, now);
-    conserved = conserved && port_.frames_conserved();
-    port_.flush();
-    conserved = conserved && port_.frames_conserved();
-    return echoed;
-  }
-  void reclaim() {
-    std::array<SlotIndex, burst_frames_max> done{};
-    const size_t count = port_.reclaim(done);
-    for (size_t i = 0; i < count; ++i) arena_.mark_sent(done[i]);
-  }
-
-  bool all_slots_free() const { return arena_.free_count() == arena_.capacity(); }
-
-  uint64_t others = 0;
-  bool conserved = true;
-
- private:
-  XdpPort& port_;
-  Arena arena_;
-};
 
 class XdpPortTest : public testing::Test {
  protected:
@@ -139,10 +39,89 @@ class XdpPortTest : public testing::Test {
     return bpf::Redirect::attach(options);
   }
 
+  // An uplink with all that belongs to it, in the namespace of the node.
+  struct Uplink {
+    std::unique_ptr<bpf::Redirect> redirect;
+    std::unique_ptr<XdpPort> port;
+  };
+  Uplink open_uplink(const std::string& interface, bpf::AttachMode mode, uint32_t receive_frames) {
+    Uplink uplink;
+    Result<bpf::Redirect> redirect = attach(interface, mode);
+    if (!redirect) ADD_FAILURE() << redirect.error();
+    if (!redirect) return uplink;
+    uplink.redirect = std::make_unique<bpf::Redirect>(std::move(*redirect));
+    XdpPortOptions options;
+    options.receive_frames = receive_frames;
+    auto port = XdpPort::open(options, *umem, *uplink.redirect);
+    if (!port) ADD_FAILURE() << port.error();
+    if (port) uplink.port = std::move(*port);
+    uplink.redirect->beat(clock.now());
+    return uplink;
+  }
+  void make_memory(uint32_t frames, uint32_t receive_frames, uint32_t ring_size) {
+    Result<FrameMemory> mapped = FrameMemory::create(frames);
+    ASSERT_TRUE(mapped.ok()) << mapped.error();
+    memory = std::make_unique<FrameMemory>(std::move(*mapped));
+    auto registered =
+        XdpUmem::create(*memory, receive_frames, {ring_size, ring_size, ring_size, ring_size});
+    ASSERT_TRUE(registered.ok()) << registered.error();
+    umem = std::move(*registered);
+    arena = std::make_unique<packet::Arena>(umem->arena_memory(), umem->arena_slot_count());
+  }
+  bool all_slots_free() const { return arena->free_count() == arena->capacity(); }
+
+  std::unique_ptr<FrameMemory> memory;
+  std::unique_ptr<XdpUmem> umem;
+  std::unique_ptr<packet::Arena> arena;
   std::unique_ptr<lab::Namespace> node;
   std::unique_ptr<lab::Namespace> client;
   MonotonicClock clock;
 };
+
+// What a raw peer sent and what came back of it.
+class EchoCheck {
+ public:
+  EchoCheck(lab::PacketSocket& peer, const MacAddress& engine_mac, uint64_t total)
+      : peer_(peer), mac_(engine_mac), seen_(total) {}
+
+  bool done() const { return came_back == seen_.size(); }
+  void send(uint64_t in_flight_max) {
+    while (sent < seen_.size() && sent - came_back < in_flight_max &&
+           peer_.send(numbered_frame(mac_, sent, length_of(sent)))) {
+      ++sent;
+    }
+  }
+  // True if anything came.
+  bool receive() {
+    bool any = false;
+    for (auto frame = peer_.receive(); !frame.empty(); frame = peer_.receive()) {
+      if (!from_engine(frame)) continue;
+      any = true;
+      swap_ends(frame.data());
+      const uint64_t number =
+          uint64_t{load_be32(&frame[sequence_at])} << 32 | load_be32(&frame[sequence_at + 4]);
+      if (number >= seen_.size() || seen_[number] ||
+          frame != numbered_frame(mac_, number, length_of(number))) {
+        ++wrong;
+        continue;
+      }
+      seen_[number] = true;
+      ++came_back;
+    }
+    return any;
+  }
+
+  uint64_t sent = 0;
+  uint64_t came_back = 0;
+  uint64_t wrong = 0;
+
+ private:
+  lab::PacketSocket& peer_;
+  MacAddress mac_;
+  std::vector<bool> seen_;
+};
+
+constexpr uint64_t in_flight_max = 48;  // below the smallest ring
 
 struct EchoCase {
   const char* name;
@@ -156,66 +135,329 @@ class XdpPortEcho : public XdpPortTest, public testing::WithParamInterface<EchoC
 // echo.
 TEST_P(XdpPortEcho, X6_EveryFrameComesBackIntactAndEveryBufferIsAccountedFor) {
   constexpr uint64_t total = 100'000;
-  constexpr uint64_t in_flight_max = 48;  // below the smallest ring
   const lab::Namespace::Entered entered(*node);
-  Result<bpf::Redirect> redirect = attach("up0", GetParam().mode);
-  ASSERT_TRUE(redirect.ok()) << redirect.error();
-  EXPECT_EQ(redirect->facts().native, GetParam().mode == bpf::AttachMode::native);
-  Result<FrameMemory> memory = FrameMemory::create(1024);
-  ASSERT_TRUE(memory.ok()) << memory.error();
-  const uint32_t ring = GetParam().ring_size;
-  auto umem = XdpUmem::create(*memory, 256, {ring, ring, ring, ring});
-  ASSERT_TRUE(umem.ok()) << umem.error();
-  XdpPortOptions options;
-  options.receive_frames = 256;
-  auto port = XdpPort::open(options, **umem, *redirect);
-  ASSERT_TRUE(port.ok()) << port.error();
+  make_memory(1024, 256, GetParam().ring_size);
+  Uplink uplink = open_uplink("up0", GetParam().mode, 256);
+  ASSERT_TRUE(uplink.port);
+  EXPECT_EQ(uplink.redirect->facts().native, GetParam().mode == bpf::AttachMode::native);
   lab::PacketSocket peer(*client, "peer0");
-  EchoEngine engine(**port, **umem);
+  EchoEngine engine(*uplink.port, *arena);
+  EchoCheck check(peer, uplink.port->facts().mac, total);
 
-  std::vector<bool> seen(total);
-  uint64_t sent = 0;
-  uint64_t came_back = 0;
-  uint64_t wrong = 0;
   Instant progress = clock.now();
-  while (came_back < total && clock.now() - progress < Duration::seconds(2)) {
-    redirect->beat(clock.now());
-    while (sent < total && sent - came_back < in_flight_max &&
-           peer.send(numbered_frame((*port)->facts().mac, sent, length_of(sent)))) {
-      ++sent;
-    }
+  while (!check.done() && clock.now() - progress < Duration::seconds(2)) {
+    uplink.redirect->beat(clock.now());
+    check.send(in_flight_max);
     engine.turn(clock.now());
-    ASSERT_TRUE(engine.conserved) << "after " << came_back;
-    for (auto frame = peer.receive(); !frame.empty(); frame = peer.receive()) {
-      if (!from_engine(frame)) continue;
-      progress = clock.now();
-      swap_ends(frame.data());
-      const uint64_t number =
-          uint64_t{load_be32(&frame[sequence_at])} << 32 | load_be32(&frame[sequence_at + 4]);
-      ASSERT_LT(number, total);
-      ASSERT_FALSE(seen[number]) << "twice: " << number;
-      seen[number] = true;
-      ++came_back;
-      if (frame != numbered_frame((*port)->facts().mac, number, length_of(number))) ++wrong;
-    }
+    ASSERT_TRUE(engine.conserved) << "after " << check.came_back;
+    if (check.receive()) progress = clock.now();
   }
-  (*port)->collect_statistics();
-  EXPECT_EQ(came_back, total) << "sent " << sent << ", dropped by the kernel "
-                              << (*port)->counters().receive_dropped_frames;
-  EXPECT_EQ(wrong, 0U);
-  for (int i = 0; i < 100 && !engine.all_slots_free(); ++i) engine.turn(clock.now());
-  EXPECT_TRUE(engine.all_slots_free());
-  EXPECT_EQ((*port)->counters().transmitted_frames, total);
-  EXPECT_EQ((*port)->counters().receive_dropped_frames, 0U);
-  EXPECT_EQ((*port)->counters().received_frames, total + engine.others);
-  EXPECT_EQ(redirect->counters()[millrace_outcome_redirected], (*port)->counters().received_frames);
+  uplink.port->collect_statistics();
+  const PortCounters& counters = uplink.port->counters();
+  EXPECT_EQ(check.came_back, total)
+      << "sent " << check.sent << ", dropped by the kernel " << counters.receive_dropped_frames;
+  EXPECT_EQ(check.wrong, 0U);
+  for (int i = 0; i < 100 && !all_slots_free(); ++i) engine.turn(clock.now());
+  EXPECT_TRUE(all_slots_free());
+  EXPECT_EQ(counters.transmitted_frames, total);
+  EXPECT_EQ(counters.receive_dropped_frames, 0U);
+  EXPECT_EQ(counters.received_frames, total + engine.others);
+  EXPECT_EQ(uplink.redirect->counters()[millrace_outcome_redirected], counters.received_frames);
 }
 
 INSTANTIATE_TEST_SUITE_P(Rings, XdpPortEcho,
                          testing::Values(EchoCase{"Native64", bpf::AttachMode::native, 64},
                                          EchoCase{"Native2048", bpf::AttachMode::native, 2048},
-                                         EchoCase{"Generic64", bpf::AttachMode::generic, 64}),
+                                         EchoCase{"Generic64", bpf::AttachMode::generic, 64},
+                                         EchoCase{"Generic2048", bpf::AttachMode::generic, 2048}),
                          [](const auto& instance) { return std::string(instance.param.name); });
+
+TEST_F(XdpPortTest, X6_TwoPortsShareOneUmemAndOneArena) {
+  constexpr uint64_t total = 20'000;
+  lab::join({*node, "up1", ""}, {*client, "peer1", ""});
+  const lab::Namespace::Entered entered(*node);
+  make_memory(1024, 512, 64);
+  Uplink first = open_uplink("up0", bpf::AttachMode::native, 256);
+  Uplink second = open_uplink("up1", bpf::AttachMode::native, 256);
+  ASSERT_TRUE(first.port && second.port);
+  EXPECT_EQ(umem->unclaimed_receive_frames(), 0U);
+  lab::PacketSocket first_peer(*client, "peer0");
+  lab::PacketSocket second_peer(*client, "peer1");
+  EchoEngine first_engine(*first.port, *arena);
+  EchoEngine second_engine(*second.port, *arena);
+  EchoCheck first_check(first_peer, first.port->facts().mac, total);
+  EchoCheck second_check(second_peer, second.port->facts().mac, total);
+
+  Instant progress = clock.now();
+  while (!(first_check.done() && second_check.done()) &&
+         clock.now() - progress < Duration::seconds(2)) {
+    first.redirect->beat(clock.now());
+    second.redirect->beat(clock.now());
+    first_check.send(in_flight_max);
+    second_check.send(in_flight_max);
+    first_engine.turn(clock.now());
+    second_engine.turn(clock.now());
+    ASSERT_TRUE(first_engine.conserved && second_engine.conserved);
+    const bool any = first_check.receive();
+    if (second_check.receive() || any) progress = clock.now();
+  }
+  EXPECT_EQ(first_check.came_back, total);
+  EXPECT_EQ(second_check.came_back, total);
+  EXPECT_EQ(first_check.wrong + second_check.wrong, 0U);
+  for (int i = 0; i < 100 && !all_slots_free(); ++i) {
+    first_engine.reclaim();
+    second_engine.reclaim();
+  }
+  EXPECT_TRUE(all_slots_free());
+}
+
+// A worker that does not come round loses frames at the rings, counts them, and then goes on.
+TEST_F(XdpPortTest, X6_OverrunIsCountedAndNothingLeaks) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(512, 128, 64);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 128);
+  ASSERT_TRUE(uplink.port);
+  lab::PacketSocket peer(*client, "peer0");
+  EchoEngine engine(*uplink.port, *arena);
+  for (int round = 0; round < 50; ++round) {
+    uplink.redirect->beat(clock.now());
+    for (uint64_t i = 0; i < 500; ++i) {
+      peer.send(numbered_frame(uplink.port->facts().mac, i, length_of(i)));
+    }
+    for (int turn = 0; turn < 20; ++turn) engine.turn(clock.now());
+    ASSERT_TRUE(engine.conserved) << "round " << round;
+  }
+  uplink.port->collect_statistics();
+  const PortCounters& counters = uplink.port->counters();
+  EXPECT_GT(counters.receive_dropped_frames, 1000U);
+  EXPECT_GT(counters.received_frames, 1000U);
+  EchoCheck check(peer, uplink.port->facts().mac, 1000);
+  while (!peer.receive().empty()) {
+  }
+  const Instant start = clock.now();
+  while (!check.done() && clock.now() - start < Duration::seconds(5)) {
+    uplink.redirect->beat(clock.now());
+    check.send(in_flight_max);
+    engine.turn(clock.now());
+    check.receive();
+  }
+  EXPECT_TRUE(check.done()) << check.came_back;
+}
+
+TEST_F(XdpPortTest, AQuarterOfTheReceiveFramesIsNeverLent) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(256, 64, 64);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 64);
+  ASSERT_TRUE(uplink.port);
+  lab::PacketSocket peer(*client, "peer0");
+  for (uint64_t i = 0; i < 60; ++i) peer.send(numbered_frame(uplink.port->facts().mac, i, 100));
+  std::vector<packet::Frame> lent;
+  for (int i = 0; i < 100; ++i) {
+    std::array<packet::Frame, burst_frames_max> frames{};
+    const size_t count = uplink.port->receive(frames, clock.now());
+    lent.insert(lent.end(), frames.begin(), frames.begin() + count);
+    usleep(100);
+  }
+  EXPECT_EQ(lent.size(), 48U);
+  EXPECT_TRUE(uplink.port->frames_conserved());
+  uplink.port->release(lent);
+  EXPECT_TRUE(uplink.port->frames_conserved());
+  // A frame given back twice would be in two places.
+  EXPECT_DEATH(uplink.port->release({lent.data(), 1}), "invariant");
+}
+
+// A full transmit ring, more than the kernel sends in one call: every frame leaves, kick by kick.
+TEST_F(XdpPortTest, X6_AFullTransmitRingLeavesCompletely) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(4096, 64, 2048);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 64);
+  ASSERT_TRUE(uplink.port);
+  lab::PacketSocket peer(*client, "peer0");
+  ASSERT_EQ(uplink.port->transmit_room(), 2048U);
+  for (uint64_t number = 0; number < 2048; ++number) {
+    const packet::SlotIndex slot = arena->acquire();
+    std::vector<uint8_t> frame = numbered_frame({}, number, length_of(number));
+    swap_ends(frame.data());
+    std::memcpy(arena->slot_data(slot), frame.data(), frame.size());
+    arena->mark_in_port(slot);
+    arena->drop(slot);
+    const packet::TransmitFrame out{slot, 0, static_cast<uint16_t>(frame.size())};
+    uplink.port->transmit({&out, 1}, clock.now());
+  }
+  EXPECT_EQ(uplink.port->transmit_room(), 0U);
+  EXPECT_TRUE(uplink.port->frames_conserved());
+  EchoEngine engine(*uplink.port, *arena);
+  uint64_t arrived = 0;
+  uplink.port->flush();
+  // The worker may not sleep while the port says that a kick is owed.
+  for (int turn = 0; turn < 1000 && uplink.port->prepare_wait(); ++turn) engine.reclaim();
+  for (int i = 0; i < 100 && arrived < 2048; ++i, usleep(1000)) {
+    for (auto frame = peer.receive(); !frame.empty(); frame = peer.receive()) {
+      arrived += from_engine(frame) ? 1 : 0;
+    }
+    engine.reclaim();
+  }
+  EXPECT_EQ(arrived, 2048U) << uplink.port->counters().kicks << " kicks";
+  for (int i = 0; i < 100 && !all_slots_free(); ++i) engine.reclaim();
+  EXPECT_TRUE(all_slots_free());
+  EXPECT_EQ(uplink.port->transmit_room(), 2048U);
+}
+
+TEST_F(XdpPortTest, ALinkThatIsDownKeepsTheFramesAndDoesNotKeepTheWorkerAwake) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(256, 64, 64);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 64);
+  ASSERT_TRUE(uplink.port);
+  EchoEngine engine(*uplink.port, *arena);
+  node->must("ip link set up0 down");
+  const packet::SlotIndex slot = arena->acquire();
+  std::vector<uint8_t> frame = numbered_frame({}, 1, 100);
+  swap_ends(frame.data());
+  std::memcpy(arena->slot_data(slot), frame.data(), frame.size());
+  arena->mark_in_port(slot);
+  arena->drop(slot);
+  const packet::TransmitFrame out{slot, 0, 100};
+  uplink.port->transmit({&out, 1}, clock.now());
+  uplink.port->flush();
+  EXPECT_FALSE(uplink.port->prepare_wait());
+  EXPECT_GT(uplink.port->failed_kicks(), 0U);
+  EXPECT_TRUE(uplink.port->frames_conserved());
+  node->must("ip link set up0 up");
+  for (int i = 0; i < 2000 && !all_slots_free(); ++i, usleep(1000)) {
+    uplink.port->flush();
+    engine.reclaim();
+  }
+  EXPECT_TRUE(all_slots_free());
+}
+
+TEST_F(XdpPortTest, FramesLongerThanAReceiveFrameAreDroppedAndCounted) {
+  node->must("ip link set up0 mtu 9000");
+  client->must("ip link set peer0 mtu 9000");
+  for (const bpf::AttachMode mode : {bpf::AttachMode::native, bpf::AttachMode::generic}) {
+    const lab::Namespace::Entered entered(*node);
+    make_memory(256, 64, 64);
+    Uplink uplink = open_uplink("up0", mode, 64);
+    ASSERT_TRUE(uplink.port);
+    EXPECT_EQ(uplink.port->facts().mtu, 1778);
+    lab::PacketSocket peer(*client, "peer0");
+    const std::array<size_t, 6> lengths = {1792, 1793, 2048, 4000, 8999, 1792};
+    for (const size_t length : lengths) {
+      peer.send(numbered_frame(uplink.port->facts().mac, length, length));
+    }
+    std::vector<size_t> received;
+    for (int i = 0; i < 50; ++i, usleep(1000)) {
+      std::array<packet::Frame, burst_frames_max> frames{};
+      const size_t count = uplink.port->receive(frames, clock.now());
+      for (size_t k = 0; k < count; ++k) {
+        if (load_be16(frames[k].data + 12) == 0x0800) received.push_back(frames[k].length);
+      }
+      uplink.port->release({frames.data(), count});
+    }
+    EXPECT_EQ(received, (std::vector<size_t>{1792, 1792}));
+    EXPECT_EQ(uplink.redirect->counters()[millrace_outcome_dropped_too_long], 4U);
+    EXPECT_TRUE(uplink.port->frames_conserved());
+    uplink.port.reset();
+    umem.reset();
+  }
+}
+
+TEST_F(XdpPortTest, TheKernelsPingsAndOurArpGoWhereTheyBelong) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(256, 64, 64);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 64);
+  ASSERT_TRUE(uplink.port);
+  std::string said;
+  EXPECT_EQ(client->run("ping -q -c 5 -i 0.01 10.77.0.1", &said), 0) << said;
+  bpf::RedirectCounters before = uplink.redirect->counters();
+  EXPECT_GE(before[millrace_outcome_passed_not_ours], 5U);
+  EXPECT_EQ(before[millrace_outcome_redirected], 0U);
+  // Nobody answers ARP for our address here: the requests come to us, and no kernel frame does.
+  uplink.redirect->beat(clock.now() + Duration::seconds(2));
+  EXPECT_NE(client->run("ping -q -c 1 -W 1 10.77.0.100", &said), 0) << said;
+  const bpf::RedirectCounters after = uplink.redirect->counters();
+  EXPECT_GE(after[millrace_outcome_redirected], 1U);
+  std::array<packet::Frame, burst_frames_max> frames{};
+  const size_t count = uplink.port->receive(frames, clock.now());
+  EXPECT_EQ(count, after[millrace_outcome_redirected]);
+  for (size_t i = 0; i < count; ++i) EXPECT_EQ(load_be16(frames[i].data + 12), 0x0806);
+  uplink.port->release({frames.data(), count});
+}
+
+TEST_F(XdpPortTest, X6_WaitsForAPredecessorsQueueAndSaysSoWhenItStays) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(256, 64, 64);
+  Result<bpf::Redirect> redirect = attach("up0", bpf::AttachMode::native);
+  ASSERT_TRUE(redirect.ok()) << redirect.error();
+  Result<FrameMemory> other_memory = FrameMemory::create(256);
+  auto other_umem = XdpUmem::create(*other_memory, 64, {64, 64, 64, 64});
+  ASSERT_TRUE(other_umem.ok());
+  XdpPortOptions options;
+  options.receive_frames = 64;
+  auto predecessor = XdpPort::open(options, **other_umem, *redirect);
+  ASSERT_TRUE(predecessor.ok());
+  {
+    make_memory(256, 64, 64);
+    auto refused = XdpPort::open(options, *umem, *redirect);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error(), "interface up0 queue 0: another AF_XDP socket is bound to it");
+  }
+  make_memory(256, 64, 64);
+  std::thread leaves([&predecessor] {
+    usleep(150'000);
+    (*predecessor).reset();
+  });
+  auto successor = XdpPort::open(options, *umem, *redirect);
+  leaves.join();
+  ASSERT_TRUE(successor.ok()) << successor.error();
+  lab::PacketSocket peer(*client, "peer0");
+  EchoEngine engine(**successor, *arena);
+  EchoCheck check(peer, (*successor)->facts().mac, 1000);
+  const Instant start = clock.now();
+  while (!check.done() && clock.now() - start < Duration::seconds(5)) {
+    redirect->beat(clock.now());
+    check.send(in_flight_max);
+    engine.turn(clock.now());
+    check.receive();
+  }
+  EXPECT_EQ(check.came_back, 1000U);
+}
+
+TEST_F(XdpPortTest, FactsComeFromTheInterface) {
+  const lab::Namespace::Entered entered(*node);
+  node->must("ip link set up0 address 02:00:00:00:00:77 mtu 1400");
+  make_memory(256, 128, 64);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::automatic, 64);
+  ASSERT_TRUE(uplink.port);
+  EXPECT_EQ(to_text(uplink.port->facts().mac), "02:00:00:00:00:77");
+  EXPECT_EQ(uplink.port->facts().mtu, 1400);
+  EXPECT_EQ(uplink.port->facts().name, "up0");
+  EXPECT_EQ(uplink.port->facts().checksum_mode, ChecksumMode::verify_or_partial);
+  EXPECT_TRUE(uplink.redirect->facts().native);
+  EXPECT_FALSE(uplink.port->zero_copy());
+
+  XdpPortOptions options;
+  options.queue = 1;
+  options.receive_frames = 64;
+  auto missing = XdpPort::open(options, *umem, *uplink.redirect);
+  ASSERT_FALSE(missing.ok());
+  EXPECT_EQ(missing.error(), "interface up0 queue 1: does not exist, the interface has 1");
+  options.queue = 0;
+  options.receive_frames = 65;
+  auto too_many = XdpPort::open(options, *umem, *uplink.redirect);
+  ASSERT_FALSE(too_many.ok());
+  EXPECT_EQ(too_many.error(), "interface up0 queue 0: wants 65 receive frames, 64 are left");
+}
+
+TEST(XdpUmemTest, RefusesWhatCannotBe) {
+  Result<FrameMemory> memory = FrameMemory::create(64);
+  ASSERT_TRUE(memory.ok());
+  auto odd = XdpUmem::create(*memory, 32, {64, 64, 100, 64});
+  ASSERT_FALSE(odd.ok());
+  EXPECT_EQ(odd.error(), "ring size 100: must be a power of two from 64 to 16384");
+  auto large = XdpUmem::create(*memory, 65, {64, 64, 64, 64});
+  ASSERT_FALSE(large.ok());
+  EXPECT_EQ(large.error(), "packet memory: 65 receive frames do not fit in 64");
+}
 
 }  // namespace
 }  // namespace millrace::nic

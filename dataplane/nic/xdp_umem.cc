@@ -1,11 +1,9 @@
 #include "dataplane/nic/xdp_umem.h"
 
-#include <sys/resource.h>
-#include <xdp/xsk.h>
-
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
 
@@ -33,18 +31,13 @@ Error registration_error(int error) {
 
 }  // namespace
 
-struct XdpUmem::Rings {
-  xsk_ring_prod fill{};
-  xsk_ring_cons completion{};
-};
-
 XdpUmem::XdpUmem(const packet::FrameMemory& memory, uint32_t receive_frame_count,
                  const XdpRingSizes& rings)
     : data_(memory.data()),
       frame_count_(memory.frame_count()),
       receive_frame_count_(receive_frame_count),
       rings_(rings),
-      first_rings_(std::make_unique<Rings>()) {}
+      owner_(std::make_unique<XdpSocket>()) {}
 
 Result<std::unique_ptr<XdpUmem>> XdpUmem::create(const packet::FrameMemory& memory,
                                                  uint32_t receive_frame_count,
@@ -60,22 +53,18 @@ Result<std::unique_ptr<XdpUmem>> XdpUmem::create(const packet::FrameMemory& memo
                  " receive frames do not fit in " + std::to_string(memory.frame_count())};
   }
   std::unique_ptr<XdpUmem> umem(new XdpUmem(memory, receive_frame_count, rings));
-  xsk_umem_config config{};
-  config.fill_size = rings.fill;
-  config.comp_size = rings.completion;
-  config.frame_size = packet::slot_bytes;
-  const int error = xsk_umem__create(
-      &umem->handle_, memory.data(), uint64_t{memory.frame_count()} * packet::slot_bytes,
-      &umem->first_rings_->fill, &umem->first_rings_->completion, &config);
-  if (error != 0) {
-    umem->handle_ = nullptr;
-    return registration_error(-error);
+  if (const int error = umem->owner_->open(); error != 0) return registration_error(error);
+  umem->owner_fd_ = umem->owner_->fd();
+  const uint64_t bytes = uint64_t{memory.frame_count()} * packet::slot_bytes;
+  if (const int error = umem->owner_->register_memory(memory.data(), bytes, packet::slot_bytes);
+      error != 0) {
+    return registration_error(error);
   }
   return umem;
 }
 
-XdpUmem::~XdpUmem() {
-  if (handle_ != nullptr) CHECK(xsk_umem__delete(handle_) == 0);
+std::unique_ptr<XdpSocket> XdpUmem::take_owner() {
+  return std::move(owner_);
 }
 
 uint32_t XdpUmem::claim_receive_frames(uint32_t count) {

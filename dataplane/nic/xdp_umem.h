@@ -12,24 +12,15 @@
 #include <memory>
 
 #include "base/result.h"
+#include "dataplane/nic/xdp_socket.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/packet/frame_memory.h"
 
-struct xsk_umem;
-
 namespace millrace::nic {
-
-// Descriptors per ring, powers of two, 64 to 16384. The same for all ports of a UMEM.
-struct XdpRingSizes {
-  uint32_t fill = 2048;
-  uint32_t receive = 2048;
-  uint32_t transmit = 2048;
-  uint32_t completion = 2048;
-};
 
 class XdpUmem {
  public:
-  // memory and the UMEM: memory outlives it. The first receive_frame_count frames are for
+  // memory outlives the UMEM. The first receive_frame_count frames are for
   // receiving, the rest is the arena's. Errors: no privilege, memory lock limit, what the kernel
   // refused.
   static Result<std::unique_ptr<XdpUmem>> create(const packet::FrameMemory& memory,
@@ -37,8 +28,6 @@ class XdpUmem {
                                                  const XdpRingSizes& rings = {});
   XdpUmem(const XdpUmem&) = delete;
   XdpUmem& operator=(const XdpUmem&) = delete;
-  // After all its ports.
-  ~XdpUmem();
 
   // The part of the memory that the worker's Arena is built over.
   uint8_t* arena_memory() const { return data_ + arena_address(); }
@@ -48,13 +37,15 @@ class XdpUmem {
   // For XdpPort.
   uint8_t* data() const { return data_; }
   const XdpRingSizes& rings() const { return rings_; }
-  xsk_umem* handle() const { return handle_; }
+  // The first port binds the socket that registered the memory, which the kernel wants; the others
+  // bring their own and name this one. Null once taken.
+  std::unique_ptr<XdpSocket> take_owner();
+  int owner_fd() const { return owner_fd_; }
   uint32_t unclaimed_receive_frames() const { return receive_frame_count_ - claimed_; }
   // Takes count receive frames for a port and returns the first one's index.
   uint32_t claim_receive_frames(uint32_t count);
 
  private:
-  struct Rings;
   XdpUmem(const packet::FrameMemory& memory, uint32_t receive_frame_count,
           const XdpRingSizes& rings);
 
@@ -63,8 +54,8 @@ class XdpUmem {
   uint32_t receive_frame_count_;
   uint32_t claimed_ = 0;
   XdpRingSizes rings_;
-  std::unique_ptr<Rings> first_rings_;  // libxdp hands them to the first port
-  xsk_umem* handle_ = nullptr;
+  std::unique_ptr<XdpSocket> owner_;
+  int owner_fd_ = -1;
 };
 
 }  // namespace millrace::nic
