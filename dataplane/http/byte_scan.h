@@ -1,5 +1,6 @@
 // Finding the next octet that matters, 16 at a time where the machine can. Each scan answers the
-// first octet of [at, end) that stops it, or `end`; nothing outside the range is ever read.
+// first octet of [at, end) that stops it, or `end`; nothing outside the range is ever read. `at` is
+// not null.
 //
 // Sse2Scan needs nothing beyond baseline x86-64. PortableScan is its twin: the same tests run both.
 #pragma once
@@ -67,13 +68,21 @@ struct Sse2Scan {
 
   template <class Stops>
   static const uint8_t* scan(const uint8_t* at, const uint8_t* end, Stops stops) {
-    while (end - at >= 16) {
+    // As integers: the last start of a whole vector may lie before the range, even before its
+    // object.
+    const uintptr_t last = reinterpret_cast<uintptr_t>(end) - 16;
+    for (; reinterpret_cast<uintptr_t>(at) <= last; at += 16) {
       const int mask = _mm_movemask_epi8(stops(load(at)));
       if (mask != 0) return at + __builtin_ctz(static_cast<unsigned>(mask));
-      at += 16;
     }
-    // At most 15 octets: through a copy, because reading past the end is never right. The filling
-    // stops no scan.
+    return scan_tail(at, end, stops);
+  }
+
+  // At most 15 octets: through a copy, because reading past the end is never right. The filling
+  // stops no scan.
+  template <class Stops>
+  [[gnu::noinline]] static const uint8_t* scan_tail(const uint8_t* at, const uint8_t* end,
+                                                    Stops stops) {
     alignas(16) uint8_t tail[16];
     _mm_store_si128(reinterpret_cast<__m128i*>(tail), _mm_set1_epi8('a'));
     const size_t left = static_cast<size_t>(end - at);

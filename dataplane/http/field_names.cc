@@ -97,13 +97,18 @@ constexpr NameText names[] = {
 static_assert(sizeof(names) / sizeof(names[0]) == field_name_count);
 
 constexpr size_t name_bytes_max = 32;
-constexpr size_t words_max = name_bytes_max / 8;
 
-// A name as 64-bit words; the last one overlaps its neighbour, so that nothing beyond the name is
-// read. `fold` has 0x20 where the name has a letter: or-ing it into "\r" would make a "-".
+// A name as 64-bit words, counted from both of its ends; where they meet they overlap, so nothing
+// beyond the name is read and no loop is needed. `fold` has 0x20 where the name has a letter:
+// or-ing it into "\r" would make a "-".
+//
+//   2 to 3 octets     16 bits from the front, 16 from the back, in one word
+//   4 to 7            32 and 32, in one word
+//   8 to 16           one word from each end
+//   17 to 32          two words from each end
 struct Entry {
-  uint64_t words[words_max];
-  uint64_t fold[words_max];
+  uint64_t words[4];
+  uint64_t fold[4];
   uint32_t bytes;
   FieldName name;
 };
@@ -136,16 +141,18 @@ constexpr Entry make_entry(const NameText& from) {
   entry.name = from.name;
   entry.bytes = static_cast<uint32_t>(bytes);
   if (bytes >= 8) {
-    const size_t words = (bytes + 7) / 8;
-    for (size_t i = 0; i < words; ++i) {
-      entry.words[i] = load_constant(text + (i + 1 < words ? 8 * i : bytes - 8), 8);
+    entry.words[0] = load_constant(text, 8);
+    entry.words[1] = load_constant(text + bytes - 8, 8);
+    if (bytes > 16) {
+      entry.words[2] = load_constant(text + 8, 8);
+      entry.words[3] = load_constant(text + bytes - 16, 8);
     }
   } else if (bytes >= 4) {
     entry.words[0] = load_constant(text, 4) | load_constant(text + bytes - 4, 4) << 32;
   } else if (bytes >= 2) {
     entry.words[0] = load_constant(text, 2) | load_constant(text + bytes - 2, 2) << 16;
   }
-  for (size_t i = 0; i < words_max; ++i) {
+  for (size_t i = 0; i < 4; ++i) {
     for (unsigned shift = 0; shift < 64; shift += 8) {
       const uint64_t octet = entry.words[i] >> shift & 0xff;
       if (octet >= 'a' && octet <= 'z') entry.fold[i] |= uint64_t{0x20} << shift;
@@ -211,16 +218,13 @@ constexpr bool names_are_in_order() {
 }
 static_assert(names_are_in_order());
 
-bool matches(const Entry& entry, const uint8_t* name, size_t bytes) {
-  if (entry.bytes != bytes) return false;
+inline bool matches(const Entry& entry, const uint8_t* name, size_t bytes) {
   if (bytes < 8) return (load_short(name, bytes) | entry.fold[0]) == entry.words[0];
-  const size_t last = bytes - 8;
-  size_t word = 0;
-  uint64_t difference = 0;
-  for (size_t at = 0; at < last; at += 8, ++word) {
-    difference |= (load<uint64_t>(name + at) | entry.fold[word]) ^ entry.words[word];
-  }
-  difference |= (load<uint64_t>(name + last) | entry.fold[word]) ^ entry.words[word];
+  const auto differs = [&](size_t at, size_t word) {
+    return (load<uint64_t>(name + at) | entry.fold[word]) ^ entry.words[word];
+  };
+  uint64_t difference = differs(0, 0) | differs(bytes - 8, 1);
+  if (bytes > 16) difference |= differs(8, 2) | differs(bytes - 16, 3);
   return difference == 0;
 }
 
@@ -228,18 +232,20 @@ constexpr std::string_view forwarded_prefix = "x-forwarded-";
 
 }  // namespace
 
-FieldName recognise_field_name(const uint8_t* name, size_t bytes) {
+FieldName recognise_listed_name(const uint8_t* name, size_t bytes) {
   if (bytes < 2) return FieldName::other;
   const auto last_two = static_cast<uint32_t>(load<uint16_t>(name + bytes - 2));
-  const Entry& entry =
-      table.entries[table.slots[slot_of(name[0], last_two, bytes, slot_multiplier)]];
-  if (matches(entry, name, bytes)) return entry.name;
-  if ((name[0] | 0x20) == 'x' && bytes > forwarded_prefix.size() &&
-      equals_ignoring_case({reinterpret_cast<const char*>(name), forwarded_prefix.size()},
-                           forwarded_prefix)) {
-    return FieldName::x_forwarded_other;
-  }
-  return FieldName::other;
+  const size_t slot = slot_of(name[0], last_two, bytes, slot_multiplier);
+  const Entry& entry = table.entries[table.slots[slot]];
+  return entry.bytes == bytes && matches(entry, name, bytes) ? entry.name : FieldName::other;
+}
+
+FieldName recognise_field_name(const uint8_t* name, size_t bytes) {
+  const FieldName listed = recognise_listed_name(name, bytes);
+  if (listed != FieldName::other || bytes <= forwarded_prefix.size()) return listed;
+  const std::string_view start{reinterpret_cast<const char*>(name), forwarded_prefix.size()};
+  return equals_ignoring_case(start, forwarded_prefix) ? FieldName::x_forwarded_other
+                                                       : FieldName::other;
 }
 
 std::string_view to_text(FieldName name) {

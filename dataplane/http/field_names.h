@@ -120,6 +120,8 @@ constexpr bool is_protected_from_nomination(FieldName name) {
 // consists of token characters only; `other` says nothing about the bytes, except that
 // x_forwarded_other's tail is unchecked as well.
 FieldName recognise_field_name(const uint8_t* name, size_t bytes);
+// The same without x_forwarded_other: enough where the answer is nearly always a name of the list.
+FieldName recognise_listed_name(const uint8_t* name, size_t bytes);
 
 // In lower case; empty for `other` and `x_forwarded_other`.
 std::string_view to_text(FieldName name);

@@ -45,7 +45,9 @@ void mark_nominated(std::string_view option, Fields& fields) {
   if (is_hop_by_hop(known) || is_protected_from_nomination(known)) return;
   for (uint32_t i = 0; i < fields.count; ++i) {
     Field& field = fields.lines[i];
-    if (field.known == known && names_are_equal(field.name(), option)) field.is_nominated = true;
+    if (field.known == known && names_are_equal(field.name(), option)) {
+      field.flags |= Field::is_nominated_flag;
+    }
   }
 }
 
@@ -85,6 +87,13 @@ HeadError take_transfer_encoding(std::string_view value, Semantics& semantics) {
 }
 
 HeadError take_connection(std::string_view value, Direction direction, Semantics& semantics) {
+  // What nearly all of them say; the option happens to be a field name too.
+  if (recognise(value) == FieldName::keep_alive &&
+      semantics.connection_options < connection_options_max) {
+    ++semantics.connection_options;
+    semantics.has_keep_alive = true;
+    return HeadError::none;
+  }
   return for_each_element(value, [&](std::string_view option) {
     if (++semantics.connection_options > connection_options_max) {
       return HeadError::connection_invalid;

@@ -20,7 +20,7 @@ class HeadOutput {
   size_t written() const { return has_room_ ? static_cast<size_t>(at_ - start_) : 0; }
 
   void text(std::string_view piece) {
-    if (!take(piece.size())) return;
+    if (piece.empty() || !take(piece.size())) return;  // an empty view may point nowhere
     std::memcpy(at_ - piece.size(), piece.data(), piece.size());
   }
 

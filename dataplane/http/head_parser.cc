@@ -71,21 +71,22 @@ HeadError parse_version(std::string_view text, Version& version, HeadError other
 
 // Walks the lines of one head.
 //
-//   begin_        line_          at_      window_        end_
+//   begin_        line           at       window        end_
 //     |  judged     |  this line  |          |  received  |
 //
 // The window ends where the line, the head or the input ends, whichever comes first. An offence is
 // told only when its line's LF lies in the window; so the answer is the same however the input was
 // cut, and HeadScan may skip an input without a new LF.
+//
+// Positions are locals, not members: they stay in registers on the way that every head goes. The
+// ways out are functions of their own.
 template <class Scan>
 class HeadWalk {
  public:
   HeadWalk(ByteView input, HeadScan* scan, HeadError start_line_too_long, HeadError& error)
       : begin_(input.data()),
         end_(input.data() + input.size()),
-        line_(begin_),
         at_(begin_),
-        window_(end_),
         scan_(scan),
         line_too_long_(start_line_too_long),
         error_(error) {}
@@ -106,44 +107,45 @@ class HeadWalk {
 
   // RFC 9112 2.2: one empty line before a request line is ignored.
   ParseStatus skip_empty_line() {
-    if (at_ == end_) return out_of_line();
-    if (*at_ == '\n') return refuse(HeadError::line_end_invalid);
-    if (*at_ != '\r') return ParseStatus::complete;
-    return take_line_end();
+    const Line line = open_line();
+    if (line.start == line.window) return out_of_line(line);
+    if (*line.start == '\n') return refuse(line, line.start, HeadError::line_end_invalid);
+    if (*line.start != '\r') return ParseStatus::complete;
+    return take_line_end(line, line.start);
   }
 
   // method SP target SP version CRLF, RFC 9112 3.
   ParseStatus request_line(RequestHead& out, std::string_view& target, size_t& query_at) {
-    open_line();
-    const ParseStatus method = take_method(out);
+    const Line line = open_line();
+    const uint8_t* at = line.start;
+    const ParseStatus method = take_method(line, at, out);
     if (method != ParseStatus::complete) return method;
-    const uint8_t* const target_start = at_;
+    const uint8_t* const target_start = at;
     query_at = std::string_view::npos;
     for (;;) {
-      at_ = Scan::target_stop(at_, window_);
-      if (at_ == window_) return out_of_line();
-      if (*at_ != '?') break;
-      if (query_at == std::string_view::npos) query_at = static_cast<size_t>(at_ - target_start);
-      ++at_;
+      at = Scan::target_stop(at, line.window);
+      if (at == line.window) return out_of_line(line);
+      if (*at != '?') break;
+      if (query_at == std::string_view::npos) query_at = static_cast<size_t>(at - target_start);
+      ++at;
     }
-    if (*at_ != ' ') {
-      const bool at_line_end = *at_ == '\r' || *at_ == '\n';
-      return refuse(at_line_end ? HeadError::request_line_malformed : HeadError::target_invalid);
+    if (*at != ' ') {
+      const bool at_line_end = *at == '\r' || *at == '\n';
+      return refuse(line, at,
+                    at_line_end ? HeadError::request_line_malformed : HeadError::target_invalid);
     }
-    target = text_between(target_start, at_);
-    if (target.empty()) return refuse(HeadError::request_line_malformed);
-    if (target.size() > target_bytes_max) return refuse(HeadError::target_too_long);
-    ++at_;
-    constexpr uint64_t http_1_1 = load_constant("HTTP/1.1");
-    if (window_ - at_ >= 8 && load<uint64_t>(at_) == http_1_1) {
+    target = text_between(target_start, at);
+    if (target.empty()) return refuse(line, at, HeadError::request_line_malformed);
+    if (target.size() > target_bytes_max) return refuse(line, at, HeadError::target_too_long);
+    ++at;
+    if (line.window - at >= 10 && load<uint64_t>(at) == http_1_1 &&
+        load<uint16_t>(at + 8) == crlf) {
       out.version = Version::http_1_1;
-      at_ += 8;
-      if (at_ == window_) return out_of_line();
-      if (*at_ == '\r') return take_line_end();
-      return refuse(*at_ == '\n' ? HeadError::line_end_invalid : HeadError::request_line_malformed);
+      at_ = at + 10;
+      return ParseStatus::complete;
     }
     std::string_view text;
-    const ParseStatus rest = take_rest_of_line(text);
+    const ParseStatus rest = take_rest_of_line(line, at, text);
     if (rest != ParseStatus::complete) return rest;
     return answer(parse_version(text, out.version, HeadError::request_line_malformed));
   }
@@ -151,13 +153,17 @@ class HeadWalk {
   // version SP status [ SP reason ] CRLF, RFC 9112 4; without the last SP, because some origins
   // leave it out together with the reason.
   ParseStatus status_line(ResponseHead& out) {
-    open_line();
+    const Line line = open_line();
     std::string_view text;
-    const ParseStatus rest = take_rest_of_line(text);
+    const ParseStatus rest = take_rest_of_line(line, line.start, text);
     if (rest != ParseStatus::complete) return rest;
-    const HeadError version =
-        parse_version(text.substr(0, 8), out.version, HeadError::status_line_malformed);
-    if (version != HeadError::none) return answer(version);
+    if (text.size() >= 8 && load<uint64_t>(line.start) == http_1_1) {
+      out.version = Version::http_1_1;
+    } else {
+      const HeadError version =
+          parse_version(text.substr(0, 8), out.version, HeadError::status_line_malformed);
+      if (version != HeadError::none) return answer(version);
+    }
     if (text.size() < 12 || text[8] != ' ' || text[9] == '0' || !is_digit(text[9]) ||
         !is_digit(text[10]) || !is_digit(text[11]) || (text.size() > 12 && text[12] != ' ')) {
       return answer(HeadError::status_line_malformed);
@@ -172,56 +178,117 @@ class HeadWalk {
   // judge(field) for each field whose meaning concerns the parser.
   template <class Judge>
   ParseStatus field_lines(Fields& fields, Judge judge) {
-    uint32_t count = 0;
     line_too_long_ = HeadError::field_line_too_long;
-    for (;;) {
-      open_line();
-      if (at_ == window_) return out_of_line();
-      if (*at_ <= ' ') {
-        fields.count = count;
-        return empty_line();
+    const bool is_long = static_cast<size_t>(end_ - begin_) >= line_bytes_max;
+    Line line{at_, end_};
+    for (Field* field = fields.lines.data();; ++field) {
+      if (__builtin_expect(is_long, 0)) line.window = window_of(line.start);
+      if (line.start == line.window) return out_of_line(line);
+      if (*line.start <= ' ') {
+        fields.count = static_cast<uint32_t>(field - fields.lines.data());
+        return empty_line(line);
       }
-      if (count == fields_max) return refuse(HeadError::fields_too_many);
-      Field& field = fields.lines[count];
-      const ParseStatus status = field_line(field);
-      if (status != ParseStatus::complete) return status;
-      ++count;
-      if (is_parsed_field(field.known)) {
-        const HeadError error = judge(field);
+      if (field == fields.lines.data() + fields_max) {
+        return refuse(line, line.start, HeadError::fields_too_many);
+      }
+
+      const uint8_t* const colon = Scan::name_end(line.start, line.window);
+      if (colon == line.window) return out_of_line(line);
+      if (*colon != ':' || colon == line.start) {
+        return refuse(line, colon, HeadError::field_name_invalid);
+      }
+      const size_t name_bytes = static_cast<size_t>(colon - line.start);
+      field->flags = 0;
+      field->known = recognise_listed_name(line.start, name_bytes);
+      if (field->known == FieldName::other && !take_unlisted_name(line.start, name_bytes, *field)) {
+        return refuse(line, colon, HeadError::field_name_invalid);
+      }
+
+      const uint8_t* value = colon + 1;
+      const uint8_t* value_end = Scan::value_end(value, line.window);
+      if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf) {
+        return value_without_end(line, value_end);
+      }
+      const uint8_t* const next = value_end + 2;
+      // One space in front is the rule; the loops are for everything else. Behind a value stands
+      // its CR and before it a colon, so both conditions end them.
+      if (*value == ' ') ++value;
+      if (*value <= ' ') {
+        while (is_ows(*value)) ++value;
+      }
+      if (value_end[-1] <= ' ') {
+        while (value_end > value && is_ows(value_end[-1])) --value_end;
+      }
+
+      field->line = reinterpret_cast<const char*>(line.start);
+      field->name_bytes = static_cast<uint16_t>(name_bytes);
+      field->value_offset = static_cast<uint16_t>(value - line.start);
+      field->value_bytes = static_cast<uint16_t>(value_end - value);
+      if (is_parsed_field(field->known)) {
+        const HeadError error = judge(*field);
         if (error != HeadError::none) return answer(error);
       }
+      line.start = next;
     }
   }
 
  private:
-  void open_line() {
-    line_ = at_;
-    window_ = end_;
-    if (__builtin_expect(static_cast<size_t>(end_ - begin_) >= line_bytes_max, 0)) {
-      const size_t line_limit = static_cast<size_t>(line_ - begin_) + line_bytes_max;
-      const size_t limit = std::min(line_limit, head_bytes_max);
-      window_ = begin_ + std::min(limit, static_cast<size_t>(end_ - begin_));
-    }
+  struct Line {
+    const uint8_t* start;
+    const uint8_t* window;
+  };
+
+  static constexpr uint64_t http_1_1 = load_constant("HTTP/1.1");
+  static constexpr auto get = static_cast<uint32_t>(load_constant("GET "));
+  static constexpr auto crlf = static_cast<uint16_t>(load_constant("\r\n"));
+
+  // A name that is not known by heart is looked at octet by octet. False: it is no token.
+  [[gnu::noinline]] static bool take_unlisted_name(const uint8_t* name, size_t bytes,
+                                                   Field& field) {
+    uint8_t classes = 0;
+    for (size_t i = 0; i < bytes; ++i) classes |= char_classes[name[i]];
+    if ((classes & not_token) != 0) return false;
+    if ((classes & underscore) != 0) field.flags = Field::has_underscore_flag;
+    if ((name[0] | 0x20) == 'x') field.known = recognise_field_name(name, bytes);
+    return true;
+  }
+
+  Line open_line() const { return {at_, window_of(at_)}; }
+
+  const uint8_t* window_of(const uint8_t* line) const {
+    const size_t limit =
+        std::min(static_cast<size_t>(line - begin_) + line_bytes_max, head_bytes_max);
+    return begin_ + std::min(limit, static_cast<size_t>(end_ - begin_));
   }
 
   // The window ended inside the line: a limit is passed, or more has to come.
-  ParseStatus out_of_line() {
-    if (static_cast<size_t>(window_ - line_) >= line_bytes_max) return answer(line_too_long_);
-    if (static_cast<size_t>(window_ - begin_) >= head_bytes_max) {
+  [[gnu::cold, gnu::noinline]] ParseStatus out_of_line(Line line) {
+    if (static_cast<size_t>(line.window - line.start) >= line_bytes_max) {
+      return answer(line_too_long_);
+    }
+    if (static_cast<size_t>(line.window - begin_) >= head_bytes_max) {
       return answer(HeadError::head_too_large);
     }
     if (scan_ != nullptr) {
       scan_->bytes_seen = static_cast<uint32_t>(end_ - begin_);
-      scan_->line_start = static_cast<uint32_t>(line_ - begin_);
+      scan_->line_start = static_cast<uint32_t>(line.start - begin_);
     }
     return ParseStatus::partial;
   }
 
-  // The octet at at_ is wrong, and no LF stands before it in this line.
-  ParseStatus refuse(HeadError error) {
-    const size_t left = static_cast<size_t>(window_ - at_);
-    if (left == 0 || std::memchr(at_, '\n', left) == nullptr) return out_of_line();
+  // The octet at `at` is wrong, and no LF stands before it in this line.
+  [[gnu::cold, gnu::noinline]] ParseStatus refuse(Line line, const uint8_t* at, HeadError error) {
+    const size_t left = static_cast<size_t>(line.window - at);
+    if (left == 0 || std::memchr(at, '\n', left) == nullptr) return out_of_line(line);
     return answer(error);
+  }
+
+  // A value stopped at `at`, and that is not its CRLF.
+  [[gnu::cold, gnu::noinline]] ParseStatus value_without_end(Line line, const uint8_t* at) {
+    if (at == line.window) return out_of_line(line);
+    const bool at_line_end = *at == '\r' || *at == '\n';
+    return refuse(line, at,
+                  at_line_end ? HeadError::line_end_invalid : HeadError::field_value_invalid);
   }
 
   // The line was seen whole.
@@ -230,96 +297,56 @@ class HeadWalk {
     return error == HeadError::none ? ParseStatus::complete : ParseStatus::error;
   }
 
-  // at_ stands at CR.
-  ParseStatus take_line_end() {
-    if (window_ - at_ < 2) return out_of_line();
-    if (at_[1] != '\n') return refuse(HeadError::line_end_invalid);
-    at_ += 2;
+  // CRLF, or not, behind what was understood of the line.
+  ParseStatus take_line_end(Line line, const uint8_t* at) {
+    if (line.window - at < 2 || load<uint16_t>(at) != crlf) return value_without_end(line, at);
+    at_ = at + 2;
     return ParseStatus::complete;
   }
 
   // Everything up to CRLF, as a field value may look.
-  ParseStatus take_rest_of_line(std::string_view& text) {
-    const uint8_t* const start = at_;
-    at_ = Scan::value_end(at_, window_);
-    const ParseStatus status = take_value_end();
-    if (status == ParseStatus::complete) text = text_between(start, at_ - 2);
-    return status;
+  ParseStatus take_rest_of_line(Line line, const uint8_t* from, std::string_view& text) {
+    const uint8_t* const to = Scan::value_end(from, line.window);
+    text = text_between(from, to);
+    return take_line_end(line, to);
   }
 
-  // at_ stands where a value stopped.
-  ParseStatus take_value_end() {
-    if (at_ == window_) return out_of_line();
-    if (*at_ == '\r') return take_line_end();
-    return refuse(*at_ == '\n' ? HeadError::line_end_invalid : HeadError::field_value_invalid);
-  }
-
-  ParseStatus take_method(RequestHead& out) {
-    constexpr auto get = static_cast<uint32_t>(load_constant("GET "));
-    if (window_ - at_ >= 4 && load<uint32_t>(at_) == get) {
+  ParseStatus take_method(Line line, const uint8_t*& at, RequestHead& out) {
+    if (line.window - at >= 4 && load<uint32_t>(at) == get) {
       out.method = Method::get;
-      out.method_text = text_between(at_, at_ + 3);
-      at_ += 4;
+      out.method_text = text_between(at, at + 3);
+      at += 4;
       return ParseStatus::complete;
     }
-    while (at_ != window_ && !is_in_class(*at_, not_token)) ++at_;
-    if (at_ == window_) return out_of_line();
-    if (*at_ != ' ' || at_ == line_) {
-      return refuse(*at_ == '\n' ? HeadError::line_end_invalid : HeadError::request_line_malformed);
+    while (at != line.window && !is_in_class(*at, not_token)) ++at;
+    if (at == line.window) return out_of_line(line);
+    if (*at != ' ' || at == line.start) {
+      return refuse(line, at,
+                    *at == '\n' ? HeadError::line_end_invalid : HeadError::request_line_malformed);
     }
-    out.method_text = text_between(line_, at_);
-    if (out.method_text.size() > method_bytes_max) return refuse(HeadError::method_too_long);
+    out.method_text = text_between(line.start, at);
+    if (out.method_text.size() > method_bytes_max) {
+      return refuse(line, at, HeadError::method_too_long);
+    }
     out.method = recognise_method(out.method_text);
-    ++at_;
+    ++at;
     return ParseStatus::complete;
   }
 
   // The line begins with white space or a control octet: the end of the head, or an offence.
-  ParseStatus empty_line() {
-    switch (*at_) {
-      case '\r': return take_line_end();
-      case '\n': return refuse(HeadError::line_end_invalid);
+  ParseStatus empty_line(Line line) {
+    switch (*line.start) {
+      case '\r': return take_line_end(line, line.start);
+      case '\n': return refuse(line, line.start, HeadError::line_end_invalid);
       case ' ':
-      case '\t': return refuse(HeadError::field_line_folded);
-      default: return refuse(HeadError::field_name_invalid);
+      case '\t': return refuse(line, line.start, HeadError::field_line_folded);
+      default: return refuse(line, line.start, HeadError::field_name_invalid);
     }
-  }
-
-  ParseStatus field_line(Field& field) {
-    at_ = Scan::name_end(line_, window_);
-    if (at_ == window_) return out_of_line();
-    const size_t name_bytes = static_cast<size_t>(at_ - line_);
-    if (*at_ != ':' || name_bytes == 0) return refuse(HeadError::field_name_invalid);
-    field.line = reinterpret_cast<const char*>(line_);
-    field.name_bytes = static_cast<uint16_t>(name_bytes);
-    field.known = recognise_field_name(line_, name_bytes);
-    field.is_nominated = false;
-    field.has_underscore = false;
-    if (field.known == FieldName::other || field.known == FieldName::x_forwarded_other) {
-      uint8_t classes = 0;
-      for (const uint8_t* octet = line_; octet != at_; ++octet) classes |= char_classes[*octet];
-      if ((classes & not_token) != 0) return refuse(HeadError::field_name_invalid);
-      field.has_underscore = (classes & underscore) != 0;
-    }
-    do {
-      ++at_;
-    } while (at_ != window_ && is_ows(*at_));
-    const uint8_t* const value = at_;
-    at_ = Scan::value_end(at_, window_);
-    const ParseStatus status = take_value_end();
-    if (status != ParseStatus::complete) return status;
-    const uint8_t* value_end = at_ - 2;
-    while (value_end != value && is_ows(value_end[-1])) --value_end;
-    field.value_offset = static_cast<uint16_t>(value - line_);
-    field.value_bytes = static_cast<uint16_t>(value_end - value);
-    return ParseStatus::complete;
   }
 
   const uint8_t* const begin_;
   const uint8_t* const end_;
-  const uint8_t* line_;
-  const uint8_t* at_;
-  const uint8_t* window_;
+  const uint8_t* at_;  // behind the last line that was taken
   HeadScan* const scan_;
   HeadError line_too_long_;
   HeadError& error_;
@@ -487,6 +514,7 @@ class ResponseJudge {
 template <class Scan>
 ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
   consumed = 0;
+  if (input.empty()) return ParseStatus::partial;
   HeadWalk<Scan> walk(input, scan, HeadError::target_too_long, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   ParseStatus status = walk.skip_empty_line();
@@ -510,6 +538,7 @@ template <class Scan>
 ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
                            size_t& consumed, HeadScan* scan) {
   consumed = 0;
+  if (input.empty()) return ParseStatus::partial;
   HeadWalk<Scan> walk(input, scan, HeadError::status_line_malformed, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   ParseStatus status = walk.status_line(out);

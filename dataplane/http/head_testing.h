@@ -12,8 +12,8 @@ inline std::string describe(const Fields& fields) {
   std::string text;
   for (const Field& field : fields.all()) {
     text += std::string(field.name()) + "=<" + std::string(field.value()) + "> " +
-            std::to_string(static_cast<int>(field.known)) + (field.has_underscore ? "_" : "") +
-            (field.is_nominated ? "!" : "") + "\n";
+            std::to_string(static_cast<int>(field.known)) + (field.has_underscore() ? "_" : "") +
+            (field.is_nominated() ? "!" : "") + "\n";
   }
   return text;
 }

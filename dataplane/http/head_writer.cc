@@ -102,7 +102,7 @@ size_t write_request_head(const RequestHead& head, const ForwardingFields& forwa
   output.text("\r\n");
   for (const Field& field : head.fields.all()) {
     const bool ends_here = field.known >= FieldName::forwarded;  // by the order of FieldName
-    if (!ends_here && !field.has_underscore && !field.is_nominated) output.field(field);
+    if (!ends_here && !field.has_underscore() && !field.is_nominated()) output.field(field);
   }
   output.text("X-Forwarded-For: ");
   output.text(forwarding.client_address);
@@ -140,7 +140,7 @@ size_t write_response_head(const ResponseHead& head, const ResponseOptions& opti
   bool has_date = false;
   bool has_server = false;
   for (const Field& field : head.fields.all()) {
-    if (is_hop_by_hop(field.known) || field.is_nominated) continue;
+    if (is_hop_by_hop(field.known) || field.is_nominated()) continue;
     has_date |= field.known == FieldName::date;
     has_server |= field.known == FieldName::server;
     output.field(field);

@@ -1,5 +1,7 @@
 #include "dataplane/http/host.h"
 
+#include <algorithm>
+
 #include "base/address.h"
 #include "dataplane/http/char_class.h"
 
@@ -70,17 +72,25 @@ bool is_ipv6_address(std::string_view text) {
 
 bool parse_authority(std::string_view text, Authority out) {
   if (!text.empty() && text[0] == '[') return parse_ip_literal(text, out);
+  const size_t scanned = std::min(text.size(), host_bytes_max + 1);  // a dot may follow the longest
+  char* const to = out.host_text.data();
+  const char* const from = text.data();
   size_t bytes = 0;
-  char before = '.';  // so that the first label cannot be empty
-  for (; bytes < text.size(); ++bytes) {
-    const auto octet = static_cast<char>(host_octets[static_cast<uint8_t>(text[bytes])]);
-    if (octet == 0) break;
-    if ((octet == '.' && before == '.') || bytes > host_bytes_max) return false;
-    out.host_text[bytes] = before = octet;
+  size_t label = 0;  // where the label at hand began; none may be empty
+  for (; bytes < scanned; ++bytes) {
+    const auto octet = static_cast<char>(host_octets[static_cast<uint8_t>(from[bytes])]);
+    if (octet <= '.') {  // of what a host may contain only "-" and "." come this low
+      if (octet == 0) break;
+      if (octet == '.') {
+        if (bytes == label) return false;
+        label = bytes + 1;
+      }
+    }
+    to[bytes] = octet;
   }
   if (bytes == 0) return false;
   size_t kept = bytes;
-  if (before == '.') --kept;
+  if (label == bytes) --kept;  // the last octet was a dot
   if (kept > host_bytes_max) return false;
   out.host_bytes = static_cast<uint8_t>(kept);
   return parse_port(text.substr(bytes), out.port);

@@ -84,9 +84,14 @@ struct Field {
   uint16_t value_offset;
   uint16_t value_bytes;
   FieldName known;
-  bool has_underscore : 1;  // H33: `_` is an alias of `-` to many origins; not sent on in requests
-  bool is_nominated : 1;    // H14: a Connection field lists it, so it ends at this hop
+  uint8_t flags;
 
+  static constexpr uint8_t has_underscore_flag = 1;
+  static constexpr uint8_t is_nominated_flag = 2;
+  // H33: many origins take `_` for `-`, so such a name could be an alias; not sent on in requests.
+  bool has_underscore() const { return (flags & has_underscore_flag) != 0; }
+  // H14: a Connection field lists it, so it ends at this hop.
+  bool is_nominated() const { return (flags & is_nominated_flag) != 0; }
   std::string_view name() const { return {line, name_bytes}; }
   std::string_view value() const { return {line + value_offset, value_bytes}; }  // OWS trimmed
 };

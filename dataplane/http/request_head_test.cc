@@ -800,6 +800,15 @@ TEST(RequestHead, TellsHostPortPathAndQueryApart) {
   EXPECT_EQ(head.fields.find(FieldName::cookie), nullptr);
 }
 
+TEST(RequestHead, NothingIsPartial) {
+  RequestHead request;
+  ResponseHead response;
+  size_t consumed = 1;
+  EXPECT_EQ(parse_request_head(ByteView(), request, consumed), ParseStatus::partial);
+  EXPECT_EQ(parse_response_head(ByteView(), Method::get, response, consumed), ParseStatus::partial);
+  EXPECT_EQ(consumed, 0U);
+}
+
 TEST(RequestHead, H2_EmptyLineBeforeIsConsumed) {
   RequestHead head;
   size_t consumed = 0;

@@ -1,0 +1,148 @@
+// Any bytes as a request, as a response and as a chunked body. What must hold for all of them:
+//  - the answer is the same whole, by pieces, with and without vector instructions;
+//  - nothing is read beyond the input, which ends at a guard page;
+//  - a head that was understood is written so that it is understood the same way again;
+//  - a chunked body has one payload and one end, however it was cut.
+// The first octet chooses how the input is cut; the rest is the input.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "dataplane/http/head_parser.h"
+#include "dataplane/http/head_testing.h"
+#include "dataplane/http/head_writer.h"
+#include "tests/support/guard_page.h"
+
+namespace {
+
+using namespace millrace;
+using namespace millrace::http;
+using namespace millrace::http::testing;
+
+constexpr size_t input_bytes_max = 80 * 1024;
+
+// Each prefix answers `partial` until the answer is there; then it stays.
+template <class Parser>
+void check_pieces(millrace::testing::GuardPage& page, std::string_view input, Parser fast,
+                  Parser portable, size_t stride) {
+  const std::string whole = fast(page.place(input));
+  CHECK(portable(page.place(input)) == whole);
+  HeadScan growing;
+  bool is_decided = false;
+  for (size_t size = 0; size <= input.size(); size += stride) {
+    const ByteView prefix = page.place(input.substr(0, size));
+    const std::string answer = fast(prefix);
+    is_decided = is_decided || answer != "partial";
+    CHECK(!is_decided || answer == whole);
+    CHECK(fast(prefix, &growing) == answer);
+  }
+}
+
+// The fields that go on, in the order of the wire.
+template <class IsDropped>
+std::string kept_fields(const Fields& fields, IsDropped is_dropped) {
+  std::string text;
+  for (const Field& field : fields.all()) {
+    if (is_dropped(field)) continue;
+    text += std::string(field.name()) + ":" + std::string(field.value()) + "\n";
+  }
+  return text;
+}
+
+bool is_dropped_from_request(const Field& field) {
+  return field.has_underscore() || field.is_nominated() || is_forwarding_field(field.known) ||
+         is_parsed_field(field.known);
+}
+
+void check_request_again(ByteView input) {
+  RequestHead head;
+  size_t consumed = 0;
+  if (parse_request_head(input, head, consumed) != ParseStatus::complete) return;
+  std::vector<uint8_t> output(consumed + head_growth_bytes_max + 32);
+  const size_t written = write_request_head(head, {"192.0.2.7", "http", "fallback"}, output);
+  CHECK(written != 0);
+  // Our own five fields may take a head at the limits beyond them.
+  if (head.fields.count + 5 > fields_max || written > head_bytes_max) return;
+  RequestHead again;
+  size_t consumed_again = 0;
+  CHECK(parse_request_head(ByteView(output).first(written), again, consumed_again) ==
+        ParseStatus::complete);
+  CHECK(consumed_again == written);
+  CHECK(again.method_text == head.method_text && again.path == head.path);
+  CHECK(again.has_query == head.has_query && again.query == head.query);
+  CHECK(again.host() == (head.host_bytes == 0 ? "fallback" : head.host()));
+  CHECK(again.port == head.port && again.version == Version::http_1_1 && again.keep_alive);
+  CHECK(!again.expects_continue);
+  CHECK(again.framing == head.framing ||
+        (head.framing.kind == BodyFraming::Kind::none && again.framing.is_empty()));
+  CHECK(kept_fields(again.fields, is_dropped_from_request) ==
+        kept_fields(head.fields, is_dropped_from_request));
+}
+
+bool is_dropped_from_response(const Field& field) {
+  return field.is_nominated() || is_hop_by_hop(field.known) || field.known == FieldName::date ||
+         field.known == FieldName::server;
+}
+
+void check_response_again(ByteView input, Method method) {
+  ResponseHead head;
+  size_t consumed = 0;
+  if (parse_response_head(input, method, head, consumed) != ParseStatus::complete) return;
+  ResponseOptions options;
+  options.framing = client_framing(head, Version::http_1_1);
+  std::vector<uint8_t> output(consumed + head_growth_bytes_max);
+  const size_t written = write_response_head(head, options, output);
+  CHECK(written != 0);
+  if (head.fields.count + 3 > fields_max || written > head_bytes_max) return;
+  ResponseHead again;
+  size_t consumed_again = 0;
+  CHECK(parse_response_head(ByteView(output).first(written), method, again, consumed_again) ==
+        ParseStatus::complete);
+  CHECK(consumed_again == written);
+  CHECK(again.status == head.status && again.reason == head.reason);
+  CHECK(again.framing == options.framing && again.keep_alive);
+  CHECK(kept_fields(again.fields, is_dropped_from_response) ==
+        kept_fields(head.fields, is_dropped_from_response));
+}
+
+void check_body(millrace::testing::GuardPage& page, std::string_view input, size_t piece) {
+  const ByteView placed = page.place(input);
+  const DecodedBody whole = decode(BodyFraming::chunked(), placed, input.size() + 1);
+  CHECK(decode(BodyFraming::chunked(), placed, piece) == whole);
+  if (whole.status != BodyDecoder::Status::finished) return;
+  // Our own chunks carry the same payload.
+  BodyEncoder encoder;
+  encoder.start(BodyFraming::chunked());
+  std::vector<uint8_t> wire(whole.payload.size() * 6 + 64);
+  size_t used = 0;
+  std::string_view left = whole.payload;
+  while (!left.empty()) {
+    const BodyEncoder::Result result =
+        encoder.encode(as_bytes(left.substr(0, piece)), ByteSpan(wire).subspan(used));
+    CHECK(result.status == BodyEncoder::Status::ok);
+    left.remove_prefix(result.consumed);
+    used += result.written;
+  }
+  used += encoder.finish(ByteSpan(wire).subspan(used)).written;
+  const DecodedBody again = decode(BodyFraming::chunked(), ByteView(wire).first(used), piece + 3);
+  CHECK(again.status == BodyDecoder::Status::finished && again.payload == whole.payload);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static millrace::testing::GuardPage page(input_bytes_max);
+  if (size == 0 || size > input_bytes_max) return 0;
+  const uint8_t choice = data[0];
+  const std::string_view input = as_text(ByteView(data + 1, size - 1));
+  // Long inputs in longer pieces, so that an input costs about the same.
+  const size_t stride = 1 + choice % 7 + input.size() / 512;
+  const Method method = choice & 0x80 ? Method::head : Method::get;
+  check_pieces(page, input, RequestParser{false}, RequestParser{true}, stride);
+  check_pieces(page, input, ResponseParser{method, false}, ResponseParser{method, true}, stride);
+  check_request_again(page.place(input));
+  check_response_again(page.place(input), method);
+  check_body(page, input, stride);
+  return 0;
+}
