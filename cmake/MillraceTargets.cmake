@@ -55,6 +55,19 @@ function(millrace_library name)
   endforeach()
 endfunction()
 
+# suite_<label> builds what the tests with that label run; tests/run.sh builds a suite, not everything.
+foreach(label unit sim net e2e tidy fuzz vm)
+  add_custom_target(suite_${label})
+endforeach()
+
+function(millrace_suite target)
+  foreach(label ${ARGN})
+    if(TARGET suite_${label})
+      add_dependencies(suite_${label} ${target})
+    endif()
+  endforeach()
+endfunction()
+
 # millrace_test(name SOURCES a_test.cc DEPENDS tcp [LABELS unit]) makes one GoogleTest binary and
 # registers it with ctest under its label (unit unless said otherwise).
 function(millrace_test name)
@@ -72,6 +85,7 @@ function(millrace_test name)
   endforeach()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  millrace_suite(${name} ${ARG_LABELS})
 endfunction()
 
 # millrace_fuzz(name SOURCES x_fuzz.cc DEPENDS http [RUNS n] [CORPUS dir]) builds a libFuzzer target
@@ -92,4 +106,5 @@ function(millrace_fuzz name)
   endforeach()
   add_test(NAME ${name} COMMAND ${name} -runs=${ARG_RUNS} -max_total_time=60 -seed=1 ${ARG_CORPUS})
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 150)
+  millrace_suite(${name} fuzz)
 endfunction()

@@ -1,0 +1,79 @@
+#!/bin/bash
+# Every way to start wrongly: one line that says what is wrong, exit status 2.
+. "$(dirname "$0")/lab_test.bash"
+command -v bpftool >/dev/null && command -v clang-14 >/dev/null ||
+  skip 'needs bpftool and clang-14 (deploy/packages.sh)'
+test_lab
+dataplane=$lab_build/dataplane/millrace-dataplane
+controlplane=$lab_build/controlplane/millrace-controlplane
+mkdir -p "$lab_dir/state"
+lab_dataplane_config >"$lab_dir/good.yaml"
+
+cases=0 wrong=0
+# refused NAME PATTERN COMMAND...: ends by itself with 2 and one line that has PATTERN in it.
+refused() {
+  local name=$1 pattern=$2 code lines
+  shift 2
+  cases=$((cases + 1))
+  timeout -k 1 5 nsenter --net="/run/netns/millrace-$lab_name-node" -- "$@" \
+    >"$lab_dir/out" 2>"$lab_dir/err" </dev/null
+  code=$?
+  lines=$(wc -l <"$lab_dir/err")
+  if [ $code = 2 ] && [ "$lines" = 1 ] && [ ! -s "$lab_dir/out" ] &&
+    grep -q -E -- "$pattern" "$lab_dir/err"; then
+    return
+  fi
+  wrong=$((wrong + 1))
+  lab_say "$name: exit $code, $lines lines, expected /$pattern/: $(head -c 600 "$lab_dir/err")"
+}
+changed() { sed "$1" "$lab_dir/good.yaml" >"$lab_dir/bad.yaml"; } # SED SCRIPT
+
+"$dataplane" --config "$lab_dir/good.yaml" --check >/dev/null ||
+  fail 'the configuration without a mistake is refused'
+
+refused 'wrong flag' '--frobnicate' "$dataplane" --frobnicate
+refused 'no configuration named' '--config' "$dataplane"
+refused 'no such file' 'missing\.yaml' "$dataplane" --config "$lab_dir/missing.yaml"
+printf 'ports: [\n  - {name\n' >"$lab_dir/bad.yaml"
+refused 'broken YAML' 'bad\.yaml:[0-9]+' "$dataplane" --config "$lab_dir/bad.yaml"
+changed 's/interface: mr-up0/interfase: mr-up0/'
+refused 'unknown key' 'bad\.yaml.*interfase' "$dataplane" --config "$lab_dir/bad.yaml"
+changed 's/10\.20\.0\.100\/24/10.20.0.300\/24/'
+refused 'bad address' 'bad\.yaml.*10\.20\.0\.300' "$dataplane" --config "$lab_dir/bad.yaml"
+refused 'no privilege' 'CAP_|privilege|root' \
+  setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all \
+  "$dataplane" --config "$lab_dir/good.yaml"
+changed 's/mr-up0/mr-nowhere/'
+refused 'missing interface' 'mr-nowhere' "$dataplane" --config "$lab_dir/bad.yaml"
+
+# Somebody else's XDP program on the uplink: it is named and left alone.
+cat >"$lab_dir/other.c" <<'C'
+struct xdp_md;
+__attribute__((section("xdp"), used)) int somebody_else(struct xdp_md *context) { return 2; }
+C
+clang-14 -O2 -g -target bpf -c "$lab_dir/other.c" -o "$lab_dir/other.o" || fail 'clang-14'
+pin=/sys/fs/bpf/$lab_name-other
+bpftool prog load "$lab_dir/other.o" "$pin" type xdp || fail 'bpftool prog load'
+id=$(bpftool -j prog show pinned "$pin" | sed 's/.*"id": *\([0-9]*\).*/\1/')
+lab_in node bpftool net attach xdpdrv id "$id" dev mr-up0 || fail 'bpftool net attach'
+refused 'taken by another program' "mr-up0.*somebody_else" "$dataplane" --config "$lab_dir/good.yaml"
+lab_ip node -d link show mr-up0 | grep -q "xdp.* id $id " || {
+  lab_say "the other program is no longer on mr-up0"
+  wrong=$((wrong + 1))
+}
+lab_in node bpftool net detach xdpdrv dev mr-up0
+rm -f "$pin"
+
+# A second data plane beside a running one; the first goes on.
+lab_start_dataplane
+lab_until 5 lab_gets any.example / 503 || fail 'the data plane does not answer 503 before the first table'
+sed "s/dataplane\.sock/second.sock/" "$lab_dir/good.yaml" >"$lab_dir/bad.yaml"
+refused 'taken by a running data plane' 'mr-up0|mr-k1' "$dataplane" --config "$lab_dir/bad.yaml"
+lab_gets any.example / 503 || fail 'the first data plane stopped answering'
+
+refused 'control plane: wrong flag' '--frobnicate' "$controlplane" --frobnicate
+refused 'control plane: no folder' "$lab_dir/nowhere" \
+  "$controlplane" --manifests "$lab_dir/nowhere" --socket "$lab_dir/dataplane.sock"
+
+printf 'starts=%s wrong=%s\n' "$cases" "$wrong"
+[ $wrong = 0 ] || fail 'a wrong start was not answered by one line and exit 2'
