@@ -1,0 +1,158 @@
+#include "controlplane/publish/publisher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace millrace::publish {
+
+using k8s::Severity;
+
+Publisher::Publisher(std::string socket_path, shm::ChannelPeers peers, uint64_t seed)
+    : socket_path_(std::move(socket_path)), peers_(std::move(peers)), random_(seed) {}
+
+Result<std::vector<k8s::Problem>> Publisher::want(const model::Model& model) {
+  const compile::SlotTable slots = wanted_ ? wanted_->slots : compile::SlotTable();
+  auto compiled = compile::compile(model, slots, highest_version_ + 1);
+  if (!compiled) return Error{compiled.error()};
+  std::vector<k8s::Problem> problems = compiled->problems;
+  if (wanted_ && compile::same_content(wanted_->snapshot, compiled->snapshot)) {
+    wanted_->slots = std::move(compiled->slots);  // slots given up before are free now
+    return problems;
+  }
+  model_ = model;
+  wanted_ = std::move(*compiled);
+  highest_version_ = wanted_->snapshot.version;
+  wanted_is_refused_ = false;
+  applied_is_ours_ = false;
+  return problems;
+}
+
+void Publisher::turn(Instant now) {
+  if (client_ == nullptr) {
+    if (now >= due_) connect(now);
+  } else if (now >= due_) {
+    disconnect(now,
+               "it has not answered for " + std::to_string(answer_time_max.count_ms()) + " ms");
+  }
+  if (client_ != nullptr && client_->ready() && wanted_ && !wanted_is_refused_ &&
+      !data_plane_has_wanted()) {
+    publish(now);
+  }
+}
+
+void Publisher::connect(Instant now) {
+  auto client = shm::ChannelClient::connect(socket_path_, peers_);
+  if (!client) {
+    if (!said_away_) say(Severity::warning, "the data plane is not there: " + client.error());
+    said_away_ = true;
+    // Between half and all of the pause, so that many nodes do not come back in step.
+    const uint64_t pause_ns = static_cast<uint64_t>(pause_.count_ns());
+    due_ =
+        now + Duration::nanoseconds(static_cast<int64_t>(random_.between(pause_ns / 2, pause_ns)));
+    pause_ = std::min(pause_ * 2, reconnect_last);
+    return;
+  }
+  client_ = std::move(*client);
+  due_ = now + answer_time_max;  // for the hello
+}
+
+void Publisher::disconnect(Instant now, const std::string& reason) {
+  if (!said_away_) say(Severity::warning, "the data plane is gone: " + reason);
+  said_away_ = true;
+  client_.reset();
+  applied_version_ = 0;
+  in_flight_version_ = 0;
+  applied_is_ours_ = false;
+  wanted_is_refused_ = false;
+  const uint64_t pause_ns = static_cast<uint64_t>(pause_.count_ns());
+  due_ = now + Duration::nanoseconds(static_cast<int64_t>(random_.between(pause_ns / 2, pause_ns)));
+  pause_ = std::min(pause_ * 2, reconnect_last);
+}
+
+void Publisher::on_readable(Instant now) {
+  if (client_ != nullptr) take(client_->on_readable(), now);
+}
+
+void Publisher::on_writable(Instant now) {
+  if (client_ != nullptr) take(client_->on_writable(), now);
+}
+
+void Publisher::take(const std::vector<shm::ChannelEvent>& events, Instant now) {
+  for (const shm::ChannelEvent& event : events) {
+    switch (event.kind) {
+      case shm::ChannelEvent::Kind::hello: take_hello(event.hello, now); break;
+      case shm::ChannelEvent::Kind::accepted:
+        applied_version_ = event.version;
+        applied_is_ours_ = wanted_ && event.version == wanted_->snapshot.version;
+        in_flight_version_ = 0;
+        pause_ = reconnect_first;
+        due_ = Instant::never();
+        say(Severity::note, "the data plane took version " + std::to_string(event.version) +
+                                " as epoch " + std::to_string(event.epoch));
+        break;
+      case shm::ChannelEvent::Kind::refused:
+        wanted_is_refused_ = wanted_ && in_flight_version_ == wanted_->snapshot.version;
+        due_ = Instant::never();
+        say(Severity::error, "the data plane refused version " +
+                                 std::to_string(in_flight_version_) + ": " + event.message +
+                                 "; it keeps version " + std::to_string(applied_version_));
+        in_flight_version_ = 0;
+        break;
+      case shm::ChannelEvent::Kind::closed: return disconnect(now, event.message);
+    }
+  }
+}
+
+void Publisher::take_hello(const shm::ChannelHello& hello, Instant now) {
+  (void)now;
+  said_away_ = false;
+  due_ = Instant::never();
+  applied_version_ = hello.version;
+  // A version is only a number: another control plane may have given it to another table. Ours is
+  // there when every segment of it is there too.
+  applied_is_ours_ =
+      wanted_ && hello.version == wanted_->snapshot.version &&
+      std::all_of(wanted_->snapshot.segments.begin(), wanted_->snapshot.segments.end(),
+                  [&](const shm::BuiltSegment& segment) {
+                    return std::find(hello.segment_ids.begin(), hello.segment_ids.end(),
+                                     segment.id) != hello.segment_ids.end();
+                  });
+  highest_version_ = std::max(highest_version_, hello.version);
+  say(Severity::note, "connected to the data plane at " + socket_path_ + ": it has version " +
+                          std::to_string(hello.version) + ", epoch " + std::to_string(hello.epoch));
+}
+
+bool Publisher::data_plane_has_wanted() const {
+  return applied_is_ours_ && applied_version_ == wanted_->snapshot.version;
+}
+
+void Publisher::publish(Instant now) {
+  // Versions only grow: one that the data plane has had, or has had another table under, is
+  // stepped over.
+  if (wanted_->snapshot.version <= applied_version_) {
+    auto again = compile::compile(model_, wanted_->slots, highest_version_ + 1);
+    CHECK(again.ok());  // it could be built before, and only the number differs
+    wanted_ = std::move(*again);
+    highest_version_ = wanted_->snapshot.version;
+  }
+  const Status sent = client_->publish(wanted_->snapshot);
+  if (!sent) {
+    wanted_is_refused_ = true;
+    return say(Severity::error, "version " + std::to_string(wanted_->snapshot.version) +
+                                    " cannot be published: " + sent.error() +
+                                    "; the data plane keeps version " +
+                                    std::to_string(applied_version_));
+  }
+  in_flight_version_ = wanted_->snapshot.version;
+  due_ = now + answer_time_max;
+}
+
+void Publisher::say(Severity severity, std::string sentence) {
+  events_.push_back({severity, std::move(sentence)});
+}
+
+std::vector<Event> Publisher::take_events() {
+  return std::exchange(events_, {});
+}
+
+}  // namespace millrace::publish

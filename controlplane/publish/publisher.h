@@ -1,0 +1,92 @@
+// Brings the newest table to the data plane, through its absences and ours.
+//
+// One connection at a time, made anew after a pause that doubles from reconnect_first to
+// reconnect_last, with jitter. The data plane's hello says which version it has: when it is not the
+// table we want there (it was restarted, we were, somebody else published), the table is published;
+// versions always go on from the highest one seen, so a control plane that was killed does not
+// start at 1 again. An identical table is never published twice to the same data plane. A refused
+// table is not sent again until it changes or the data plane comes back; the old one stays there.
+//
+// No clock and no loop of its own: main.cc polls fd() and calls.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/result.h"
+#include "base/time.h"
+#include "controlplane/compile/compile.h"
+#include "controlplane/k8s/problem.h"
+#include "shm/channel.h"
+
+namespace millrace::publish {
+
+constexpr Duration reconnect_first = Duration::milliseconds(50);
+constexpr Duration reconnect_last = Duration::seconds(2);
+// A data plane that says neither hello nor accepted for this long is connected to anew.
+constexpr Duration answer_time_max = Duration::seconds(10);
+
+// A line for the log.
+struct Event {
+  k8s::Severity severity = k8s::Severity::note;
+  std::string sentence;
+};
+
+class Publisher {
+ public:
+  Publisher(std::string socket_path, shm::ChannelPeers peers, uint64_t seed);
+
+  // The table that the data plane is to have from now on. Answers the routes that the format could
+  // not take. Error: the table as a whole cannot be built; the one before stays wanted.
+  Result<std::vector<k8s::Problem>> want(const model::Model& model);
+
+  // Connects or publishes when it is time to. To be called whenever due() has come and after
+  // want(), on_readable() and on_writable().
+  void turn(Instant now);
+  void on_readable(Instant now);
+  void on_writable(Instant now);
+
+  int fd() const { return client_ ? client_->fd() : -1; }
+  bool wants_write() const { return client_ && client_->wants_write(); }
+  Instant due() const { return due_; }  // Instant::never() while only the data plane can act
+
+  std::vector<Event> take_events();
+
+  bool is_connected() const { return client_ != nullptr; }
+  uint64_t wanted_version() const { return wanted_ ? wanted_->snapshot.version : 0; }
+  // The version that the connected data plane has said to have; 0 while there is none.
+  uint64_t applied_version() const { return applied_version_; }
+
+ private:
+  void connect(Instant now);
+  void disconnect(Instant now, const std::string& reason);
+  void take(const std::vector<shm::ChannelEvent>& events, Instant now);
+  void take_hello(const shm::ChannelHello& hello, Instant now);
+  void publish(Instant now);
+  bool data_plane_has_wanted() const;
+  void say(k8s::Severity severity, std::string sentence);
+
+  const std::string socket_path_;
+  const shm::ChannelPeers peers_;
+  Random random_;
+  std::unique_ptr<shm::ChannelClient> client_;
+
+  model::Model model_;                       // of wanted_, to build it again under another version
+  std::optional<compile::Compiled> wanted_;  // nothing before the first want()
+  uint64_t highest_version_ = 0;             // ever seen or given
+  uint64_t applied_version_ = 0;
+  uint64_t in_flight_version_ = 0;  // 0: no request under way
+  bool wanted_is_refused_ = false;  // by the data plane that is connected
+  bool applied_is_ours_ = false;    // applied_version_ is wanted_'s content, not a namesake
+
+  Duration pause_ = reconnect_first;
+  Instant due_;             // of the next connect, or of the answer that is waited for
+  bool said_away_ = false;  // an absence is said once
+  std::vector<Event> events_;
+};
+
+}  // namespace millrace::publish

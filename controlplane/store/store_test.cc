@@ -1,0 +1,48 @@
+#include "controlplane/store/store.h"
+
+#include <gtest/gtest.h>
+
+namespace millrace::store {
+namespace {
+
+k8s::Object service(const std::string& name, int port, int line = 1) {
+  k8s::Service body;
+  body.mutable_metadata()->set_name(name);
+  body.mutable_spec()->add_ports()->set_port(port);
+  return {{k8s::Kind::service, "default", name},
+          {"f.yaml", line},
+          std::make_shared<const k8s::AnyObject>(body)};
+}
+
+TEST(Store, KeepsTheLatestOfEveryKey) {
+  Store store;
+  EXPECT_TRUE(store.put(service("a", 80)));
+  EXPECT_FALSE(store.put(service("a", 80)));
+  EXPECT_TRUE(store.put(service("a", 81)));
+  EXPECT_TRUE(store.put(service("b", 80)));
+  EXPECT_EQ(store.size(), 2u);
+  EXPECT_TRUE(store.remove({k8s::Kind::service, "default", "a"}));
+  EXPECT_FALSE(store.remove({k8s::Kind::service, "default", "a"}));
+  EXPECT_FALSE(store.remove({k8s::Kind::ingress, "default", "b"}));
+}
+
+TEST(Store, AMovedObjectIsNoChangeButItsPlaceIsKnown) {
+  Store store;
+  store.put(service("a", 80, 1));
+  EXPECT_FALSE(store.put(service("a", 80, 7)));
+  EXPECT_EQ(store.objects().begin()->second.place.line, 7);
+}
+
+TEST(Store, ReplaceIsACompleteList) {
+  Store store;
+  EXPECT_TRUE(store.replace({service("b", 80), service("a", 80)}));
+  EXPECT_FALSE(store.replace({service("a", 80), service("b", 80)}));
+  EXPECT_TRUE(store.replace({service("b", 80), service("c", 80)}));
+  EXPECT_EQ(store.size(), 2u);
+  EXPECT_EQ(store.objects().begin()->first.name, "b");
+  EXPECT_TRUE(store.replace({}));
+  EXPECT_FALSE(store.replace({}));
+}
+
+}  // namespace
+}  // namespace millrace::store
