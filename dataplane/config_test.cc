@@ -81,9 +81,9 @@ INSTANTIATE_TEST_SUITE_P(
                   "dp.yaml:2: listener 10.20.0.1:81 is on no owned address and on no borrowed "
                   "address and port"},
         BadConfig{"connections: 1000", "connections: -1",
-                  "dp.yaml:20: limits: connections must be a number from 64 to 4000000"},
+                  "dp.yaml:19: limits: connections must be a number from 64 to 4000000"},
         BadConfig{"worker: {cpu: 1}", "worker: {cpu: 1",
-                  "dp.yaml:22: not readable as YAML: end of map flow not found"}));
+                  "dp.yaml:21: not readable as YAML: end of map flow not found"}));
 
 TEST(Config, EmptyFileAndMissingFileAreErrors) {
   EXPECT_EQ(parse_config("", "dp.yaml").error(), "dp.yaml: the file is empty");

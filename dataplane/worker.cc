@@ -41,6 +41,9 @@ uint32_t Worker::turn(Instant now) {
 size_t Worker::receive(Instant now) {
   size_t total = 0;
   for (size_t port = 0; port < ports_.size(); ++port) {
+    net_.set_room(static_cast<uint8_t>(port), ports_[port]->transmit_room());
+  }
+  for (size_t port = 0; port < ports_.size(); ++port) {
     const std::span<packet::Frame> place{&frames_[port * nic::burst_frames_max],
                                          nic::burst_frames_max};
     const size_t count = ports_[port]->receive(place, now);
@@ -67,16 +70,12 @@ uint32_t Worker::transmit(Instant now) {
   uint32_t sent = 0;
   for (size_t index = 0; index < ports_.size(); ++index) {
     const auto port = static_cast<uint8_t>(index);
-    const size_t room = ports_[index]->transmit_room();
-    net_.egress(port, room, now);
+    net_.egress(port, now);
     const auto queued = net_.queued(port);
-    // Answers of this turn's ingress were queued before the port was asked; what it has no room for
-    // stays queued for the next turn.
-    const size_t taken = std::min(queued.size(), room);
-    if (taken > 0) ports_[index]->transmit(queued.first(taken), now);
-    net_.taken(port, taken);
+    if (!queued.empty()) ports_[index]->transmit(queued, now);
+    sent += static_cast<uint32_t>(queued.size());
+    net_.clear(port);
     ports_[index]->flush();
-    sent += static_cast<uint32_t>(taken);
   }
   return sent;
 }

@@ -312,7 +312,13 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
     if (!connections_.live_at(index)) return false;
   } else if (segment.ack == c.snd_una && segment.sequence_length() == 0 && window == c.snd_wnd &&
              c.snd_una != c.snd_max) {
-    on_duplicate_ack(index, c);  // RFC 5681 section 2: all five conditions
+    if (window == 0) {
+      // The answer to a probe: the peer is alive and says "not yet" (section 3.8.6.1). That is no
+      // sign of loss, and no reason to give up.
+      c.stalled_since = Instant::never();
+    } else {
+      on_duplicate_ack(index, c);  // RFC 5681 section 2: all five conditions
+    }
   }
   update_send_window(index, c, segment);
   // The FIN of ours is acknowledged.
@@ -470,7 +476,6 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
       const bool hole = !c.out_of_order.empty();
       take_in_order(index, c, text);
       if (hole) {
-        drain_out_of_order(c);
         acknowledge_now(index, c);  // RFC 5681 section 4.2: at once when a hole is filled
       } else {
         acknowledge_later(index, c, now);
@@ -487,12 +492,24 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
     process_fin(index, c, now);
 }
 
-// In-order text up to the first octet that already waits out of order: what came first wins.
+// Text at RCV.NXT. Octets that already wait out of order came first and win, so the text may be
+// taken in several runs with theirs in between.
 void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
-  if (!c.out_of_order.empty()) {
-    const uint32_t gap = octets_between(c.rcv_nxt, records_[c.out_of_order.head].seq);
-    if (gap < text.size()) text = text.first(gap);
+  while (!text.empty() && turn_piece_count_ < turn_pieces_max) {
+    ByteView run = text;
+    if (!c.out_of_order.empty()) {
+      run = text.first(std::min<size_t>(
+          text.size(), octets_between(c.rcv_nxt, records_[c.out_of_order.head].seq)));
+    }
+    const Seq text_begin = c.rcv_nxt;
+    add_turn_piece(index, c, run);
+    c.rcv_nxt += static_cast<uint32_t>(run.size());
+    drain_out_of_order(c);
+    text = text.subspan(std::min<size_t>(text.size(), octets_between(text_begin, c.rcv_nxt)));
   }
+}
+
+void Tcp::add_turn_piece(uint32_t index, Connection& c, ByteView text) {
   const uint32_t piece = turn_piece_count_++;
   turn_pieces_[piece] = {text.data(), static_cast<uint32_t>(text.size()), none};
   if (c.turn_tail == none) {
@@ -502,7 +519,6 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
     turn_pieces_[c.turn_tail].next = piece;
   }
   c.turn_tail = piece;
-  c.rcv_nxt += static_cast<uint32_t>(text.size());
 }
 
 void Tcp::drain_out_of_order(Connection& c) {

@@ -35,6 +35,12 @@ void Tcp::egress(uint8_t port, Instant now) {
       }
     }
     if (again) queue_egress(index, c);
+    // Text that a closed window holds back, with nothing in flight whose acknowledgment would open
+    // it: the persist timer (RFC 9293 section 3.8.6.1), which shares the retransmission timer's
+    // place.
+    if (c.unsent != slot_none && c.retransmit_deadline == Instant::never()) {
+      c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+    }
     set_timer(index, c);
   }
 }

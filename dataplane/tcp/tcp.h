@@ -166,6 +166,7 @@ class Tcp {
   void update_send_window(uint32_t index, Connection& c, const Segment& segment);
   void process_text(uint32_t index, const Segment& segment, Instant now);
   void take_in_order(uint32_t index, Connection& c, ByteView text);
+  void add_turn_piece(uint32_t index, Connection& c, ByteView text);
   void drain_out_of_order(Connection& c);
   void process_fin(uint32_t index, Connection& c, Instant now);
   void acknowledge_later(uint32_t index, Connection& c, Instant now);
