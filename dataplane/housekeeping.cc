@@ -1,0 +1,75 @@
+#include "dataplane/housekeeping.h"
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <ctime>
+
+#include "shm/last_good.h"
+
+namespace millrace {
+namespace {
+constexpr int tick_ms = 100;
+}
+
+void Housekeeping::run(int signal_fd) {
+  for (;;) {
+    on_tick();
+    std::array<pollfd, 2> fds{{{parts_.server.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}}};
+    if (poll(fds.data(), fds.size(), tick_ms) < 0) continue;  // EINTR: the loop looks again
+    if ((fds[1].revents & POLLIN) != 0) {
+      signalfd_siginfo info;
+      if (read(signal_fd, &info, sizeof info) == sizeof info) {
+        spdlog::info("signal {}: stopping", info.ssi_signo);
+        return;
+      }
+    }
+    if ((fds[0].revents & POLLIN) != 0) on_channel();
+  }
+}
+
+void Housekeeping::on_channel() {
+  for (const shm::PublishOutcome& outcome : parts_.server.on_readable()) {
+    if (!outcome.accepted) {
+      spdlog::warn("snapshot refused, the table stays as it is: {}", outcome.refusal);
+      parts_.stats.set_last_error(outcome.refusal);
+      continue;
+    }
+    wake_worker();
+    const auto& current = parts_.cell.window().front();
+    spdlog::info("table version {} is in force (epoch {})", current->version(), outcome.epoch);
+    if (const Status saved = shm::save_last_good(parts_.last_good_path, *current); !saved.ok()) {
+      spdlog::warn("the last good table could not be saved: {}", saved.error());
+      parts_.stats.set_last_error(saved.error());
+    }
+  }
+}
+
+void Housekeeping::wake_worker() {
+  const uint64_t one = 1;
+  if (write(parts_.mailbox.wake.get(), &one, sizeof one) < 0) {
+    spdlog::warn("the worker could not be woken; it looks by itself within 100 ms");
+  }
+}
+
+void Housekeeping::on_tick() {
+  parts_.cell.reclaim();
+  const uint64_t applied = parts_.cell.applied_epoch();
+  if (applied == parts_.cell.epoch() && applied != reported_epoch_) {
+    reported_epoch_ = applied;
+    parts_.stats.set_applied(applied, parts_.cell.current().view->version());
+  }
+  const auto second = static_cast<int64_t>(time(nullptr));
+  if (second == last_second_) return;
+  last_second_ = second;
+  parts_.mailbox.unix_seconds.store(second, std::memory_order_relaxed);
+  uint32_t cell = parts_.first_program_cell;
+  for (const bpf::Redirect* program : parts_.programs) {
+    for (uint64_t frames : program->counters()) parts_.stats.set(0, cell++, frames);
+  }
+}
+
+}  // namespace millrace

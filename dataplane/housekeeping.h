@@ -1,0 +1,46 @@
+// Housekeeping: the thread beside the workers. It takes snapshots from the control plane, installs
+// and saves them, tells the workers the time of day, publishes what was applied, and waits for the
+// signal to stop. Everything slow or talkative of the data plane happens here.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bpf/redirect_loader.h"
+#include "dataplane/nic/xdp_port.h"
+#include "dataplane/worker_loop.h"
+#include "shm/channel.h"
+#include "shm/snapshot_store.h"
+#include "shm/stats_page.h"
+
+namespace millrace {
+
+class Housekeeping {
+ public:
+  struct Parts {
+    shm::ChannelServer& server;
+    shm::SnapshotCell& cell;
+    shm::StatsPage& stats;
+    WorkerMailbox& mailbox;
+    std::vector<bpf::Redirect*> programs;
+    std::vector<nic::XdpPort*> ports;
+    uint32_t first_program_cell;  // in the stats page: one cell an outcome, program after program
+    std::string last_good_path;
+  };
+  explicit Housekeeping(const Parts& parts) : parts_(parts) {}
+
+  // Until SIGTERM or SIGINT arrives on signal_fd.
+  void run(int signal_fd);
+
+ private:
+  void on_channel();
+  void on_tick();
+  void wake_worker();
+
+  Parts parts_;
+  uint64_t reported_epoch_ = 0;
+  int64_t last_second_ = 0;
+};
+
+}  // namespace millrace

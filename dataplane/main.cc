@@ -1,0 +1,329 @@
+// millrace-dataplane: reads its configuration, opens its ports, gives up its rights, runs one
+// worker and the housekeeping thread. This is the only file that knows every part, draws keys and
+// exits.
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <thread>
+
+#include <fcntl.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "base/unique_fd.h"
+#include "bpf/redirect_loader.h"
+#include "dataplane/config.h"
+#include "dataplane/gauges.h"
+#include "dataplane/housekeeping.h"
+#include "dataplane/nic/xdp_port.h"
+#include "dataplane/privileges.h"
+#include "dataplane/worker_loop.h"
+#include "shm/channel.h"
+#include "shm/last_good.h"
+#include "shm/snapshot_store.h"
+#include "shm/stats_page.h"
+
+namespace millrace {
+namespace {
+
+constexpr int exit_bad_start = 2;  // configuration, privilege, interface: one line and this code
+constexpr uint32_t receive_frames_per_port = 4'096;
+constexpr uint32_t worker_count = 1;
+
+struct Arguments {
+  std::string config_path;
+  std::string stats_path;
+  bool check = false;
+  bool detach = false;
+};
+
+// One AF_XDP port with the program that feeds it.
+struct OpenPort {
+  bpf::Redirect program;
+  std::unique_ptr<nic::XdpPort> port;
+};
+
+int fail(const std::string& message) {
+  std::fprintf(stderr, "millrace-dataplane: %s\n", message.c_str());
+  return exit_bad_start;
+}
+
+template <class T>
+T drawn() {
+  T value;
+  if (getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) std::abort();
+  return value;
+}
+
+bpf::RedirectOptions redirect_options(const PortConfig& port) {
+  bpf::RedirectOptions options;
+  options.interface = port.interface;
+  switch (port.mode) {
+    case XdpMode::automatic: options.mode = bpf::AttachMode::automatic; break;
+    case XdpMode::native: options.mode = bpf::AttachMode::native; break;
+    case XdpMode::generic: options.mode = bpf::AttachMode::generic; break;
+  }
+  options.on_silence =
+      port.on_silence == OnSilence::pass ? bpf::OnSilence::pass : bpf::OnSilence::drop;
+  for (const AddressConfig& address : port.addresses) {
+    options.addresses.push_back({address.prefix.address, address.borrowed, address.tcp_ports});
+  }
+  return options;
+}
+
+NetConfig net_config(const Config& config) {
+  NetConfig net;
+  const auto index_of = [&](const std::string& name) {
+    uint8_t index = 0;
+    while (config.ports[index].name != name)
+      ++index;  // parse_config has made sure that it is there
+    return index;
+  };
+  for (const PortConfig& port : config.ports) {
+    for (const AddressConfig& address : port.addresses) {
+      net.addresses.push_back({index_of(port.name), address.prefix, address.tcp_ports});
+    }
+  }
+  for (const RouteConfig& route : config.routes) {
+    net.routes.push_back(
+        {route.destination, index_of(route.port), route.via.value_or(Ipv4Address{})});
+  }
+  net.listeners = config.listeners;
+  return net;
+}
+
+WorkerOptions worker_options(const Config& config) {
+  WorkerOptions options;
+  options.net = net_config(config);
+  options.tcp.connections = config.limits.connections;
+  options.tcp.half_open = config.limits.connections / 4;
+  options.tcp.time_wait = config.limits.connections * 2;
+  options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
+  options.proxy.sessions = config.limits.connections;
+  options.proxy.pool.connections = config.limits.connections;
+  options.proxy.seed = drawn<uint64_t>();
+  return options;
+}
+
+std::vector<std::string> stats_names(const Config& config) {
+  std::vector<std::string> names;
+  for (const CounterFacts& facts : counter_facts) names.emplace_back(facts.name);
+  for (std::string_view gauge : gauge_names) names.emplace_back(gauge);
+  for (const PortConfig& port : config.ports) {
+    for (int outcome = 0; outcome < millrace_outcome_count; ++outcome) {
+      const auto text = bpf::outcome_text(static_cast<millrace_outcome>(outcome));
+      names.push_back(("xdp_" + port.interface + "_" + std::string(text.name))
+                          .substr(0, shm::stats_name_bytes_max - 1));
+    }
+  }
+  return names;
+}
+
+// A well-known name for the stats page, so that `--stats` and other readers find it.
+void publish_stats_path(const std::string& path, int fd) {
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+  const std::string target = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(fd);
+  std::filesystem::create_symlink(target, path, ignored);
+  if (ignored)
+    spdlog::warn("{}: cannot be made ({}); the stats page is {}", path, ignored.message(), target);
+}
+
+int print_stats(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail(path + ": " + std::strerror(errno));
+  const auto reader = shm::StatsReader::map(fd.get());
+  if (!reader.ok()) return fail(path + ": " + reader.error());
+  const shm::StatsReading reading = (*reader)->read();
+  std::printf("pid %u\napplied_epoch %llu\napplied_version %llu\n", reading.pid,
+              static_cast<unsigned long long>(reading.applied_epoch),
+              static_cast<unsigned long long>(reading.applied_version));
+  if (!reading.last_error.empty()) std::printf("last_error %s\n", reading.last_error.c_str());
+  for (const auto& counter : reading.counters) {
+    std::printf("%s %llu\n", counter.name.c_str(), static_cast<unsigned long long>(counter.sum));
+  }
+  return 0;
+}
+
+int detach(const Config& config) {
+  for (const PortConfig& port : config.ports) {
+    const auto removed = bpf::Redirect::detach(port.interface);
+    if (!removed.ok()) return fail(removed.error());
+    spdlog::info("{}: {}", port.interface,
+                 *removed ? "program and pins removed" : "nothing of ours was there");
+  }
+  return 0;
+}
+
+Result<std::vector<OpenPort>> open_ports(const Config& config, nic::XdpUmem& umem) {
+  std::vector<OpenPort> opened;
+  for (const PortConfig& port : config.ports) {
+    auto program = bpf::Redirect::attach(redirect_options(port));
+    if (!program.ok()) return Error{"port " + port.name + ": " + program.error()};
+    nic::XdpPortOptions options;
+    options.name = port.name;
+    options.queue = port.queue;
+    options.receive_frames = receive_frames_per_port;
+    options.checksum_mode = port.checksum;
+    auto socket = nic::XdpPort::open(options, umem, *program);
+    if (!socket.ok()) {
+      program->stop();
+      for (OpenPort& earlier : opened) earlier.program.stop();
+      return Error{"port " + port.name + ": " + socket.error()};
+    }
+    spdlog::info("port {}: {}; {}", port.name, program->facts().note,
+                 (*socket)->zero_copy() ? "zero-copy" : "copy mode");
+    opened.push_back({std::move(*program), std::move(*socket)});
+  }
+  return opened;
+}
+
+// The table to begin with: the last good one, if there is one that holds.
+void install_last_good(shm::SnapshotCell& cell, const std::string& path) {
+  if (!std::filesystem::exists(path)) {
+    spdlog::info("no last good table; answering 503 until the control plane publishes");
+    return;
+  }
+  auto snapshot = shm::load_last_good(path);
+  if (!snapshot.ok()) {
+    spdlog::warn("the last good table is not used: {}", snapshot.error());
+    return;
+  }
+  const uint64_t version = (*snapshot)->version();
+  const auto epoch = cell.install(std::move(*snapshot));
+  if (epoch.ok()) spdlog::info("starting with the last good table, version {}", version);
+}
+
+int run(const Config& config) {
+  const std::filesystem::path socket_folder = std::filesystem::path(config.socket).parent_path();
+  for (const std::string& folder : {socket_folder.string(), config.state_directory}) {
+    if (folder.empty()) continue;
+    if (const Status made = make_folder(folder, config.user); !made.ok()) return fail(made.error());
+  }
+  const std::string last_good_path = config.state_directory + "/last-good.snapshot";
+  shm::SnapshotCell cell(worker_count);
+  install_last_good(cell, last_good_path);
+  shm::ChannelPeers peers;
+  if (config.user) peers.allowed_uid = *config.user;
+  auto server = shm::ChannelServer::listen(config.socket, peers, cell);
+  if (!server.ok()) return fail(server.error());
+
+  // Packet memory: receive frames for each port, the rest is the arena.
+  const auto receive_frames = static_cast<uint32_t>(config.ports.size()) * receive_frames_per_port;
+  const uint32_t frame_count = config.limits.packet_memory_mib * ((1U << 20) / packet::slot_bytes);
+  if (frame_count < receive_frames + receive_frames_per_port) {
+    return fail("limits: packet_memory_mib is too small for " +
+                std::to_string(config.ports.size()) + " ports");
+  }
+  auto memory = packet::FrameMemory::create(frame_count);
+  if (!memory.ok()) return fail(memory.error());
+  auto umem = nic::XdpUmem::create(*memory, receive_frames);
+  if (!umem.ok()) return fail(umem.error());
+  auto ports = open_ports(config, **umem);
+  if (!ports.ok()) return fail(ports.error());
+
+  const std::vector<std::string> names = stats_names(config);
+  const std::vector<std::string_view> name_views(names.begin(), names.end());
+  auto stats = shm::StatsPage::create(name_views, worker_count);
+  if (!stats.ok()) return fail(stats.error());
+  publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
+
+  packet::Arena arena((*umem)->arena_memory(), (*umem)->arena_slot_count());
+  std::vector<nic::Port*> worker_ports;
+  std::vector<nic::XdpPort*> xdp_ports;
+  std::vector<bpf::Redirect*> programs;
+  for (OpenPort& open : *ports) {
+    worker_ports.push_back(open.port.get());
+    xdp_ports.push_back(open.port.get());
+    programs.push_back(&open.program);
+  }
+  Worker worker(worker_options(config), worker_ports, arena, cell, MonotonicClock().now());
+
+  sigset_t stop_signals;
+  sigemptyset(&stop_signals);
+  sigaddset(&stop_signals, SIGTERM);
+  sigaddset(&stop_signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  const UniqueFd signal_fd(signalfd(-1, &stop_signals, SFD_CLOEXEC));
+  WorkerMailbox mailbox;
+  mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  mailbox.unix_seconds = static_cast<int64_t>(time(nullptr));
+  if (const Status dropped = drop_privileges(config.user); !dropped.ok())
+    return fail(dropped.error());
+
+  WorkerLoop loop(worker, programs, mailbox, **stats, 0);
+  std::thread thread([&] { loop.run(); });
+  pthread_setname_np(thread.native_handle(), "millrace-worker");
+  if (config.cpu) {
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(*config.cpu, &cpus);
+    if (pthread_setaffinity_np(thread.native_handle(), sizeof cpus, &cpus) != 0) {
+      spdlog::warn("the worker could not be bound to CPU {}", *config.cpu);
+    }
+  }
+  spdlog::info("serving: {} ports, {} MiB of packet memory{}, {} connections at most",
+               config.ports.size(), config.limits.packet_memory_mib,
+               memory->huge_pages() ? " in huge pages" : "", config.limits.connections);
+  const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
+  Housekeeping(
+      {**server, cell, **stats, mailbox, programs, xdp_ports, first_program_cell, last_good_path})
+      .run(signal_fd.get());
+
+  mailbox.stop = true;
+  const uint64_t one = 1;
+  if (write(mailbox.wake.get(), &one, sizeof one) < 0)
+    spdlog::warn("the worker is told by its own clock");
+  thread.join();
+  for (bpf::Redirect* program : programs) program->stop();
+  return 0;
+}
+
+int start(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{"Millrace's data plane: routes HTTP through its own packet engine."};
+  app.add_option("--config", arguments.config_path, "the configuration file (YAML)");
+  app.add_option("--stats", arguments.stats_path,
+                 "print the counters of a running data plane (its stats file) and exit");
+  app.add_flag("--check", arguments.check, "read the configuration, say what it means, exit");
+  app.add_flag("--detach", arguments.detach,
+               "remove our XDP programs from the configured interfaces and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return fail(error.what());
+  }
+  if (!arguments.stats_path.empty()) return print_stats(arguments.stats_path);
+  if (arguments.config_path.empty()) return fail("--config is required");
+  const auto config = read_config(arguments.config_path);
+  if (!config.ok()) return fail(config.error());
+  if (arguments.check) {
+    std::printf("%s: %zu ports, %zu routes, %zu listeners\n", arguments.config_path.c_str(),
+                config->ports.size(), config->routes.size(), config->listeners.size());
+    return 0;
+  }
+  return arguments.detach ? detach(*config) : run(*config);
+}
+
+}  // namespace
+}  // namespace millrace
+
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("dataplane"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
+  return millrace::start(argc, argv);
+}
