@@ -351,11 +351,14 @@ lab_explain() {
   done
 }
 
+lab_answered_or_dead() { lab_gets "$@" || ! lab_running dataplane || ! lab_running controlplane; }
+
 # Both processes over the manifests, and the first row's answer is there.
 lab_start_millrace() { # MANIFESTS HOST PATH ANSWER
   lab_start_dataplane
   lab_start_controlplane "$1"
-  lab_until 10 lab_gets "$2" "$3" "$4" && return 0
-  lab_explain "no right answer within 10 s: $2$3 should be answered by $4, is $(lab_get "$2" "$3")"
+  lab_until 10 lab_answered_or_dead "$2" "$3" "$4"
+  lab_gets "$2" "$3" "$4" && return 0
+  lab_explain "no right answer: $2$3 should be answered by $4, is $(lab_get "$2" "$3")"
   return 1
 }

@@ -90,5 +90,15 @@ printf 'kind: {Ingress\n' >"$manifests/older.yaml"
 mistake 'a served file breaks' 'older\.yaml:[0-9]+'
 expect claimed.example /x catalog-1,catalog-2 'the file that broke while it was served'
 
-printf 'manifests=%s wrong=%s\n' "$cases" "$wrong"
+# Snapshots with one wrong byte, hashes mended or not: each is refused and the old table stays.
+flips=$("$lab_build/tests/support/snapshot_flip" --socket "$lab_dir/dataplane.sock") || {
+  lab_say "snapshot_flip: ${flips:-ended}"
+  wrong=$((wrong + 1))
+}
+others_work 'snapshots with a wrong byte' || wrong=$((wrong + 1))
+# The way for right ones is still open.
+ingress last last.example / Prefix catalog 'number: 80' >"$manifests/last.yaml"
+expect last.example / catalog-1,catalog-2 'a manifest after all this'
+
+printf 'manifests=%s wrong=%s snapshots: %s\n' "$cases" "$wrong" "$flips"
 [ $wrong = 0 ] || fail 'a mistake was not answered as it should be'

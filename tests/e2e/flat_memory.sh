@@ -50,11 +50,23 @@ transfer up -T "$lab_dir/files/large" -o /dev/null "$url/upload/large"
 up_ms=$(($(milliseconds) - began))
 up=$(sha256sum <"$lab_dir/upload/large")
 
+# Every slot of the transmit arena is free again, once the last acknowledgments are in.
+held() {
+  local slots free
+  slots=$(gauge gauge_arena_slots) && free=$(gauge gauge_arena_slots_free) &&
+    printf '%s\n' $((slots - free))
+}
+gauge() { "$lab_build/tests/support/stats_read" --pid "$(lab_pid dataplane)" "$1" | cut -d= -f2; }
+none_held() { [ "$(held)" = 0 ]; }
+lab_until 5 none_held
+held=$(held)
+
 equal=no
 [ "$down" = "$wanted" ] && [ "$up" = "$wanted" ] && equal=yes
 growth=$((peak - before))
-printf 'equal_checksums=%s down_mib_s=%s up_mib_s=%s memory_kib=%s growth_kib=%s\n' "$equal" \
-  $((mib * 1000 / down_ms)) $((mib * 1000 / up_ms)) "$before" "$growth"
+printf 'equal_checksums=%s down_mib_s=%s up_mib_s=%s memory_kib=%s growth_kib=%s frames_held=%s\n' \
+  "$equal" $((mib * 1000 / down_ms)) $((mib * 1000 / up_ms)) "$before" "$growth" "$held"
+[ "$held" = 0 ] || fail 'frames are held although nothing is under way'
 [ $equal = yes ] || fail 'the bytes that arrived are not the bytes that were sent'
 [ "$before" -gt 1000 ] && [ "$growth" -lt 1024 ] || fail 'memory grew by 1 MiB or more'
 # The client was the slow side: about 64 MiB/s were taken, so at least 12 s passed.

@@ -60,7 +60,7 @@ def is_test(path):
     """Tests and their tools may reach across rooms (never from one process into the other)."""
     name = os.path.basename(path)
     return (path.startswith(("tests/", "perf/")) or
-            re.search(r"(_test|_fuzz|_bench|_testing|_harness|_test_engine)\.(cc|h)$|^test_", name)
+            re.search(r"(_test|_fuzz|_bench|_testing|_harness|_test_engine|_test_support)\.(cc|h)$|^test_", name)
             is not None)
 
 
