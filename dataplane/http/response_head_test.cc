@@ -114,6 +114,9 @@ void add_fields(std::vector<Case>& to) {
   kept("H14_protected_nomination_is_ignored",
        "Connection: Transfer-Encoding, Set-Cookie, Content-Length\r\nSet-Cookie: a=b\r\n",
        "Set-Cookie: a=b\r\n<D><S>");
+  kept("H14_protected_nomination_is_ignored_beside_another",
+       "Connection: X-Foo, Set-Cookie, Authorization\r\nSet-Cookie: a=b\r\nX-Foo: 1\r\n",
+       "Set-Cookie: a=b\r\n<D><S>");
   kept("H33_forwarding_names_and_underscores_of_origins_stay",
        "X-Forwarded-For: x\r\nX_Foo: y\r\nHost: z\r\nExpect: what\r\n",
        "X-Forwarded-For: x\r\nX_Foo: y\r\nHost: z\r\nExpect: what\r\n<D><S>");
