@@ -22,6 +22,7 @@ Result<std::vector<k8s::Problem>> Publisher::want(const model::Model& model) {
   model_ = model;
   wanted_ = std::move(*compiled);
   highest_version_ = wanted_->snapshot.version;
+  if (wanted_is_refused_) due_ = Instant::never();
   wanted_is_refused_ = false;
   applied_is_ours_ = false;
   return problems;
@@ -30,6 +31,8 @@ Result<std::vector<k8s::Problem>> Publisher::want(const model::Model& model) {
 void Publisher::turn(Instant now) {
   if (client_ == nullptr) {
     if (now >= due_) connect(now);
+  } else if (now >= due_ && wanted_is_refused_) {
+    wanted_is_refused_ = false;
   } else if (now >= due_) {
     disconnect(now,
                "it has not answered for " + std::to_string(answer_time_max.count_ms()) + " ms");
@@ -64,6 +67,11 @@ void Publisher::disconnect(Instant now, const std::string& reason) {
   in_flight_version_ = 0;
   applied_is_ours_ = false;
   wanted_is_refused_ = false;
+  back_off(now);
+}
+
+void Publisher::back_off(Instant now) {
+  // Between half and all of the pause, so that many do not come back in step.
   const uint64_t pause_ns = static_cast<uint64_t>(pause_.count_ns());
   due_ = now + Duration::nanoseconds(static_cast<int64_t>(random_.between(pause_ns / 2, pause_ns)));
   pause_ = std::min(pause_ * 2, reconnect_last);
@@ -80,22 +88,24 @@ void Publisher::on_writable(Instant now) {
 void Publisher::take(const std::vector<shm::ChannelEvent>& events, Instant now) {
   for (const shm::ChannelEvent& event : events) {
     switch (event.kind) {
-      case shm::ChannelEvent::Kind::hello: take_hello(event.hello, now); break;
+      case shm::ChannelEvent::Kind::hello: take_hello(event.hello); break;
       case shm::ChannelEvent::Kind::accepted:
         applied_version_ = event.version;
         applied_is_ours_ = wanted_ && event.version == wanted_->snapshot.version;
         in_flight_version_ = 0;
+        refusal_.clear();
         pause_ = reconnect_first;
         due_ = Instant::never();
         say(Severity::note, "the data plane took version " + std::to_string(event.version) +
                                 " as epoch " + std::to_string(event.epoch));
         break;
       case shm::ChannelEvent::Kind::refused:
-        wanted_is_refused_ = wanted_ && in_flight_version_ == wanted_->snapshot.version;
-        due_ = Instant::never();
-        say(Severity::error, "the data plane refused version " +
-                                 std::to_string(in_flight_version_) + ": " + event.message +
-                                 "; it keeps version " + std::to_string(applied_version_));
+        // A table that was wanted meanwhile has not been refused yet.
+        if (wanted_ && in_flight_version_ == wanted_->snapshot.version) {
+          refuse("the data plane refused version " + std::to_string(in_flight_version_) + ": " +
+                     event.message,
+                 now);
+        }
         in_flight_version_ = 0;
         break;
       case shm::ChannelEvent::Kind::closed: return disconnect(now, event.message);
@@ -103,9 +113,9 @@ void Publisher::take(const std::vector<shm::ChannelEvent>& events, Instant now) 
   }
 }
 
-void Publisher::take_hello(const shm::ChannelHello& hello, Instant now) {
-  (void)now;
+void Publisher::take_hello(const shm::ChannelHello& hello) {
   said_away_ = false;
+  refusal_.clear();
   due_ = Instant::never();
   applied_version_ = hello.version;
   // A version is only a number: another control plane may have given it to another table. Ours is
@@ -137,14 +147,21 @@ void Publisher::publish(Instant now) {
   }
   const Status sent = client_->publish(wanted_->snapshot);
   if (!sent) {
-    wanted_is_refused_ = true;
-    return say(Severity::error, "version " + std::to_string(wanted_->snapshot.version) +
-                                    " cannot be published: " + sent.error() +
-                                    "; the data plane keeps version " +
-                                    std::to_string(applied_version_));
+    return refuse("version " + std::to_string(wanted_->snapshot.version) +
+                      " cannot be published: " + sent.error(),
+                  now);
   }
   in_flight_version_ = wanted_->snapshot.version;
   due_ = now + answer_time_max;
+}
+
+void Publisher::refuse(const std::string& sentence, Instant now) {
+  wanted_is_refused_ = true;
+  due_ = now + refused_retry;
+  if (sentence == refusal_) return;
+  refusal_ = sentence;
+  say(Severity::error,
+      sentence + "; the data plane keeps version " + std::to_string(applied_version_));
 }
 
 void Publisher::say(Severity severity, std::string sentence) {

@@ -29,6 +29,8 @@ constexpr Duration reconnect_first = Duration::milliseconds(50);
 constexpr Duration reconnect_last = Duration::seconds(2);
 // A data plane that says neither hello nor accepted for this long is connected to anew.
 constexpr Duration answer_time_max = Duration::seconds(10);
+// A refusal may pass (a worker that hangs), so it is asked again this often; it is said once.
+constexpr Duration refused_retry = Duration::seconds(5);
 
 // A line for the log.
 struct Event {
@@ -65,7 +67,9 @@ class Publisher {
   void connect(Instant now);
   void disconnect(Instant now, const std::string& reason);
   void take(const std::vector<shm::ChannelEvent>& events, Instant now);
-  void take_hello(const shm::ChannelHello& hello, Instant now);
+  void take_hello(const shm::ChannelHello& hello);
+  void refuse(const std::string& sentence, Instant now);
+  void back_off(Instant now);
   void publish(Instant now);
   bool data_plane_has_wanted() const;
   void say(k8s::Severity severity, std::string sentence);
@@ -81,6 +85,7 @@ class Publisher {
   uint64_t applied_version_ = 0;
   uint64_t in_flight_version_ = 0;  // 0: no request under way
   bool wanted_is_refused_ = false;  // by the data plane that is connected
+  std::string refusal_;             // the last one said
   bool applied_is_ours_ = false;    // applied_version_ is wanted_'s content, not a namesake
 
   Duration pause_ = reconnect_first;

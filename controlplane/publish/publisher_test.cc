@@ -195,6 +195,33 @@ TEST_F(PublisherTest, ComesBackWithGrowingJitteredPausesAndSaysItOnce) {
   EXPECT_EQ(std::count(log_.begin(), log_.end(), '\n'), 1);
 }
 
+TEST_F(PublisherTest, ARefusedTableLeavesTheOldOneAndIsTriedAgain) {
+  DataPlane data_plane(path_);
+  data_plane.cell.enter(0);  // a worker that hangs: after some installs no more are taken
+  Publisher publisher(path_, {}, 1);
+  int wishes = 0;
+  while (data_plane.server->refused_count() == 0 && wishes < 50) {
+    ASSERT_TRUE(publisher.want(table("a.example", ++wishes)).ok());
+    settle(publisher, &data_plane);
+  }
+  ASSERT_EQ(data_plane.server->refused_count(), 1u);
+  const uint64_t kept = data_plane.version();
+  EXPECT_EQ(publisher.applied_version(), kept);
+  EXPECT_NE(log_.find("error: the data plane refused version " + std::to_string(kept + 1) + ": "),
+            std::string::npos)
+      << log_;
+  EXPECT_TRUE(log_.ends_with("; the data plane keeps version " + std::to_string(kept) + "\n"));
+  log_.clear();
+  now_ = publisher.due();
+  settle(publisher, &data_plane);
+  EXPECT_EQ(data_plane.server->refused_count(), 2u);
+  EXPECT_EQ(log_, "") << "the same refusal is said once";
+  data_plane.cell.leave(0);
+  now_ = publisher.due();
+  settle(publisher, &data_plane);
+  EXPECT_EQ(data_plane.version(), kept + 1);
+}
+
 TEST_F(PublisherTest, ASilentDataPlaneIsGivenUp) {
   DataPlane data_plane(path_);
   Publisher publisher(path_, {}, 1);

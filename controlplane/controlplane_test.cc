@@ -1,0 +1,290 @@
+// The program as a whole: its options, its exit codes, a folder that changes under it, a data plane
+// that takes its tables, and its own sudden death.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+
+#include "base/time.h"
+#include "shm/channel.h"
+#include "shm/snapshot_store.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_file(const fs::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+std::string app(const std::string& name, int endpoint) {
+  return "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: " + name +
+         "}\nspec:\n  rules:\n  - host: " + name +
+         ".example\n    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: " +
+         name +
+         ", port: {number: 80}}}}]}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: " + name +
+         "}\nspec: {ports: [{port: 80}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: " +
+         "EndpointSlice\nmetadata: {name: " + name +
+         "-1, labels: {kubernetes.io/service-name: " + name +
+         "}}\naddressType: IPv4\nports: [{port: 8080}]\nendpoints: [{addresses: [10.0.0." +
+         std::to_string(endpoint) + "]}]\n";
+}
+
+class ControlPlaneTest : public ::testing::Test {
+ protected:
+  ControlPlaneTest() : cell_(1) {
+    char name[] = "/tmp/millrace-control-XXXXXX";
+    root_ = mkdtemp(name);
+    manifests_ = root_ / "manifests";
+    fs::create_directory(manifests_);
+    socket_ = (root_ / "socket").string();
+  }
+  ~ControlPlaneTest() override {
+    if (pid_ > 0) stop(SIGKILL);
+    fs::remove_all(root_);
+  }
+
+  void write(const std::string& name, const std::string& text) {
+    std::ofstream(manifests_ / name) << text;
+  }
+
+  void start(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), MILLRACE_CONTROLPLANE);
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    const std::string out = root_ / "out";
+    const std::string err = root_ / "err";
+    pid_ = fork();
+    if (pid_ == 0) {
+      const int out_fd = open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+      const int err_fd = open(err.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+      dup2(out_fd, 1);
+      dup2(err_fd, 2);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+  }
+  void start_on_folder() { start({"--manifests", manifests_, "--socket", socket_}); }
+
+  int wait_for_exit() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  int stop(int signal) {
+    kill(pid_, signal);
+    return wait_for_exit();
+  }
+  int run(const std::vector<std::string>& arguments) {
+    fs::remove(root_ / "err");
+    start(arguments);
+    return wait_for_exit();
+  }
+  std::string out() { return read_file(root_ / "out"); }
+  std::string err() { return read_file(root_ / "err"); }
+
+  void listen() {
+    auto server = shm::ChannelServer::listen(socket_, {}, cell_);
+    ASSERT_TRUE(server.ok()) << server.error();
+    server_ = std::move(*server);
+  }
+  const shm::SnapshotView& view() { return *cell_.current().view; }
+
+  // Plays the data plane until `done`, at most ten seconds.
+  bool serve_until(const std::function<bool()>& done) {
+    const Instant end = MonotonicClock().now() + Duration::seconds(10);
+    while (MonotonicClock().now() < end) {
+      if (done()) return true;
+      pollfd ready{server_ ? server_->fd() : -1, POLLIN, 0};
+      poll(&ready, 1, 10);
+      if (server_) server_->on_readable();
+    }
+    return done();
+  }
+  bool serve_until_said(const std::string& text) {
+    const bool said = serve_until([&] { return err().find(text) != std::string::npos; });
+    if (!said) ADD_FAILURE() << "not in the log: " << text << "\n" << err();
+    return said;
+  }
+
+  fs::path root_;
+  fs::path manifests_;
+  std::string socket_;
+  pid_t pid_ = -1;
+  shm::SnapshotCell cell_;
+  std::unique_ptr<shm::ChannelServer> server_;
+};
+
+TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"--manifests", manifests_, "--wrong"}, "--wrong"},
+      {{}, "--manifests"},
+      {{"--manifests", manifests_, "--log-level", "loud"}, "--log-level"},
+      {{"--manifests", root_ / "nowhere"}, (root_ / "nowhere").string() + ": No such file"},
+      {{"--manifests", root_ / "nowhere", "--once"}, "No such file"},
+      {{"--manifests", "/dev/null"}, "/dev/null: Not a directory"},
+  };
+  for (const auto& [arguments, wanted] : cases) {
+    EXPECT_EQ(run(arguments), 2) << wanted;
+    const std::string said = err();
+    EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+    EXPECT_TRUE(said.starts_with("millrace-controlplane: ")) << said;
+    EXPECT_NE(said.find(wanted), std::string::npos) << said;
+  }
+  EXPECT_EQ(run({"--help"}), 0);
+  EXPECT_NE(out().find("--manifests DIR"), std::string::npos);
+}
+
+TEST_F(ControlPlaneTest, OncePrintsTheTableAndTheProblems) {
+  write("a.yaml", app("a", 1));
+  EXPECT_EQ(run({"--manifests", manifests_, "--once"}), 0) << err();
+  EXPECT_EQ(out(),
+            "host a.example\n  Prefix \"/\" -> default/a:80  (Ingress default/a rule 0)\n"
+            "service default/a:80\n  10.0.0.1:8080\n"
+            "1 Ingress, 1 host, 1 route, 1 service port, 1 endpoint\n");
+  write("b.yaml", "kind: [\n");
+  EXPECT_EQ(run({"--manifests", manifests_, "--once"}), 1);
+  EXPECT_NE(out().find("error: b.yaml:"), std::string::npos) << out();
+  EXPECT_NE(out().find("host a.example"), std::string::npos);
+}
+
+TEST_F(ControlPlaneTest, EditsReachTheDataPlane) {
+  listen();
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  EXPECT_EQ(view().root().host_count, 1u);
+  write("b.yaml", app("b", 2));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 2; })) << err();
+  EXPECT_EQ(view().root().host_count, 2u);
+  fs::create_directory(manifests_ / "team");
+  fs::rename(manifests_ / "b.yaml", manifests_ / "team/b.yaml");
+  fs::remove(manifests_ / "a.yaml");
+  ASSERT_TRUE(serve_until([&] { return view().root().host_count == 1; })) << err();
+  write("team/c.yaml", app("c", 3));
+  ASSERT_TRUE(serve_until([&] { return view().root().host_count == 2; })) << err();
+  EXPECT_EQ(stop(SIGTERM), 0);
+  EXPECT_NE(err().find("ending on SIGTERM"), std::string::npos) << err();
+}
+
+TEST_F(ControlPlaneTest, ABrokenEditIsSaidOnceKeepsItsObjectsAndHoldsUpNobody) {
+  listen();
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  write("a.yaml", app("a", 1) + "---\n{{{\n");
+  ASSERT_TRUE(serve_until_said("this document is not valid YAML"));
+  write("a.yaml", "{{{\n");
+  write("b.yaml", app("b", 2));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 2; })) << err();
+  EXPECT_EQ(view().root().host_count, 2u) << err();
+  EXPECT_NE(err().find("kept as last read: "), std::string::npos) << err();
+  write("a.yaml", app("a", 1));
+  ASSERT_TRUE(serve_until_said("solved: a.yaml"));
+  EXPECT_EQ(view().version(), 2u) << "the mended file says what was kept";
+}
+
+TEST_F(ControlPlaneTest, ABurstOfEditsIsOneTable) {
+  listen();
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  for (int i = 2; i <= 100; ++i) write("a.yaml", app("a", i));
+  ASSERT_TRUE(serve_until([&] {
+    return view().root().endpoint_count == 1 &&
+           view().endpoints(1)[0].address == Ipv4Address::from_octets(10, 0, 0, 100).host_order();
+  })) << err();
+  EXPECT_LE(view().version(), 3u);
+}
+
+TEST_F(ControlPlaneTest, C1NothingIsPublishedFromAnEmptyFolder) {
+  listen();
+  start_on_folder();
+  ASSERT_TRUE(serve_until_said("holds no objects; nothing is published"));
+  ASSERT_TRUE(serve_until_said("connected to the data plane"));
+  EXPECT_EQ(server_->accepted_count(), 0u);
+  write("a.yaml", app("a", 1));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+}
+
+TEST_F(ControlPlaneTest, C1AVanishedFolderKeepsTheTable) {
+  listen();
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  fs::rename(manifests_, root_ / "away");
+  ASSERT_TRUE(serve_until_said("the table stays as it is until the folder is back"));
+  fs::rename(root_ / "away", manifests_);
+  ASSERT_TRUE(serve_until_said("is back"));
+  write("b.yaml", app("b", 1));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 2; })) << err();
+  EXPECT_EQ(view().root().host_count, 2u);
+}
+
+TEST_F(ControlPlaneTest, C4FilesThatVanishTogetherAreKeptUntilSighup) {
+  listen();
+  for (const char* name : {"a", "b", "c"}) write(std::string(name) + ".yaml", app(name, 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().root().host_count == 3; })) << err();
+  for (const char* name : {"a", "b", "c"}) fs::remove(manifests_ / (std::string(name) + ".yaml"));
+  ASSERT_TRUE(serve_until_said("3 manifest files of 3 disappeared"));
+  EXPECT_EQ(view().version(), 1u);
+  kill(pid_, SIGHUP);
+  ASSERT_TRUE(serve_until([&] { return view().version() == 2; })) << err();
+  EXPECT_EQ(view().root().host_count, 0u);
+}
+
+TEST_F(ControlPlaneTest, ADataPlaneThatComesLaterOrAgainGetsTheTable) {
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until_said("the data plane is not there"));
+  listen();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  server_.reset();
+  ASSERT_TRUE(serve_until_said("the data plane is gone"));
+  shm::SnapshotCell fresh(1);
+  auto server = shm::ChannelServer::listen(socket_, {}, fresh);
+  ASSERT_TRUE(server.ok()) << server.error();
+  server_ = std::move(*server);
+  EXPECT_TRUE(serve_until([&] { return fresh.current().view->version() == 1; })) << err();
+  server_.reset();
+}
+
+TEST_F(ControlPlaneTest, KilledAtAnyMomentItGoesOnWhereItWas) {
+  listen();
+  write("a.yaml", app("a", 1));
+  uint64_t last = 0;
+  for (int life = 0; life < 12; ++life) {
+    write("a.yaml", app("a", life + 1));
+    start_on_folder();
+    // Sooner and sooner after its start: before, inside and after a publish.
+    const Instant end = MonotonicClock().now() + Duration::milliseconds(2 + 6 * (life % 6));
+    serve_until([&] { return MonotonicClock().now() >= end; });
+    EXPECT_EQ(stop(SIGKILL), 128 + SIGKILL);
+    serve_until([&] { return server_->connection_count() == 0; });
+    EXPECT_GE(view().version(), last);
+    last = view().version();
+  }
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] {
+    return view().version() > last && view().endpoints(1).size() == 1 &&
+           view().endpoints(1)[0].address == Ipv4Address::from_octets(10, 0, 0, 12).host_order();
+  })) << err();
+}
+
+}  // namespace
+}  // namespace millrace
