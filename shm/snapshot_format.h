@@ -150,30 +150,33 @@ enum class HostKind : uint8_t {
   empty = 3,     // "": every host that no other record takes
 };
 
-constexpr uint8_t host_has_exact = 1;  // HostRecord::flags: some path of this host is Exact
-
-// A host as written in the rules, lower-case. Its hash is hash_finish(hash_text(name)) with the
-// name as written ("*.example" included): the low 32 bits choose the bucket, the next ones the
-// segment.
+// A host as written in the rules, lower-case ("*.example" with its star). Its hash is
+// host_hash(name) of snapshot_hash.h: the low 32 bits choose the bucket, the next ones the segment.
+//
+// The two masks let a lookup skip what cannot match; "/" as Prefix, which most hosts have, stands
+// here and not in the path table, so that it costs no probe.
 struct HostRecord {
   uint64_t hash;
-  uint64_t prefix_depths;  // bit d: this host has a Prefix path of d elements ("/" has none)
+  uint64_t prefix_depths;  // bit d: the path table has a Prefix of d elements, 1 to 63
   uint32_t name_offset;
   uint16_t name_length;
-  uint8_t kind;  // HostKind
-  uint8_t flags;
+  uint8_t kind;            // HostKind
+  uint8_t flags;           // reserved, zero
+  uint32_t root_route;     // of "/" as Prefix: an index into routes, or index_none
   uint32_t default_route;  // index into routes, or index_none
+  uint32_t exact_lengths;  // bit l: the path table has an Exact path with length % 32 == l
   uint32_t reserved;
 };
-static_assert(sizeof(HostRecord) == 32 && offsetof(HostRecord, name_offset) == 16);
-static_assert(offsetof(HostRecord, default_route) == 24);
+static_assert(sizeof(HostRecord) == 40 && offsetof(HostRecord, name_offset) == 16);
+static_assert(offsetof(HostRecord, root_route) == 24 && offsetof(HostRecord, exact_lengths) == 32);
 
 enum class PathKey : uint8_t {
   exact = 1,   // the whole path, byte for byte
-  prefix = 2,  // whole elements: the path as written without one trailing slash ("/" becomes "")
+  prefix = 2,  // whole elements: the path as written without one trailing slash; never empty
 };
 
-// One key of the path table: unique by (host, key, text). See path_hash() below.
+// One key of the path table: unique by (host, key, text). Its hash is path_hash() of
+// snapshot_hash.h.
 struct PathRecord {
   uint64_t hash;
   uint32_t host;         // index into hosts

@@ -75,6 +75,7 @@ inline uint64_t walk(const SnapshotView& view) {
       for (uint32_t i = segment.host_buckets[b]; i < segment.host_buckets[b + 1]; ++i) {
         const HostRecord& host = segment.hosts[i];
         add(segment.name(host));
+        if (host.root_route != index_none) add_route(segment, segment.routes[host.root_route]);
         if (host.default_route != index_none)
           add_route(segment, segment.routes[host.default_route]);
       }

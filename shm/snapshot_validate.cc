@@ -98,6 +98,7 @@ class SnapshotValidator {
   bool check_host(uint32_t segment, uint32_t bucket, uint32_t index, bool first_in_bucket);
   bool check_route(const char* record, uint32_t index, const RouteRecord& route);
   bool check_routes();
+  bool check_root_route(uint32_t host);
   bool check_defaults(uint32_t segment, const RoutesHeader& header);
   bool check_paths();
   bool check_path(uint32_t bucket, uint32_t index, bool first_in_bucket);
@@ -123,9 +124,9 @@ class SnapshotValidator {
   uint64_t text_end_ = 0;  // where the next hashed text may begin, in the strings
   uint64_t string_bytes_ = 0;
   RoutesSegment routes_;
-  std::vector<uint8_t> referred_;   // by route: some path or default leads to it
-  std::vector<uint64_t> depths_;    // by host
-  std::vector<uint8_t> has_exact_;  // by host
+  std::vector<uint8_t> referred_;  // by route: some path or default leads to it
+  std::vector<uint64_t> depths_;   // by host
+  std::vector<uint32_t> lengths_;  // by host
   uint64_t host_sum_ = 0;
   uint64_t route_sum_ = 0;
   uint64_t shadowed_sum_ = 0;
@@ -356,7 +357,7 @@ bool SnapshotValidator::check_routes_segment(uint32_t index) {
   s.shadowed_count = header->shadowed.count;
   referred_.assign(s.route_count, 0);
   depths_.assign(s.host_count, 0);
-  has_exact_.assign(s.host_count, 0);
+  lengths_.assign(s.host_count, 0);
   if (!check_buckets("host_buckets", s.host_buckets, header->host_buckets, s.host_count,
                      &s.host_bucket_count) ||
       !check_buckets("path_buckets", s.path_buckets, header->path_buckets, s.path_count,
@@ -417,8 +418,9 @@ bool SnapshotValidator::check_host(uint32_t segment, uint32_t bucket, uint32_t i
         before.hash != host.hash ? before.hash < host.hash : routes_.name(before) < name;
     if (!ascends) return fail("host %u: out of order or twice", index);
   }
-  if ((host.flags & ~host_has_exact) != 0) return fail("host %u: flags are unknown", index);
-  if (host.reserved != 0) return fail("host %u: reserved is not zero", index);
+  if (host.flags != 0 || host.reserved != 0) {
+    return fail("host %u: flags or reserved is not zero", index);
+  }
   if (kind == HostKind::empty) routes_.empty_host = index;
   if (kind == HostKind::wildcard) routes_.has_wildcards = true;
   return true;
@@ -467,8 +469,20 @@ bool SnapshotValidator::refer_to_route(const char* record, uint32_t index, uint3
   return true;
 }
 
+bool SnapshotValidator::check_root_route(uint32_t host) {
+  const uint32_t route = routes_.hosts[host].root_route;
+  if (route == index_none) return true;
+  if (!refer_to_route("host", host, route)) return false;
+  const RouteRecord& record = routes_.routes[route];
+  if (!is_prefix_kind(record.kind) || record.host != host || record.path.length != 1) {
+    return fail("host %u: root_route is not this host's Prefix \"/\"", host);
+  }
+  return true;
+}
+
 bool SnapshotValidator::check_defaults(uint32_t segment, const RoutesHeader& header) {
   for (uint32_t i = 0; i < routes_.host_count; ++i) {
+    if (!check_root_route(i)) return false;
     const uint32_t route = routes_.hosts[i].default_route;
     if (route == index_none) continue;
     if (!refer_to_route("host", i, route)) return false;
@@ -501,8 +515,8 @@ bool SnapshotValidator::check_paths() {
     const HostRecord& host = routes_.hosts[i];
     if (host.prefix_depths != depths_[i])
       return fail("host %u: prefix_depths are not its paths'", i);
-    if (((host.flags & host_has_exact) != 0) != (has_exact_[i] != 0)) {
-      return fail("host %u: flags do not say whether it has Exact paths", i);
+    if (host.exact_lengths != lengths_[i]) {
+      return fail("host %u: exact_lengths are not its paths'", i);
     }
   }
   for (uint32_t i = 0; i < routes_.route_count; ++i) {
@@ -539,9 +553,10 @@ bool SnapshotValidator::check_path(uint32_t bucket, uint32_t index, bool first_i
   const PathKey key = static_cast<PathKey>(path.key);
   const std::string_view text = routes_.text(path);
   if (key == PathKey::exact) {
-    has_exact_[path.host] = 1;
+    lengths_[path.host] |= exact_length_bit(text.size());
   } else {
     const uint32_t depth = element_count(text);
+    if (depth == 0) return fail("path %u: text is empty, it belongs to its host's record", index);
     if (depth > prefix_elements_max) return fail("path %u: text has too many elements", index);
     depths_[path.host] |= uint64_t{1} << depth;
   }

@@ -349,7 +349,7 @@ void RoutesSegmentBuilder::place_paths(std::vector<RejectedRoute>& rejected) {
       continue;
     }
     has_place[i] = true;
-    if (!is_path_kind(route.kind)) continue;
+    if (!is_path_kind(route.kind) || canonical_of(route).empty()) continue;
     PathPlan plan;
     plan.input = i;
     plan.text = canonical_of(route);
@@ -397,6 +397,7 @@ void RoutesSegmentBuilder::fill_hosts() {
                           : host.name.front() == '*' ? HostKind::wildcard
                                                      : HostKind::precise;
     record.kind = static_cast<uint8_t>(kind);
+    record.root_route = index_none;
     record.default_route = index_none;
     hosts_.push_back(record);
   }
@@ -418,6 +419,7 @@ void RoutesSegmentBuilder::fill_routes() {
     const RouteState& route = routes_in_[route_inputs_[i]];
     const uint32_t host = host_of(route);
     routes_.push_back(record_of(route, host, strings_.add_text(route.path)));
+    if (is_path_kind(route.kind) && canonical_of(route).empty()) hosts_[host].root_route = i;
     if (route.kind == RouteKind::host_default) hosts_[host].default_route = i;
     if (route.kind == RouteKind::cluster_default) cluster_default_ = i;
   }
@@ -437,7 +439,7 @@ void RoutesSegmentBuilder::fill_routes() {
     plan.record.text_length = static_cast<uint16_t>(plan.text.size());
     HostRecord& host = hosts_[plan.record.host];
     if (plan.record.key == static_cast<uint8_t>(PathKey::exact)) {
-      host.flags |= host_has_exact;
+      host.exact_lengths |= exact_length_bit(plan.text.size());
     } else {
       host.prefix_depths |= uint64_t{1} << element_count(plan.text);
     }

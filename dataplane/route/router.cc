@@ -1,8 +1,6 @@
 #include "dataplane/route/router.h"
 
 #include <array>
-#include <bit>
-#include <cstring>
 
 #include "shm/snapshot_hash.h"
 
@@ -17,85 +15,88 @@ using shm::PathRecord;
 using shm::RoutesSegment;
 using shm::SnapshotView;
 
-bool equal(const char* left, const char* right, size_t size) {
-  return std::memcmp(left, right, size) == 0;
-}
-
-// hash_text() with four octets a round; a host or path is short and its loop is half of its cost.
-uint64_t hash_span(const char* at, const char* end, uint64_t hash) {
-  for (; end - at >= 4; at += 4) {
-    hash = hash_octet(static_cast<uint8_t>(at[0]), hash);
-    hash = hash_octet(static_cast<uint8_t>(at[1]), hash);
-    hash = hash_octet(static_cast<uint8_t>(at[2]), hash);
-    hash = hash_octet(static_cast<uint8_t>(at[3]), hash);
+// Names and paths are short: whole words beat a call.
+[[gnu::always_inline]] inline bool equal(const char* left, const char* right, size_t size) {
+  if (size >= 8) {
+    const size_t last = size - 8;
+    for (size_t at = 0; at < last; at += 8) {
+      if (shm::load_word(left + at) != shm::load_word(right + at)) return false;
+    }
+    return shm::load_word(left + last) == shm::load_word(right + last);
   }
-  for (; at != end; ++at) hash = hash_octet(static_cast<uint8_t>(*at), hash);
-  return hash;
+  for (size_t at = 0; at < size; ++at) {
+    if (left[at] != right[at]) return false;
+  }
+  return true;
 }
 
 struct ChosenHost {
-  const RoutesSegment* segment = nullptr;
+  const RoutesSegment* segment = nullptr;  // nullptr: no rule has this host
   uint32_t segment_index = 0;
   uint32_t host = index_none;
 };
 
 // The host of the given kind whose name, behind its first `skipped` bytes, is `rest`.
-ChosenHost find_host(const SnapshotView& snapshot, uint64_t state, HostKind kind,
-                     std::string_view rest, size_t skipped) {
-  const uint64_t hash = hash_finish(state);
+[[gnu::always_inline]] inline bool find_host(const SnapshotView& snapshot, uint64_t hash,
+                                             HostKind kind, std::string_view rest, size_t skipped,
+                                             ChosenHost* chosen) {
   const uint32_t index = shm::segment_of(hash, snapshot.routes_segment_count());
   const RoutesSegment& segment = snapshot.routes_segment(index);
-  const uint32_t bucket = shm::bucket_of(hash, segment.host_bucket_count);
-  const uint32_t end = segment.host_buckets[bucket + 1];
-  for (uint32_t i = segment.host_buckets[bucket]; i < end; ++i) {
+  const uint32_t* const bucket =
+      segment.host_buckets + shm::bucket_of(hash, segment.host_bucket_count);
+  const uint32_t end = bucket[1];
+  for (uint32_t i = bucket[0]; i < end; ++i) {
     const HostRecord& host = segment.hosts[i];
     if (host.hash != hash || host.kind != static_cast<uint8_t>(kind)) continue;
     if (host.name_length == rest.size() + skipped &&
         equal(segment.strings + host.name_offset + skipped, rest.data(), rest.size())) {
-      return {&segment, index, i};
+      *chosen = {&segment, index, i};
+      return true;
     }
   }
-  return {};
+  return false;
 }
 
-ChosenHost choose_host(const SnapshotView& snapshot, std::string_view host) {
+bool find_wildcard(const SnapshotView& snapshot, std::string_view host, ChosenHost* chosen) {
+  const size_t dot = host.find('.');
+  if (dot == std::string_view::npos || dot == 0) return false;
+  const std::string_view suffix = host.substr(dot);  // with its dot
+  return find_host(snapshot, shm::wildcard_hash(suffix), HostKind::wildcard, suffix, 1, chosen);
+}
+
+[[gnu::always_inline]] inline void choose_host(const SnapshotView& snapshot, std::string_view host,
+                                               ChosenHost* chosen) {
   if (!host.empty()) {
-    const uint64_t state = hash_span(host.data(), host.data() + host.size(), text_hash_seed);
-    const ChosenHost precise = find_host(snapshot, state, HostKind::precise, host, 0);
-    if (precise.segment != nullptr) return precise;
-    if (snapshot.has_wildcards()) {
-      const size_t dot = host.find('.');
-      if (dot != std::string_view::npos && dot != 0) {
-        constexpr uint64_t star = hash_octet('*', text_hash_seed);
-        const std::string_view suffix = host.substr(dot);  // with its dot
-        const uint64_t wildcard_state =
-            hash_span(suffix.data(), suffix.data() + suffix.size(), star);
-        const ChosenHost wildcard =
-            find_host(snapshot, wildcard_state, HostKind::wildcard, suffix, 1);
-        if (wildcard.segment != nullptr) return wildcard;
-      }
-    }
+    const uint64_t hash = shm::precise_hash(host);
+    if (find_host(snapshot, hash, HostKind::precise, host, 0, chosen)) return;
+    if (snapshot.has_wildcards() && find_wildcard(snapshot, host, chosen)) return;
   }
   const shm::RouteRef empty = snapshot.empty_host();
-  if (empty.route == index_none) return {};
-  return {&snapshot.routes_segment(empty.segment), empty.segment, empty.route};
+  if (empty.route == index_none) return;
+  *chosen = {&snapshot.routes_segment(empty.segment), empty.segment, empty.route};
 }
 
 // The route of a key in the path table, or index_none.
-uint32_t find_path(const RoutesSegment& segment, uint32_t host, PathKey key, uint64_t state,
-                   std::string_view text) {
+[[gnu::always_inline]] inline uint32_t find_path(const RoutesSegment& segment, uint32_t host,
+                                                 PathKey key, uint64_t state, const char* text,
+                                                 size_t length) {
   const uint64_t hash = shm::path_hash_end(state, key);
-  const uint32_t bucket = shm::bucket_of(hash, segment.path_bucket_count);
-  const uint32_t end = segment.path_buckets[bucket + 1];
-  for (uint32_t i = segment.path_buckets[bucket]; i < end; ++i) {
+  const uint32_t* const bucket =
+      segment.path_buckets + shm::bucket_of(hash, segment.path_bucket_count);
+  const uint32_t end = bucket[1];
+  for (uint32_t i = bucket[0]; i < end; ++i) {
     const PathRecord& path = segment.paths[i];
     if (path.hash == hash && path.host == host && path.key == static_cast<uint8_t>(key) &&
-        path.text_length == text.size() &&
-        equal(segment.strings + path.text_offset, text.data(), text.size())) {
+        path.text_length == length && equal(segment.strings + path.text_offset, text, length)) {
       return path.route;
     }
   }
   return index_none;
+}
+
+uint32_t find_exact(const RoutesSegment& segment, uint32_t host, std::string_view path) {
+  const uint64_t state = hash_text(path, shm::path_hash_start(host));
+  return find_path(segment, host, PathKey::exact, state, path.data(), path.size());
 }
 
 // An element boundary of the request path at which this host has prefixes of that depth.
@@ -104,48 +105,47 @@ struct Boundary {
   size_t length;
 };
 
-// One pass over the path: the hash at each boundary that could matter, then the longest first.
-uint32_t find_in_host(const RoutesSegment& segment, uint32_t host_index, std::string_view path) {
-  if (path.empty() || path.front() != '/') return index_none;
-  const HostRecord& host = segment.hosts[host_index];
-  const uint64_t start = shm::path_hash_start(host_index);
-  const bool wants_exact = (host.flags & shm::host_has_exact) != 0;
-  const uint64_t depths = host.prefix_depths;
-  if (depths <= 1 && !wants_exact) {
-    // The commonest host has "/" only: every path matches, none needs hashing.
-    if (depths == 0) return index_none;
-    return find_path(segment, host_index, PathKey::prefix, start, path.substr(0, 0));
-  }
-
-  std::array<Boundary, shm::prefix_elements_max + 1> boundaries;  // written before it is read
+// One pass over the path: the hash at each boundary that could matter, then the longest first. Goes
+// no further into the path than the host's deepest prefix.
+uint32_t find_prefix(const RoutesSegment& segment, uint32_t host, uint64_t depths,
+                     std::string_view path) {
+  std::array<Boundary, shm::prefix_elements_max> boundaries;  // written before it is read
   uint32_t boundary_count = 0;
-  uint64_t left = depths;  // bit 0: the depth of the boundary ahead
-  uint64_t state = start;
   const char* const begin = path.data();
   const char* const end = begin + path.size();
-  const char* at = begin;
-  for (; at != end; ++at) {
-    if (*at == '/') {
+  // The first slash stands before element 1; depth 0 is not in the table.
+  uint64_t state = hash_octet('/', shm::path_hash_start(host));
+  uint64_t left = depths >> 1;  // bit 0: the depth of the boundary ahead
+  for (const char* at = begin + 1;; ++at) {
+    if (at == end || *at == '/') {
       if ((left & 1) != 0) boundaries[boundary_count++] = {state, static_cast<size_t>(at - begin)};
       left >>= 1;
-      if (left == 0) break;  // no prefix is deeper than this
+      if (at == end || left == 0) break;
     }
     state = hash_octet(static_cast<uint8_t>(*at), state);
   }
-  if (at == end && (left & 1) != 0) boundaries[boundary_count++] = {state, path.size()};
-
-  if (wants_exact) {
-    state = hash_span(at, end, state);
-    const uint32_t route = find_path(segment, host_index, PathKey::exact, state, path);
-    if (route != index_none) return route;
-  }
   while (boundary_count != 0) {
     const Boundary& boundary = boundaries[--boundary_count];
-    const uint32_t route = find_path(segment, host_index, PathKey::prefix, boundary.state,
-                                     path.substr(0, boundary.length));
+    const uint32_t route =
+        find_path(segment, host, PathKey::prefix, boundary.state, begin, boundary.length);
     if (route != index_none) return route;
   }
   return index_none;
+}
+
+[[gnu::always_inline]] inline uint32_t find_in_host(const RoutesSegment& segment,
+                                                    uint32_t host_index, std::string_view path) {
+  if (path.empty() || path.front() != '/') return index_none;
+  const HostRecord& host = segment.hosts[host_index];
+  if ((host.exact_lengths & shm::exact_length_bit(path.size())) != 0) {
+    const uint32_t route = find_exact(segment, host_index, path);
+    if (route != index_none) return route;
+  }
+  if (host.prefix_depths != 0) {
+    const uint32_t route = find_prefix(segment, host_index, host.prefix_depths, path);
+    if (route != index_none) return route;
+  }
+  return host.root_route;  // "/" as Prefix takes every path
 }
 
 RouteMatch found_as(RouteFound found, const SnapshotView& snapshot, shm::RouteRef route) {
@@ -155,7 +155,8 @@ RouteMatch found_as(RouteFound found, const SnapshotView& snapshot, shm::RouteRe
 }  // namespace
 
 RouteMatch match(const SnapshotView& snapshot, std::string_view host, std::string_view path) {
-  const ChosenHost chosen = choose_host(snapshot, host);
+  ChosenHost chosen;
+  choose_host(snapshot, host, &chosen);
   if (chosen.segment != nullptr) {
     const uint32_t route = find_in_host(*chosen.segment, chosen.host, path);
     if (route != index_none) {
