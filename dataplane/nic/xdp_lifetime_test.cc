@@ -38,6 +38,9 @@
 namespace millrace::nic {
 namespace {
 
+// Long enough for an emulated machine; how fast a restart is, is not asked here.
+constexpr Duration echo_patience = Duration::seconds(5);
+
 std::string bpf_file_system;  // of this process, set in main()
 
 volatile std::sig_atomic_t stop_asked = 0;
@@ -277,7 +280,7 @@ TEST_F(XdpLifetime, X1_KilledAgainAndAgainTheNodeAnswersAndEachRestartTakesTheLi
     EXPECT_NE(said.find(round == 0 ? "native mode, pinned" : "took over the pinned link"),
               std::string::npos)
         << said;
-    const auto answered = time_to_echo(Duration::seconds(1));
+    const auto answered = time_to_echo(echo_patience);
     ASSERT_TRUE(answered) << "round " << round;
     usleep(30'000);
     engine->end(SIGKILL);
@@ -299,7 +302,7 @@ TEST_F(XdpLifetime, X2_NodeTrafficIsUntouchedBeforeDuringAndAfterAnOrderlyRun) {
   {
     auto engine = start_engine(*node, options);
     engine->line();
-    ASSERT_TRUE(time_to_echo(Duration::seconds(1)));
+    ASSERT_TRUE(time_to_echo(echo_patience));
     EXPECT_TRUE(program_attached());
     usleep(200'000);
     engine->signal(SIGTERM);
@@ -318,7 +321,7 @@ TEST_F(XdpLifetime, X2_NodeTrafficIsUntouchedBeforeDuringAndAfterAnOrderlyRun) {
 TEST_F(XdpLifetime, X3_ASecondInstanceIsRefusedByNameAndTheFirstWorksOn) {
   auto first = start_engine(*node, options);
   first->line();
-  ASSERT_TRUE(time_to_echo(Duration::seconds(1)));
+  ASSERT_TRUE(time_to_echo(echo_patience));
   auto second = start_engine(*node, options);
   const std::string said = second->line();
   EXPECT_EQ(
@@ -335,7 +338,7 @@ TEST_F(XdpLifetime, X3_ASecondInstanceIsRefusedByNameAndTheFirstWorksOn) {
   EXPECT_EQ(third_said.rfind("interface up0: taken by XDP program \"millrace_xdp\" id ", 0), 0U)
       << third_said;
   EXPECT_EQ(third->wait(), 2);
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
 }
 
 TEST_F(XdpLifetime, X3_AnotherProgramOnTheInterfaceIsNamedAndKept) {
@@ -381,14 +384,14 @@ TEST_F(XdpLifetime, X1_UnpinnedTheProgramLeavesWithAKilledProcess) {
   auto engine = start_engine(*node, options);
   const std::string said = engine->line();
   EXPECT_NE(said.find("not pinned (no BPF file system"), std::string::npos) << said;
-  ASSERT_TRUE(time_to_echo(Duration::seconds(1)));
+  ASSERT_TRUE(time_to_echo(echo_patience));
   engine->end(SIGKILL);
   const Instant killed = clock.now();
   while (program_attached() && clock.now() - killed < Duration::seconds(2)) usleep(1000);
   EXPECT_FALSE(program_attached());
   auto next = start_engine(*node, options);
   next->line();
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
   traffic.stop();
   EXPECT_EQ(traffic.pings_received(), traffic.pings_sent()) << traffic.ping_output();
   EXPECT_EQ(traffic.failed_connections, 0U);
@@ -397,13 +400,13 @@ TEST_F(XdpLifetime, X1_UnpinnedTheProgramLeavesWithAKilledProcess) {
 TEST_F(XdpLifetime, X4_StoppedTheNodeAnswersAndContinuedTheEngineGoesOn) {
   auto engine = start_engine(*node, options);
   engine->line();
-  ASSERT_TRUE(time_to_echo(Duration::seconds(1)));
+  ASSERT_TRUE(time_to_echo(echo_patience));
   NodeTraffic traffic(*node, *client);
   engine->signal(SIGSTOP);
   usleep(1'000'000);
   EXPECT_FALSE(time_to_echo(Duration::milliseconds(50)));
   engine->signal(SIGCONT);
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
   traffic.stop();
   EXPECT_EQ(traffic.pings_received(), traffic.pings_sent()) << traffic.ping_output();
   EXPECT_EQ(traffic.failed_connections, 0U);
@@ -419,7 +422,7 @@ TEST_F(XdpLifetime, P1_WithoutAnyPrivilegeThePortWorksAndStopsInOrder) {
       0);
   EXPECT_NE(status.find("CapEff:\t0000000000000000"), std::string::npos) << status;
   EXPECT_NE(status.find("65534\t65534"), std::string::npos) << status;
-  for (int i = 0; i < 100; ++i) ASSERT_TRUE(time_to_echo(Duration::seconds(1)));
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(time_to_echo(echo_patience));
   engine->signal(SIGTERM);
   EXPECT_EQ(engine->line(), "stopped");
   EXPECT_EQ(engine->wait(), 0);
@@ -428,7 +431,7 @@ TEST_F(XdpLifetime, P1_WithoutAnyPrivilegeThePortWorksAndStopsInOrder) {
   options.privileges = "keep";
   auto next = start_engine(*node, options);
   EXPECT_NE(next->line().find("native mode, pinned"), std::string::npos);
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
 }
 
 TEST_F(XdpLifetime, P1_WithoutPrivilegeAtStartOneLineSaysSo) {
@@ -457,12 +460,12 @@ TEST_F(XdpLifetime, X3_EqualNamesInTwoNamespacesDoNotClash) {
   EXPECT_NE(first->line().find("native mode, pinned"), std::string::npos);
   auto second = start_engine(other_node, options);
   EXPECT_NE(second->line().find("native mode, pinned"), std::string::npos);
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
   second->end(SIGKILL);
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
   const lab::Namespace::Entered entered(other_node);
   EXPECT_TRUE(*bpf::Redirect::detach("up0", options.pin_root));
-  EXPECT_TRUE(time_to_echo(Duration::seconds(1)));
+  EXPECT_TRUE(time_to_echo(echo_patience));
 }
 
 }  // namespace

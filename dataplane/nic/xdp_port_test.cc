@@ -134,7 +134,7 @@ class XdpPortEcho : public XdpPortTest, public testing::WithParamInterface<EchoC
 // Rings of 64 make every ring wrap and fill all the time: a lost kick or a lost frame stops the
 // echo.
 TEST_P(XdpPortEcho, X6_EveryFrameComesBackIntactAndEveryBufferIsAccountedFor) {
-  constexpr uint64_t total = 100'000;
+  const uint64_t total = lab::scaled(100'000);
   const lab::Namespace::Entered entered(*node);
   make_memory(1024, 256, GetParam().ring_size);
   Uplink uplink = open_uplink("up0", GetParam().mode, 256);
@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(Rings, XdpPortEcho,
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 TEST_F(XdpPortTest, X6_TwoPortsShareOneUmemAndOneArena) {
-  constexpr uint64_t total = 20'000;
+  const uint64_t total = lab::scaled(20'000);
   lab::join({*node, "up1", ""}, {*client, "peer1", ""});
   const lab::Namespace::Entered entered(*node);
   make_memory(1024, 512, 64);

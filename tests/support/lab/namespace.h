@@ -2,6 +2,7 @@
 // namespace lives as long as its descriptor, a process or a veth end in it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace millrace::lab {
@@ -51,5 +52,8 @@ void join(const VethEnd& a, const VethEnd& b);
 // and that ends with the process. Returns its path, or empty when it cannot be made. Call before
 // starting threads.
 std::string private_bpf_file_system();
+
+// How much of a long run an emulated machine does: count divided by $MILLRACE_TEST_DIVISOR.
+uint64_t scaled(uint64_t count);
 
 }  // namespace millrace::lab
