@@ -29,14 +29,16 @@ lab_say() { printf '%s\n' "$*" >&2; }
 # ---- processes -------------------------------------------------------------------------------
 
 # When the process began, in clock ticks since boot (field 22 of its stat; the name before may
-# hold blanks, so count after it). Empty when there is no such process or it is a zombie.
+# hold blanks, so count after it). Empty when there is no such process or nothing of it runs any
+# more: a killed process is a zombie while its other threads still hold its sockets.
 lab_start_time() {
-  local stat
-  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+  local pid=$1 stat
+  read -r stat 2>/dev/null <"/proc/$pid/stat" || return 1
   stat=${stat##*) }
   # shellcheck disable=SC2086
   set -- $stat
-  [ "$1" != Z ] && printf '%s\n' "${20}"
+  [ "$1" = Z ] && [ "${18}" -le 1 ] && return 1
+  printf '%s\n' "${20}"
 }
 
 # lab_alive FILE: true if the process that FILE names ("pid start") still runs.
@@ -132,6 +134,11 @@ lab_remove() { # NAME
   for file in "$dir"/dataplane*.pid "$dir"/*.pid; do
     [ -f "$file" ] && lab_stop_file "$file"
   done
+  # A killed data plane leaves its XDP link pinned, by design; a lab takes it along.
+  if [ -f "$dir/dataplane.yaml" ] && [ -x "$lab_build/dataplane/millrace-dataplane" ]; then
+    nsenter --net="/run/netns/millrace-$1-node" "$lab_build/dataplane/millrace-dataplane" \
+      --detach --config "$dir/dataplane.yaml" >/dev/null 2>&1
+  fi
   for box in "${lab_boxes[@]}"; do
     [ -e "/run/netns/millrace-$1-$box" ] && ip netns del "millrace-$1-$box"
   done

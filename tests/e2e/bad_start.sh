@@ -39,10 +39,12 @@ refused 'broken YAML' 'bad\.yaml:[0-9]+' "$dataplane" --config "$lab_dir/bad.yam
 changed 's/interface: mr-up0/interfase: mr-up0/'
 refused 'unknown key' 'bad\.yaml.*interfase' "$dataplane" --config "$lab_dir/bad.yaml"
 changed 's/10\.20\.0\.100\/24/10.20.0.300\/24/'
-refused 'bad address' 'bad\.yaml.*10\.20\.0\.300' "$dataplane" --config "$lab_dir/bad.yaml"
+refused 'bad address' 'bad\.yaml:[0-9]+.*(address|10\.20\.0\.300)' "$dataplane" --config "$lab_dir/bad.yaml"
+mkdir -m 777 "$lab_dir/nobody"
+changed "s#^socket: .*#socket: $lab_dir/nobody/sock#; s#^state_directory: .*#state_directory: $lab_dir/nobody#"
 refused 'no privilege' 'CAP_|privilege|root' \
   setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps -all \
-  "$dataplane" --config "$lab_dir/good.yaml"
+  "$dataplane" --config "$lab_dir/bad.yaml"
 changed 's/mr-up0/mr-nowhere/'
 refused 'missing interface' 'mr-nowhere' "$dataplane" --config "$lab_dir/bad.yaml"
 
@@ -71,7 +73,8 @@ sed "s/dataplane\.sock/second.sock/" "$lab_dir/good.yaml" >"$lab_dir/bad.yaml"
 refused 'taken by a running data plane' 'mr-up0|mr-k1' "$dataplane" --config "$lab_dir/bad.yaml"
 lab_gets any.example / 503 || fail 'the first data plane stopped answering'
 
-refused 'control plane: wrong flag' '--frobnicate' "$controlplane" --frobnicate
+refused 'control plane: wrong flag' '--frobnicate' \
+  "$controlplane" --manifests "$manifests" --socket "$lab_dir/dataplane.sock" --frobnicate
 refused 'control plane: no folder' "$lab_dir/nowhere" \
   "$controlplane" --manifests "$lab_dir/nowhere" --socket "$lab_dir/dataplane.sock"
 
