@@ -1,0 +1,213 @@
+// SimPort: ports on a simulated wire, for tests and replays. Everything happens in virtual time and
+// by seeded chance: the same seed and the same calls give the same frames at the same instants,
+// which the trace hash proves.
+//
+//   port A --transmit--> [ wire into B: delay, loss, ... ] --receive--> port B
+//
+// A SimLink joins two ports, a SimSwitch any number. Each port has one wire that leads to it, with
+// its own faults, changeable at run time. Frames own their bytes while they are on a wire (a copy
+// at transmit, as a real wire makes one).
+//
+// Nothing moves by itself: receive() and reclaim() look at what is due. next_event() tells how far
+// virtual time may jump.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <queue>
+#include <vector>
+
+#include "base/random.h"
+#include "base/time.h"
+#include "dataplane/nic/port.h"
+
+namespace millrace::nic {
+
+inline constexpr size_t sim_frame_bytes_max = packet::slot_bytes;
+
+// What a wire does to the frames it carries. Probabilities are from 0 to 1, each drawn a frame.
+struct WireFaults {
+  Duration delay;                // of every frame
+  Duration jitter;               // up to this much more, without changing the order
+  uint64_t bits_per_second = 0;  // 0: as fast as asked
+  double loss = 0;
+  double duplication = 0;
+  double corruption = 0;      // one bit flipped, checksums left alone
+  double reordering = 0;      // held back by reordering_delay, so that later frames overtake
+  Duration reordering_delay;  // should exceed the gap between frames
+  size_t in_flight_frames_max = 4'096;  // beyond it the tail is dropped, as a switch's queue does
+};
+
+struct WireCounters {
+  uint64_t carried = 0;    // handed to the wire
+  uint64_t delivered = 0;  // handed to the port, duplicates included
+  uint64_t lost = 0;
+  uint64_t duplicated = 0;
+  uint64_t corrupted = 0;
+  uint64_t reordered = 0;
+  uint64_t overflowed = 0;  // dropped: in_flight_frames_max
+  uint64_t no_buffer = 0;   // dropped at the end: the port had no buffer
+};
+
+// What was delivered in a run, as one number: time, direction and bytes of every frame in order.
+class TraceHash {
+ public:
+  void add(Instant at, size_t wire, ByteView bytes);
+  uint64_t value() const { return value_; }
+
+ private:
+  uint64_t value_ = 0x6d696c6c72616365U;
+};
+
+// One direction: frames in, the same frames out, later and not quite all.
+class SimWire {
+ public:
+  SimWire(size_t index, uint64_t seed, TraceHash& trace)
+      : index_(index), random_(seed), trace_(trace) {}
+
+  WireFaults faults;
+
+  void carry(ByteView bytes, Instant now);
+  // The frame due first, if it is due by now; its bytes are valid until the next call.
+  bool deliver(Instant now, ByteView* bytes);
+  Instant next_event() const { return in_flight_.empty() ? Instant::never() : in_flight_.top().at; }
+
+  size_t in_flight() const { return in_flight_.size(); }
+  const WireCounters& counters() const { return counters_; }
+  void count_no_buffer() { ++counters_.no_buffer; }
+  // Every frame carried (or made by duplication) was lost, dropped, delivered or is on the way.
+  bool frames_conserved() const;
+
+ private:
+  struct InFlight {
+    Instant at;
+    uint64_t order = 0;  // among equals, first in is first out
+    std::vector<uint8_t> bytes;
+  };
+  struct Later {
+    bool operator()(const InFlight& a, const InFlight& b) const {
+      return a.at != b.at ? a.at > b.at : a.order > b.order;
+    }
+  };
+
+  void schedule(ByteView bytes, Instant at);
+  Instant departure(size_t bytes, Instant now);
+
+  size_t index_;
+  Random random_;
+  TraceHash& trace_;
+  std::priority_queue<InFlight, std::vector<InFlight>, Later> in_flight_;
+  std::vector<uint8_t> delivered_;
+  Instant free_at_;        // when the last bit of what was sent before has left
+  Instant last_in_order_;  // arrival of the last frame that was not held back
+  uint64_t order_ = 0;
+  WireCounters counters_;
+};
+
+// Where a port's frames go.
+class SimMedium {
+ public:
+  virtual ~SimMedium() = default;
+  virtual void carry(size_t from, ByteView bytes, Instant now) = 0;
+};
+
+class SimPort final : public Port {
+ public:
+  static constexpr size_t receive_buffers = 1'024;
+  static constexpr size_t transmit_ring_frames = 512;
+
+  SimPort(PortFacts facts, packet::Arena& arena, SimMedium& medium, size_t index, uint64_t seed,
+          TraceHash& trace);
+
+  // How long a frame stays with the port after transmit(): with more than zero, slots come back
+  // late, as from a real NIC, and a slot that was written to meanwhile fails a CHECK.
+  void set_completion_delay(Duration delay) { completion_delay_ = delay; }
+
+  // The wire that leads to this port: its faults, its counters.
+  SimWire& wire() { return wire_; }
+  const SimWire& wire() const { return wire_; }
+
+  // The next delivery or completion; Instant::never() when there is nothing under way.
+  Instant next_event() const;
+
+  const PortFacts& facts() const override { return facts_; }
+  const PortCounters& counters() const override { return counters_; }
+  size_t receive(std::span<packet::Frame> frames, Instant now) override;
+  void release(std::span<const packet::Frame> frames) override;
+  size_t transmit_room() const override { return transmit_ring_frames - in_transmit_.size(); }
+  void transmit(std::span<const packet::TransmitFrame> frames, Instant now) override;
+  void flush() override { ++counters_.kicks; }
+  size_t reclaim(std::span<packet::SlotIndex> slots) override;
+  int wait_fd() const override { return -1; }
+  bool prepare_wait() override { return wire_.next_event() <= now_; }
+  bool frames_conserved() const override;
+
+ private:
+  struct InTransmit {
+    packet::TransmitFrame frame;
+    Instant done_at;
+    uint64_t content = 0;  // hash of the bytes when they were taken
+  };
+
+  PortFacts facts_;
+  packet::Arena& arena_;
+  SimMedium& medium_;
+  size_t index_;
+  SimWire wire_;
+  PortCounters counters_;
+  Duration completion_delay_;
+  Instant now_;  // as of the last call that brought the time
+  std::vector<uint8_t> buffers_;
+  std::vector<uint32_t> free_buffers_;
+  std::vector<bool> lent_;
+  std::deque<InTransmit> in_transmit_;
+};
+
+// Two ports, each of which hears all that the other says.
+class SimLink final : public SimMedium {
+ public:
+  SimLink(PortFacts a, packet::Arena& arena_a, PortFacts b, packet::Arena& arena_b, uint64_t seed);
+
+  SimPort& a() { return a_; }
+  SimPort& b() { return b_; }
+  void set_faults(const WireFaults& faults);  // in both directions
+  Instant next_event() const;
+  bool frames_conserved() const { return a_.frames_conserved() && b_.frames_conserved(); }
+  uint64_t trace_hash() const { return trace_.value(); }
+
+  void carry(size_t from, ByteView bytes, Instant now) override;
+
+ private:
+  TraceHash trace_;
+  SimPort a_;
+  SimPort b_;
+};
+
+// Any number of ports; a frame goes to the port whose MAC address it names, a group frame to all
+// others. It learns nothing: the addresses are those of the ports' facts.
+class SimSwitch final : public SimMedium {
+ public:
+  explicit SimSwitch(uint64_t seed) : seed_(seed) {}
+
+  // The port lives as long as the switch.
+  SimPort& add_port(PortFacts facts, packet::Arena& arena);
+  SimPort& port(size_t index) { return *ports_[index]; }
+  size_t port_count() const { return ports_.size(); }
+  void set_faults(const WireFaults& faults);  // towards every port
+  Instant next_event() const;
+  bool frames_conserved() const;
+  uint64_t trace_hash() const { return trace_.value(); }
+  // Frames to a MAC address that no port has.
+  uint64_t unknown_destination() const { return unknown_destination_; }
+
+  void carry(size_t from, ByteView bytes, Instant now) override;
+
+ private:
+  uint64_t seed_;
+  TraceHash trace_;
+  std::vector<std::unique_ptr<SimPort>> ports_;
+  uint64_t unknown_destination_ = 0;
+};
+
+}  // namespace millrace::nic

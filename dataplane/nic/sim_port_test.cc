@@ -1,0 +1,326 @@
+#include "dataplane/nic/sim_port.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "dataplane/nic/sim_test_station.h"
+
+namespace millrace::nic {
+namespace {
+
+using Numbers = std::vector<uint32_t>;
+
+constexpr Instant start = Instant::from_ns(1'000'000'000);
+
+class SimLinkTest : public ::testing::Test {
+ protected:
+  explicit SimLinkTest(uint64_t seed = 1)
+      : link_(station_facts(1), left_.arena, station_facts(2), right_.arena, seed) {}
+
+  // Sends `count` frames a microsecond apart and returns all that arrives, in order of arrival.
+  Numbers run(uint32_t count) {
+    Numbers arrived;
+    Instant now = start;
+    for (uint32_t i = 0; i < count; ++i) {
+      left_.send(link_.a(), station_mac(2), i, now);
+      left_.reclaim(link_.a());
+      const auto numbers = right_.receive(link_.b(), now);
+      arrived.insert(arrived.end(), numbers.begin(), numbers.end());
+      now = now + Duration::microseconds(1);
+    }
+    while (link_.next_event() != Instant::never()) {
+      now = std::max(now, link_.next_event());
+      const auto numbers = right_.receive(link_.b(), now);
+      arrived.insert(arrived.end(), numbers.begin(), numbers.end());
+      left_.receive(link_.a(), now);
+      left_.reclaim(link_.a());
+      right_.reclaim(link_.b());
+    }
+    EXPECT_TRUE(link_.frames_conserved());
+    return arrived;
+  }
+  static Numbers sequence(uint32_t count) {
+    Numbers numbers(count);
+    std::iota(numbers.begin(), numbers.end(), 0U);
+    return numbers;
+  }
+
+  Station left_;
+  Station right_;
+  SimLink link_;
+};
+
+TEST_F(SimLinkTest, APerfectWireDeliversEverythingInOrderAndAtOnce) {
+  left_.send(link_.a(), station_mac(2), 7, start);
+  EXPECT_EQ(right_.receive(link_.b(), start), Numbers{7});
+  right_.send(link_.b(), station_mac(1), 8, start);
+  EXPECT_EQ(left_.receive(link_.a(), start), Numbers{8});
+  EXPECT_EQ(left_.reclaim(link_.a()), 1U);
+  EXPECT_EQ(run(300), sequence(300));
+  EXPECT_EQ(left_.arena.free_count(), Station::slot_count);
+}
+
+TEST_F(SimLinkTest, DelayIsExact) {
+  WireFaults faults;
+  faults.delay = Duration::milliseconds(20);
+  link_.set_faults(faults);
+  left_.send(link_.a(), station_mac(2), 1, start);
+  EXPECT_EQ(link_.next_event(), start);  // the slot's completion
+  left_.receive(link_.a(), start);
+  left_.reclaim(link_.a());
+  EXPECT_EQ(link_.next_event(), start + Duration::milliseconds(20));
+  EXPECT_TRUE(right_.receive(link_.b(), start + Duration::nanoseconds(19'999'999)).empty());
+  EXPECT_EQ(right_.receive(link_.b(), start + Duration::milliseconds(20)), Numbers{1});
+  EXPECT_EQ(link_.next_event(), Instant::never());
+}
+
+TEST_F(SimLinkTest, JitterKeepsTheOrder) {
+  WireFaults faults;
+  faults.delay = Duration::milliseconds(1);
+  faults.jitter = Duration::milliseconds(5);
+  link_.set_faults(faults);
+  EXPECT_EQ(run(400), sequence(400));
+}
+
+TEST_F(SimLinkTest, TheRateLimitSpacesFrames) {
+  WireFaults faults;
+  faults.bits_per_second = 8'000'000;  // an octet a microsecond
+  link_.set_faults(faults);
+  for (uint32_t i = 0; i < 10; ++i) left_.send(link_.a(), station_mac(2), i, start, 1'000);
+  Instant expected = start;
+  for (uint32_t i = 0; i < 10; ++i) {
+    expected = expected + Duration::milliseconds(1);
+    EXPECT_EQ(link_.b().next_event(), expected);
+    EXPECT_EQ(right_.receive(link_.b(), expected), Numbers{i});
+  }
+}
+
+TEST_F(SimLinkTest, LossDuplicationCorruptionAndReorderingComeAsOftenAsAsked) {
+  WireFaults faults;
+  faults.delay = Duration::microseconds(100);
+  faults.loss = 0.1;
+  faults.duplication = 0.05;
+  faults.corruption = 0.02;
+  faults.reordering = 0.08;
+  faults.reordering_delay = Duration::microseconds(20);
+  link_.set_faults(faults);
+  constexpr uint32_t count = 40'000;
+  const Numbers arrived = run(count);
+  const WireCounters& seen = link_.b().wire().counters();
+  const auto near = [](uint64_t value, double share) {
+    const double expected = share * count;
+    EXPECT_NEAR(static_cast<double>(value), expected, expected * 0.1);
+  };
+  near(seen.lost, 0.1);
+  near(seen.duplicated, 0.05 * 0.9);
+  near(seen.corrupted, 0.02 * 0.9);
+  near(seen.reordered, 0.08 * 0.9);
+  EXPECT_EQ(seen.carried, count);
+  EXPECT_EQ(arrived.size(), seen.delivered);
+  uint64_t backwards = 0;
+  for (size_t i = 1; i < arrived.size(); ++i) backwards += arrived[i] < arrived[i - 1] ? 1 : 0;
+  EXPECT_GT(backwards, seen.reordered / 2);
+}
+
+TEST_F(SimLinkTest, CorruptionFlipsExactlyOneBit) {
+  WireFaults faults;
+  faults.corruption = 1;
+  link_.set_faults(faults);
+  for (uint32_t i = 0; i < 200; ++i) {
+    const packet::TransmitFrame sent = left_.make(station_mac(2), i, 100);
+    link_.a().transmit({&sent, 1}, start);
+    std::vector<packet::Frame> frames(1);
+    ASSERT_EQ(link_.b().receive(frames, start), 1U);
+    int bits = 0;
+    for (size_t at = 0; at < 100; ++at) {
+      bits += __builtin_popcount(
+          static_cast<unsigned>(frames[0].data[at] ^ left_.arena.slot_data(sent.slot)[at]));
+    }
+    EXPECT_EQ(bits, 1);
+    link_.b().release(frames);
+    left_.reclaim(link_.a());
+  }
+}
+
+TEST_F(SimLinkTest, EachDirectionHasItsOwnFaultsAndTheyCanChange) {
+  link_.b().wire().faults.loss = 1;
+  left_.send(link_.a(), station_mac(2), 1, start);
+  right_.send(link_.b(), station_mac(1), 2, start);
+  EXPECT_TRUE(right_.receive(link_.b(), start).empty());
+  EXPECT_EQ(left_.receive(link_.a(), start), Numbers{2});
+  link_.b().wire().faults.loss = 0;
+  left_.send(link_.a(), station_mac(2), 3, start);
+  EXPECT_EQ(right_.receive(link_.b(), start), Numbers{3});
+}
+
+TEST_F(SimLinkTest, FramesInFlightAreBounded) {
+  WireFaults faults;
+  faults.delay = Duration::seconds(1);
+  faults.in_flight_frames_max = 100;
+  link_.set_faults(faults);
+  EXPECT_EQ(run(150), sequence(100));
+  EXPECT_EQ(link_.b().wire().counters().overflowed, 50U);
+}
+
+TEST_F(SimLinkTest, APortWithoutBuffersDrops) {
+  std::vector<packet::Frame> kept(burst_frames_max);
+  std::vector<packet::Frame> all;
+  for (uint32_t i = 0; i < SimPort::receive_buffers + 10; ++i) {
+    left_.send(link_.a(), station_mac(2), i, start);
+    left_.receive(link_.a(), start);
+    left_.reclaim(link_.a());
+    const size_t count = link_.b().receive(kept, start);
+    all.insert(all.end(), kept.begin(), kept.begin() + static_cast<ptrdiff_t>(count));
+  }
+  EXPECT_EQ(all.size(), SimPort::receive_buffers);
+  EXPECT_EQ(link_.b().counters().receive_dropped_frames, 10U);
+  EXPECT_TRUE(link_.b().frames_conserved());
+  link_.b().release(all);
+  EXPECT_TRUE(link_.b().frames_conserved());
+}
+
+TEST_F(SimLinkTest, SlotsComeBackAfterTheCompletionDelay) {
+  link_.a().set_completion_delay(Duration::microseconds(50));
+  for (size_t i = 0; i < SimPort::transmit_ring_frames; ++i) {
+    left_.send(link_.a(), station_mac(2), 1, start);
+  }
+  EXPECT_EQ(link_.a().transmit_room(), 0U);
+  EXPECT_EQ(left_.reclaim(link_.a()), 0U);
+  EXPECT_EQ(link_.a().next_event(), start + Duration::microseconds(50));
+  left_.receive(link_.a(), start + Duration::microseconds(50));
+  EXPECT_EQ(left_.reclaim(link_.a()), SimPort::transmit_ring_frames);
+  EXPECT_EQ(link_.a().transmit_room(), SimPort::transmit_ring_frames);
+  EXPECT_EQ(left_.arena.free_count(), Station::slot_count);
+}
+
+using SimLinkDeathTest = SimLinkTest;
+
+TEST_F(SimLinkDeathTest, WritingToASlotThatThePortStillReadsIsCaught) {
+  const packet::TransmitFrame sent = left_.make(station_mac(2), 1);
+  link_.a().transmit({&sent, 1}, start);
+  left_.arena.slot_data(sent.slot)[30] ^= 1;
+  EXPECT_DEATH(left_.reclaim(link_.a()), "invariant");
+}
+
+TEST_F(SimLinkDeathTest, ReleasingAFrameTwiceIsCaught) {
+  left_.send(link_.a(), station_mac(2), 1, start);
+  std::vector<packet::Frame> frames(1);
+  ASSERT_EQ(link_.b().receive(frames, start), 1U);
+  link_.b().release(frames);
+  EXPECT_DEATH(link_.b().release(frames), "invariant");
+}
+
+// --- the same seed is the same run ---
+
+uint64_t trace_of(uint64_t seed, double loss, Numbers* arrived) {
+  Station left;
+  Station right;
+  SimLink link(station_facts(1), left.arena, station_facts(2), right.arena, seed);
+  WireFaults faults;
+  faults.delay = Duration::microseconds(30);
+  faults.jitter = Duration::microseconds(30);
+  faults.loss = loss;
+  faults.duplication = 0.05;
+  faults.corruption = 0.05;
+  faults.reordering = 0.1;
+  faults.reordering_delay = Duration::microseconds(50);
+  link.set_faults(faults);
+  for (uint32_t i = 0; i < 500; ++i) {
+    const Instant now = start + Duration::microseconds(i);
+    left.send(link.a(), station_mac(2), i, now);
+    right.send(link.b(), station_mac(1), i, now);
+    for (const uint32_t number : right.receive(link.b(), now)) arrived->push_back(number);
+    left.receive(link.a(), now);
+    left.reclaim(link.a());
+    right.reclaim(link.b());
+  }
+  return link.trace_hash();
+}
+
+TEST(SimLink, TheSameSeedGivesTheSameTrace) {
+  Numbers first;
+  Numbers second;
+  Numbers other;
+  const uint64_t trace = trace_of(5, 0.1, &first);
+  EXPECT_EQ(trace, trace_of(5, 0.1, &second));
+  EXPECT_EQ(first, second);
+  EXPECT_NE(trace, trace_of(6, 0.1, &other));
+  EXPECT_NE(first, other);
+}
+
+TEST(SimLink, OneSettingDoesNotShiftTheChancesOfAnother) {
+  // With less loss, everything that arrived before still arrives, and at the same place in line.
+  Numbers lossy;
+  Numbers less_lossy;
+  trace_of(5, 0.2, &lossy);
+  trace_of(5, 0.1, &less_lossy);
+  EXPECT_GT(less_lossy.size(), lossy.size());
+  std::sort(lossy.begin(), lossy.end());
+  std::sort(less_lossy.begin(), less_lossy.end());
+  size_t missing = 0;
+  for (const uint32_t number : lossy) {
+    missing += std::binary_search(less_lossy.begin(), less_lossy.end(), number) ? 0 : 1;
+  }
+  EXPECT_LT(missing, lossy.size() / 50);  // but for the numbers in which a bit flipped
+}
+
+TEST(TraceHash, KnowsTimeDirectionAndEveryOctet) {
+  const auto of = [](Instant at, size_t wire, std::string_view text) {
+    TraceHash trace;
+    trace.add(at, wire, as_bytes(text));
+    return trace.value();
+  };
+  const uint64_t base = of(start, 0, "some frame");
+  EXPECT_EQ(base, of(start, 0, "some frame"));
+  EXPECT_NE(base, of(start + Duration::nanoseconds(1), 0, "some frame"));
+  EXPECT_NE(base, of(start, 1, "some frame"));
+  EXPECT_NE(base, of(start, 0, "some framE"));
+  EXPECT_NE(base, of(start, 0, std::string_view("some frame\0", 11)));
+}
+
+// --- the switch ---
+
+TEST(SimSwitch, ForwardsByMacAddressAndFloodsGroups) {
+  SimSwitch network(3);
+  std::vector<std::unique_ptr<Station>> stations;
+  for (uint8_t i = 0; i < 4; ++i) {
+    stations.push_back(std::make_unique<Station>());
+    network.add_port(station_facts(i), stations.back()->arena);
+  }
+  stations[0]->send(network.port(0), station_mac(2), 20, start);
+  stations[2]->send(network.port(2), station_mac(0), 2, start);
+  stations[1]->send(network.port(1), MacAddress::broadcast(), 99, start);
+  stations[1]->send(network.port(1), station_mac(77), 1, start);
+  stations[1]->send(network.port(1), station_mac(1), 1, start);  // never back to where it came from
+  EXPECT_EQ(stations[0]->receive(network.port(0), start), (Numbers{2, 99}));
+  EXPECT_EQ(stations[1]->receive(network.port(1), start), Numbers{});
+  EXPECT_EQ(stations[2]->receive(network.port(2), start), (Numbers{20, 99}));
+  EXPECT_EQ(stations[3]->receive(network.port(3), start), Numbers{99});
+  EXPECT_EQ(network.unknown_destination(), 2U);
+  EXPECT_TRUE(network.frames_conserved());
+}
+
+TEST(SimSwitch, WiresFailIndependently) {
+  SimSwitch network(3);
+  Station sender;
+  Station one;
+  Station two;
+  network.add_port(station_facts(0), sender.arena);
+  network.add_port(station_facts(1), one.arena);
+  network.add_port(station_facts(2), two.arena);
+  WireFaults faults;
+  faults.loss = 0.5;
+  network.set_faults(faults);
+  for (uint32_t i = 0; i < 500; ++i) {
+    sender.send(network.port(0), MacAddress::broadcast(), i, start);
+    sender.receive(network.port(0), start);
+    sender.reclaim(network.port(0));
+  }
+  const Numbers at_one = one.receive(network.port(1), start);
+  const Numbers at_two = two.receive(network.port(2), start);
+  EXPECT_NEAR(static_cast<double>(at_one.size()), 250, 50);
+  EXPECT_NE(at_one, at_two);
+}
+
+}  // namespace
+}  // namespace millrace::nic
