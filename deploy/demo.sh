@@ -81,6 +81,9 @@ It stays up until you press Ctrl-C. In another terminal, as root:
   what the two processes say
     tail -f $lab_dir/dataplane.log $lab_dir/controlplane.log
 
+  what they count
+    ${lab_build#"$top/"}/dataplane/millrace-dataplane --stats $lab_dir/stats
+
   kill one and ask again: kill -9 $(lab_pid controlplane)   (control plane)
 TEXT
 

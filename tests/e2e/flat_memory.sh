@@ -51,13 +51,13 @@ up_ms=$(($(milliseconds) - began))
 up=$(sha256sum <"$lab_dir/upload/large")
 
 # Every slot of the transmit arena is free again, once the last acknowledgments are in.
-held() {
-  local slots free
-  slots=$(gauge gauge_arena_slots) && free=$(gauge gauge_arena_slots_free) &&
-    printf '%s\n' $((slots - free))
+held() { printf '%s\n' $(($(gauge gauge_arena_slots) - $(gauge gauge_arena_slots_free))); }
+gauge() {
+  "$lab_build/dataplane/millrace-dataplane" --stats "$lab_dir/stats" |
+    awk -v name="$1" '$1 == name { print $2 }'
 }
-gauge() { "$lab_build/tests/support/stats_read" --pid "$(lab_pid dataplane)" "$1" | cut -d= -f2; }
 none_held() { [ "$(held)" = 0 ]; }
+[ "$(gauge gauge_arena_slots)" -gt 0 ] || fail 'the stats page does not say how many slots there are'
 lab_until 5 none_held
 held=$(held)
 
