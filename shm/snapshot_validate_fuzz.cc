@@ -95,7 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Parts parts = data[0] < 0x80   ? changed(input, one)
                 : data[0] < 0xc0 ? changed(input, many)
                                  : raw(input);
-  testing::mend_checksums(parts.root, parts.segments);
+  shm::testing::mend_checksums(parts.root, parts.segments);
   CHECK(validate_and_walk(parts) == validate_and_walk(parts));
   return 0;
 }

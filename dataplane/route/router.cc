@@ -24,6 +24,10 @@ using shm::SnapshotView;
     }
     return shm::load_word(left + last) == shm::load_word(right + last);
   }
+  if (size >= 4) {
+    return shm::load_half_word(left) == shm::load_half_word(right) &&
+           shm::load_half_word(left + size - 4) == shm::load_half_word(right + size - 4);
+  }
   for (size_t at = 0; at < size; ++at) {
     if (left[at] != right[at]) return false;
   }
@@ -116,14 +120,17 @@ uint32_t find_prefix(const RoutesSegment& segment, uint32_t host, uint64_t depth
   // The first slash stands before element 1; depth 0 is not in the table.
   uint64_t state = hash_octet('/', shm::path_hash_start(host));
   uint64_t left = depths >> 1;  // bit 0: the depth of the boundary ahead
-  for (const char* at = begin + 1;; ++at) {
-    if (at == end || *at == '/') {
+  const char* at = begin + 1;
+  for (; at != end; ++at) {
+    const uint8_t octet = static_cast<uint8_t>(*at);
+    if (octet == '/') {
       if ((left & 1) != 0) boundaries[boundary_count++] = {state, static_cast<size_t>(at - begin)};
       left >>= 1;
-      if (at == end || left == 0) break;
+      if (left == 0) break;  // no prefix is deeper than this
     }
-    state = hash_octet(static_cast<uint8_t>(*at), state);
+    state = hash_octet(octet, state);
   }
+  if ((left & 1) != 0) boundaries[boundary_count++] = {state, path.size()};
   while (boundary_count != 0) {
     const Boundary& boundary = boundaries[--boundary_count];
     const uint32_t route =
