@@ -1,13 +1,14 @@
 # A small network on one machine, for the demo and for the end-to-end tests. To be sourced by bash.
 #
-#      client        backend1       backend2                 pod 10.244.0.10
-#    10.20.0.50     10.20.0.11     10.20.0.12                 |
-#         |              |              |                     |   (veth pairs everywhere)
-#    ==== lan: a bridge ===============================      |
-#                        |                                    |
-#                      uplink  10.20.0.1 (the kernel's)       | 10.244.0.1
-#                    [ node      10.20.0.100 (Millrace's)     ]
-#                      kernel port: mr-k0 10.20.9.1 -- mr-k1 10.20.9.2 (Millrace's)
+#     client        backend1       backend2
+#   10.20.0.50     10.20.0.11     10.20.0.12          pod 10.244.0.10
+#       |              |              |                    |
+#   ==== lan: a bridge ==================                  |
+#                    |                                     |
+#                 uplink                              10.244.0.1
+#     [ node: 10.20.0.1 the kernel's, its TCP port 8080 lent to Millrace; ]
+#     [       10.20.0.100 Millrace's                                      ]
+#     [       kernel port: mr-k0 10.20.9.1 -- mr-k1 10.20.9.2 Millrace's  ]
 #
 # Each box is a network namespace named millrace-<lab>-<box>; the addresses are the same in every
 # lab, which is no clash, because nothing of it is visible outside of the namespaces.
@@ -297,14 +298,15 @@ lab_backends() {
 
 # ---- Millrace --------------------------------------------------------------------------------
 
-lab_dataplane_config() { # prints it; LAB_ON_SILENCE and LAB_LIMITS may change it
+lab_dataplane_config() { # prints it
   cat <<CONFIGURATION
 ports:
   - name: uplink
     interface: mr-up0
-    on_silence: ${LAB_ON_SILENCE:-drop}
+    on_silence: drop
     addresses:
       - {address: $lab_vip/24, kind: owned}
+      - {address: $lab_node/24, kind: borrowed, tcp_ports: [8080]}
   - name: kernel
     interface: mr-k1
     addresses:
@@ -313,6 +315,7 @@ routes:
   - {destination: 10.244.0.0/16, port: kernel, via: 10.20.9.1}
 listeners:
   - {address: $lab_vip, port: 80}
+  - {address: $lab_node, port: 8080}
 socket: $lab_dir/dataplane.sock
 state_directory: $lab_dir/state
 CONFIGURATION

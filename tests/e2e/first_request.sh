@@ -31,6 +31,7 @@ one 'X-Backend: wiki-1' -I "$url"
 one 'wiki-1 answers POST' --data-binary "@$lab_build/tests/support/http_load" -H 'Expect:' "$url"
 one 'wiki-1 answers POST' -H 'Transfer-Encoding: chunked' -d "$(seq 1 2000)" "$url"
 one 'wiki-1 answers GET' --http1.0 "$url"
+one 'wiki-1 answers GET' "http://$lab_node:8080/wiki/x" # the one port of the node's own address
 one '0 connects' -o /dev/null -w '%{num_connects} connects\n' "$url" -o /dev/null "$url?again"
 
 printf 'rows=%s wrong=%s other_wrong=%s %s\n' "$rows" "$wrong" "$extra" "$load_line"
