@@ -2,12 +2,12 @@
  * kernel, always.
  *
  * Ours are: to an owned address, any IPv4 packet and ARP whose target it is; to a borrowed address,
- * TCP to a listed port and ICMP errors about such a connection. Fragments and VLAN-tagged frames are
- * the kernel's. The kernel's frames pass whatever state the data plane is in.
+ * TCP to a listed port and ICMP errors about such a connection. Fragments and VLAN-tagged frames
+ * are the kernel's. The kernel's frames pass whatever state the data plane is in.
  *
- * A silent data plane (heartbeat too old) or a missing socket never hangs a node: our own frames are
- * dropped for a while, so that clients retransmit across a pause or restart, then config.on_silence
- * decides.
+ * A silent data plane (heartbeat too old) or a missing socket never hangs a node: our own frames
+ * are dropped for a while, so that clients retransmit across a pause or restart, then
+ * config.on_silence decides.
  *
  * Note on VLANs: a NIC with receive VLAN offload (and a veth whose peer has transmit VLAN offload)
  * strips the tag before XDP runs, so a tagged frame is seen as an untagged one. Turn it off
@@ -119,7 +119,7 @@ struct {
 
 static __always_inline int finish(enum millrace_outcome outcome, int action) {
   __u32 cpu = bpf_get_smp_processor_id();
-  struct millrace_redirect_counters *mine = bpf_map_lookup_elem(&counters, &cpu);
+  struct millrace_redirect_counters* mine = bpf_map_lookup_elem(&counters, &cpu);
   /* No atomic: XDP of one CPU does not interrupt itself, and nobody else writes this entry. */
   if (mine) mine->frames[outcome]++;
   return action;
@@ -131,7 +131,7 @@ static __always_inline int is_borrowed_port(__be32 address, __be16 port) {
 }
 
 /* Length in bytes of the header, 0 if its own fields forbid it. */
-static __always_inline __u32 ipv4_header_bytes(const struct ipv4_header *ip) {
+static __always_inline __u32 ipv4_header_bytes(const struct ipv4_header* ip) {
   __u32 bytes = (ip->version_and_length & 0x0f) * 4;
   if ((ip->version_and_length >> 4) != 4 || bytes < sizeof *ip) return 0;
   return bytes;
@@ -139,98 +139,95 @@ static __always_inline __u32 ipv4_header_bytes(const struct ipv4_header *ip) {
 
 /* An ICMP error to a borrowed address is ours if the packet it complains about left one of our
  * address:port pairs. All other ICMP (echo, redirects) belongs to the kernel. */
-static __always_inline enum millrace_outcome classify_borrowed_icmp(const struct icmp_header *icmp,
-                                                                    const void *end) {
-  if ((const void *)(icmp + 1) > end) return millrace_outcome_passed_malformed;
+static __always_inline enum millrace_outcome classify_borrowed_icmp(const struct icmp_header* icmp,
+                                                                    const void* end) {
+  if ((const void*)(icmp + 1) > end) return millrace_outcome_passed_malformed;
   if (icmp->type != icmp_unreachable && icmp->type != icmp_time_exceeded &&
       icmp->type != icmp_parameter_problem) {
     return millrace_outcome_passed_not_ours;
   }
-  const struct ipv4_header *about = (const void *)(icmp + 1);
-  if ((const void *)(about + 1) > end) return millrace_outcome_passed_malformed;
+  const struct ipv4_header* about = (const void*)(icmp + 1);
+  if ((const void*)(about + 1) > end) return millrace_outcome_passed_malformed;
   __u32 header_bytes = ipv4_header_bytes(about);
   if (header_bytes == 0) return millrace_outcome_passed_malformed;
   if (about->protocol != protocol_tcp) return millrace_outcome_passed_not_ours;
   /* A later fragment has no ports; whatever stands there is payload. */
-  if (about->flags_and_offset & bpf_htons(ipv4_offset_mask)) return millrace_outcome_passed_not_ours;
-  const struct tcp_ports *ports = (const void *)about + header_bytes;
-  if ((const void *)(ports + 1) > end) return millrace_outcome_passed_malformed;
+  if (about->flags_and_offset & bpf_htons(ipv4_offset_mask))
+    return millrace_outcome_passed_not_ours;
+  const struct tcp_ports* ports = (const void*)about + header_bytes;
+  if ((const void*)(ports + 1) > end) return millrace_outcome_passed_malformed;
   return is_borrowed_port(about->source, ports->source) ? millrace_outcome_redirected
                                                         : millrace_outcome_passed_not_ours;
 }
 
-static __always_inline enum millrace_outcome classify_ipv4(const struct ipv4_header *ip,
-                                                           const void *end) {
-  if ((const void *)(ip + 1) > end) return millrace_outcome_passed_malformed;
+static __always_inline enum millrace_outcome classify_ipv4(const struct ipv4_header* ip,
+                                                           const void* end) {
+  if ((const void*)(ip + 1) > end) return millrace_outcome_passed_malformed;
   __u32 header_bytes = ipv4_header_bytes(ip);
   if (header_bytes == 0) return millrace_outcome_passed_malformed;
 
   __be32 destination = ip->destination;
-  const struct millrace_address *address = bpf_map_lookup_elem(&addresses, &destination);
+  const struct millrace_address* address = bpf_map_lookup_elem(&addresses, &destination);
   if (!address) return millrace_outcome_passed_not_ours;
   if (ip->flags_and_offset & bpf_htons(ipv4_more_fragments | ipv4_offset_mask)) {
     return millrace_outcome_passed_fragment;
   }
-  /* Options, a wrong total length, a wrong checksum: still ours, the stack drops and counts them. */
+  /* Options, a wrong total length, a wrong checksum: still ours, the stack drops and counts them.
+   */
   if (address->kind == millrace_address_owned) return millrace_outcome_redirected;
 
-  const void *payload = (const void *)ip + header_bytes;
+  const void* payload = (const void*)ip + header_bytes;
   if (ip->protocol == protocol_icmp) return classify_borrowed_icmp(payload, end);
   if (ip->protocol != protocol_tcp) return millrace_outcome_passed_not_ours;
-  const struct tcp_ports *ports = payload;
-  if ((const void *)(ports + 1) > end) return millrace_outcome_passed_malformed;
+  const struct tcp_ports* ports = payload;
+  if ((const void*)(ports + 1) > end) return millrace_outcome_passed_malformed;
   return is_borrowed_port(destination, ports->destination) ? millrace_outcome_redirected
                                                            : millrace_outcome_passed_not_ours;
 }
 
 /* Requests for an owned address, and the replies to what the data plane asked from it. ARP for a
  * borrowed address is the kernel's. */
-static __always_inline enum millrace_outcome classify_arp(const struct arp_packet *arp,
-                                                          const void *end) {
-  if ((const void *)(arp + 1) > end) return millrace_outcome_passed_malformed;
+static __always_inline enum millrace_outcome classify_arp(const struct arp_packet* arp,
+                                                          const void* end) {
+  if ((const void*)(arp + 1) > end) return millrace_outcome_passed_malformed;
   if (arp->hardware_type != bpf_htons(arp_hardware_ethernet) ||
       arp->protocol_type != bpf_htons(ethertype_ipv4) || arp->hardware_length != 6 ||
       arp->protocol_length != 4) {
     return millrace_outcome_passed_not_ours;
   }
   __be32 target = arp->target_protocol;
-  const struct millrace_address *address = bpf_map_lookup_elem(&addresses, &target);
+  const struct millrace_address* address = bpf_map_lookup_elem(&addresses, &target);
   return address && address->kind == millrace_address_owned ? millrace_outcome_redirected
                                                             : millrace_outcome_passed_not_ours;
 }
 
 /* millrace_outcome_redirected means "ours"; every other answer is a frame for the kernel. */
-static __always_inline enum millrace_outcome classify(const void *data, const void *end) {
-  const struct ethernet_header *ethernet = data;
-  if ((const void *)(ethernet + 1) > end) return millrace_outcome_passed_malformed;
-  const void *payload = ethernet + 1;
+static __always_inline enum millrace_outcome classify(const void* data, const void* end) {
+  const struct ethernet_header* ethernet = data;
+  if ((const void*)(ethernet + 1) > end) return millrace_outcome_passed_malformed;
+  const void* payload = ethernet + 1;
   switch (bpf_ntohs(ethernet->type)) {
-    case ethertype_ipv4:
-      return classify_ipv4(payload, end);
-    case ethertype_arp:
-      return classify_arp(payload, end);
-    case ethertype_ipv6:
-      return millrace_outcome_passed_ipv6;
+    case ethertype_ipv4: return classify_ipv4(payload, end);
+    case ethertype_arp: return classify_arp(payload, end);
+    case ethertype_ipv6: return millrace_outcome_passed_ipv6;
     case ethertype_8021q:
     case ethertype_8021ad:
-    case ethertype_old_qinq:
-      return millrace_outcome_passed_vlan;
-    default:
-      return millrace_outcome_passed_not_ours;
+    case ethertype_old_qinq: return millrace_outcome_passed_vlan;
+    default: return millrace_outcome_passed_not_ours;
   }
 }
 
 /* A frame of ours: to the socket if the data plane is alive and has one on this queue. */
-static __always_inline int deliver(struct xdp_md *ctx) {
+static __always_inline int deliver(struct xdp_md* ctx) {
   __u32 zero = 0;
   __u32 queue = ctx->rx_queue_index;
-  const struct millrace_redirect_config *settings = bpf_map_lookup_elem(&config, &zero);
-  const struct millrace_heartbeat *beat = bpf_map_lookup_elem(&heartbeat, &zero);
+  const struct millrace_redirect_config* settings = bpf_map_lookup_elem(&config, &zero);
+  const struct millrace_heartbeat* beat = bpf_map_lookup_elem(&heartbeat, &zero);
   if (!settings || !beat) return finish(millrace_outcome_passed_silent, XDP_PASS);
 
   /* The worker may read its clock on another CPU a few nanoseconds after us: never negative. */
   __u64 now_ns = bpf_ktime_get_ns();
-  __u64 beat_ns = *(const volatile __u64 *)&beat->beat_ns;
+  __u64 beat_ns = *(const volatile __u64*)&beat->beat_ns;
   __u64 age_ns = now_ns > beat_ns ? now_ns - beat_ns : 0;
   int silent = age_ns > settings->heartbeat_limit_ns;
 
@@ -256,9 +253,9 @@ static __always_inline int deliver(struct xdp_md *ctx) {
 }
 
 SEC("xdp.frags")
-int millrace_xdp(struct xdp_md *ctx) {
-  const void *data = (const void *)(long)ctx->data;
-  const void *end = (const void *)(long)ctx->data_end;
+int millrace_xdp(struct xdp_md* ctx) {
+  const void* data = (const void*)(long)ctx->data;
+  const void* end = (const void*)(long)ctx->data_end;
   enum millrace_outcome outcome = classify(data, end);
   if (outcome != millrace_outcome_redirected) return finish(outcome, XDP_PASS);
   return deliver(ctx);
