@@ -15,7 +15,6 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   app.set_version_flag("--version", "millrace-controlplane 0.1.0");
   app.add_option("--manifests", config.manifests,
                  "Folder of manifests: *.yaml, *.yml, *.json, sub-folders included")
-      ->required()
       ->type_name("DIR");
   app.add_option("--socket", config.socket, "Where millrace-dataplane listens")
       ->type_name("PATH")
@@ -42,6 +41,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
       ->capture_default_str();
   try {
     app.parse(argc, argv);
+    // Not required(): CLI11 would name it before a mistyped option, which is the likelier mistake.
+    if (config.manifests.empty()) throw CLI::RequiredError("--manifests DIR");
   } catch (const CLI::Success& success) {
     std::ostringstream out;
     line.exits = true;

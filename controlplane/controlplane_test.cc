@@ -132,7 +132,8 @@ class ControlPlaneTest : public ::testing::Test {
 TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"--manifests", manifests_, "--wrong"}, "--wrong"},
-      {{}, "--manifests"},
+      {{"--wrong"}, "--wrong"},
+      {{}, "--manifests DIR is required"},
       {{"--manifests", manifests_, "--log-level", "loud"}, "--log-level"},
       {{"--manifests", root_ / "nowhere"}, (root_ / "nowhere").string() + ": No such file"},
       {{"--manifests", root_ / "nowhere", "--once"}, "No such file"},

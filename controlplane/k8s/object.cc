@@ -42,7 +42,8 @@ std::string ObjectKey::text() const {
 }
 
 std::string Place::text() const {
-  return line > 0 ? file + ':' + std::to_string(line) : file;
+  const std::string name = printable(file);
+  return line > 0 ? name + ':' + std::to_string(line) : name;
 }
 
 const ObjectMeta& metadata_of(const AnyObject& object) {
@@ -66,23 +67,30 @@ bool is_dns_subdomain(std::string_view text) {
   return is_label_edge(previous);
 }
 
+std::string printable(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (i == quoted_bytes_max) return out + "...";
+    const unsigned char c = static_cast<unsigned char>(text[i]);
+    if (c >= 0x20 && c < 0x7f) {
+      out += text[i];
+      continue;
+    }
+    char escaped[8];
+    std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned>(c));
+    out += escaped;
+  }
+  return out;
+}
+
 std::string quote(std::string_view text) {
   std::string out = "\"";
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (i == quoted_bytes_max) return out + "...\" (" + std::to_string(text.size()) + " bytes)";
-    const unsigned char c = static_cast<unsigned char>(text[i]);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += text[i];
-    } else if (c < 0x20 || c >= 0x7f) {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned>(c));
-      out += escaped;
-    } else {
-      out += text[i];
-    }
+  for (char c : text.substr(0, quoted_bytes_max)) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += printable({&c, 1});
   }
-  return out + '"';
+  if (text.size() <= quoted_bytes_max) return out + '"';
+  return out + "...\" (" + std::to_string(text.size()) + " bytes)";
 }
 
 }  // namespace millrace::k8s

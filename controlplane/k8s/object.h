@@ -59,4 +59,7 @@ bool is_dns_subdomain(std::string_view text);
 // escaped, cut to a bounded length.
 std::string quote(std::string_view text);
 
+// The same without quotes, for text that is not ours either: a file's name, a library's sentence.
+std::string printable(std::string_view text);
+
 }  // namespace millrace::k8s

@@ -26,6 +26,10 @@ TEST(C9Quoted, NoByteOfAManifestBreaksALogLine) {
   EXPECT_EQ(quote(std::string(1'000'000, 'x')).size(), 120 + 2 + 3 + 16U);
 }
 
+TEST(C9Quoted, FileNamesCannotBreakALogLineEither) {
+  EXPECT_EQ((Place{"a\nb.yaml", 3}).text(), "a\\x0ab.yaml:3");
+}
+
 TEST(C9Problems, OneObjectCannotFloodTheLog) {
   ProblemList list;
   for (size_t i = 0; i < 1'000; ++i) {

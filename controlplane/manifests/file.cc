@@ -83,9 +83,9 @@ std::string scalar_of(const YAML::Node& node, const char* name) {
 }
 
 // yaml-cpp says "yaml-cpp: error at line 3, column 5: ..." counted from its own start; this gives
-// the sentence alone, the place is told by us.
+// the sentence alone, the place is told by us. It may hold an anchor as it stands in the file.
 std::string sentence_of(const YAML::Exception& error) {
-  return error.msg.empty() ? std::string("not YAML") : error.msg;
+  return error.msg.empty() ? std::string("not YAML") : k8s::printable(error.msg);
 }
 
 class DocumentReader {
@@ -102,7 +102,7 @@ class DocumentReader {
       const int line = error.mark.is_null() ? 1 : error.mark.line + 1;
       refuse(line, "", "this document is not valid YAML: " + sentence_of(error));
     } catch (const std::exception& error) {
-      refuse(1, "", std::string("this document cannot be read: ") + error.what());
+      refuse(1, "", "this document cannot be read: " + k8s::printable(error.what()));
     }
   }
 

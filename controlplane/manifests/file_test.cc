@@ -246,6 +246,14 @@ TEST(C9ManifestFile, AliasesCannotGrowWithoutBound) {
       << parsed.problems[0].text();
 }
 
+// Some versions of yaml-cpp repeat the anchor's name as it stands in the file.
+TEST(C9ManifestFile, ALibrarysSentenceIsFitForTheLog) {
+  const std::string said = problem_of("a: *\x1b(2J\n");
+  EXPECT_TRUE(said.starts_with("f.yaml:1: this document is not valid YAML: the referenced anchor"))
+      << said;
+  for (char c : said) EXPECT_TRUE(c >= 0x20 && c < 0x7f);
+}
+
 TEST(C9ManifestFile, HostileBytesAreProblemsAndNeverCrash) {
   EXPECT_FALSE(parse_file("f", std::string(100'000, '[')).problems.empty());
   EXPECT_FALSE(parse_file("f", std::string(100'000, '{')).problems.empty());
