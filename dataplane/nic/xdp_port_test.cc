@@ -383,6 +383,32 @@ TEST_F(XdpPortTest, TheKernelsPingsAndOurArpGoWhereTheyBelong) {
   uplink.port->release({frames.data(), count});
 }
 
+TEST_F(XdpPortTest, X2_TaggedFramesAndFragmentsOnTheWireAreTheKernels) {
+  const lab::Namespace::Entered entered(*node);
+  make_memory(256, 64, 64);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 64);
+  ASSERT_TRUE(uplink.port);
+  lab::PacketSocket peer(*client, "peer0");
+  std::vector<uint8_t> tagged = numbered_frame(uplink.port->facts().mac, 1, 100);
+  const std::vector<uint8_t> tag = {0x81, 0x00, 0x00, 0x05};
+  tagged.insert(tagged.begin() + 12, tag.begin(), tag.end());
+  ASSERT_TRUE(peer.send(tagged));
+  std::vector<uint8_t> fragment = numbered_frame(uplink.port->facts().mac, 2, 100);
+  store_be16(&fragment[ipv4_at + 6], 0x2000);
+  ASSERT_TRUE(peer.send(fragment));
+  ASSERT_TRUE(peer.send(numbered_frame(uplink.port->facts().mac, 3, 100)));
+  std::array<packet::Frame, burst_frames_max> frames{};
+  size_t count = 0;
+  for (int i = 0; i < 1000 && count == 0; ++i, usleep(1000)) {
+    count = uplink.port->receive(frames, clock.now());
+  }
+  ASSERT_EQ(count, 1U);
+  EXPECT_EQ(load_be32(frames[0].data + sequence_at + 4), 3U);
+  EXPECT_EQ(uplink.redirect->counters()[millrace_outcome_passed_vlan], 1U);
+  EXPECT_EQ(uplink.redirect->counters()[millrace_outcome_passed_fragment], 1U);
+  uplink.port->release({frames.data(), count});
+}
+
 TEST_F(XdpPortTest, X6_WaitsForAPredecessorsQueueAndSaysSoWhenItStays) {
   const lab::Namespace::Entered entered(*node);
   make_memory(256, 64, 64);
