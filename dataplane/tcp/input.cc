@@ -261,8 +261,7 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
       challenge_ack(index, c, now);
       return;
     }
-    counters_.add(Counter::tcp_reset_by_peer);
-    end_connection(index, c);
+    on_reset(index, c);
     return;
   }
   // Third, SYN in a synchronized state (RFC 5961 section 4.2).
@@ -288,6 +287,22 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
   // Sixth, text; seventh, FIN. (Fifth, URG: the pointer is ignored and the octets stay in line,
   // RFC 6093 section 5.)
   process_text(index, segment, now);
+}
+
+// A reset at exactly RCV.NXT (section 3.10.7.4, second).
+void Tcp::on_reset(uint32_t index, Connection& c) {
+  // RFC 1337: both sides have said everything; an old duplicate that met a forgotten connection must
+  // not take from the application what it has not read yet.
+  if (c.state == State::time_wait) return;
+  counters_.add(Counter::tcp_reset_by_peer);
+  // The peer is done in these too, and so are we if it has all our text: no error to report.
+  const bool last_word = c.state == State::closing || c.state == State::last_ack;
+  if (last_word && c.send_queue.empty() && !c.detached) {
+    c.state = State::closed;
+    wheel_.cancel(index);
+    return;
+  }
+  end_connection(index, c);
 }
 
 // False when the segment is to be dropped, or when it ended the connection.

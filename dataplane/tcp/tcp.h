@@ -160,6 +160,7 @@ class Tcp {
   bool on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant now);
   bool acceptable(const Connection& c, const Segment& segment) const;
   bool paws_rejects(Connection& c, const Segment& segment, Instant now);
+  void on_reset(uint32_t index, Connection& c);
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void on_duplicate_ack(uint32_t index, Connection& c);
