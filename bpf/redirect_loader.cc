@@ -409,6 +409,7 @@ Status Redirect::State::attach_link(const RedirectOptions& options) {
 
 void Redirect::State::pin() {
   facts.note = facts.interface + ": XDP in " + (facts.native ? "native" : "generic") + " mode";
+  if (!facts.native) facts.note += " (needs gro off here, and tso and gso off on a veth's peer)";
   if (facts.pin_directory.empty()) {
     facts.note +=
         ", not pinned (no BPF file system at the pin folder): it leaves with this process";

@@ -29,7 +29,11 @@ namespace millrace::bpf {
 enum class AttachMode : uint8_t {
   automatic,  // native where the driver can, else generic
   native,     // in the driver
-  generic,    // in the kernel's receive path, any driver; slower, and after GRO
+  // In the kernel's receive path, any driver. It runs after GRO and before a veth peer's
+  // segmentation, so segments that were merged, or not yet split, are longer than a receive frame
+  // and dropped (dropped_too_long): `ethtool -K <interface> gro off`, and tso and gso off on a
+  // veth's peer.
+  generic,
 };
 
 // What becomes of frames of ours when the data plane has been silent for longer than
