@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
@@ -39,6 +40,8 @@ namespace {
 constexpr int exit_bad_start = 2;  // configuration, privilege, interface: one line and this code
 constexpr uint32_t receive_frames_per_port = 4'096;
 constexpr uint32_t worker_count = 1;
+constexpr int listen_attempts_max = 10;
+constexpr std::chrono::milliseconds listen_retry_after{50};
 
 struct Arguments {
   std::string config_path;
@@ -204,6 +207,19 @@ void install_last_good(shm::SnapshotCell& cell, const std::string& path) {
   if (epoch.ok()) spdlog::info("starting with the last good table, version {}", version);
 }
 
+// A predecessor that was killed holds its socket until its last thread is gone: wait for that.
+Result<std::unique_ptr<shm::ChannelServer>> listen_for_snapshots(const Config& config,
+                                                                 shm::SnapshotCell& cell,
+                                                                 int stats_fd) {
+  shm::ChannelPeers peers;
+  if (config.user) peers.allowed_uid = *config.user;
+  for (int attempt = 1;; ++attempt) {
+    auto server = shm::ChannelServer::listen(config.socket, peers, cell, stats_fd);
+    if (server.ok() || attempt == listen_attempts_max) return server;
+    std::this_thread::sleep_for(listen_retry_after);
+  }
+}
+
 int run(const Config& config) {
   const std::filesystem::path socket_folder = std::filesystem::path(config.socket).parent_path();
   for (const std::string& folder : {socket_folder.string(), config.state_directory}) {
@@ -212,10 +228,11 @@ int run(const Config& config) {
   }
   const std::string last_good_path = config.state_directory + "/last-good.snapshot";
   shm::SnapshotCell cell(worker_count);
-  install_last_good(cell, last_good_path);
-  shm::ChannelPeers peers;
-  if (config.user) peers.allowed_uid = *config.user;
-  auto server = shm::ChannelServer::listen(config.socket, peers, cell);
+  const std::vector<std::string> names = stats_names(config);
+  const std::vector<std::string_view> name_views(names.begin(), names.end());
+  auto stats = shm::StatsPage::create(name_views, worker_count);
+  if (!stats.ok()) return fail(stats.error());
+  auto server = listen_for_snapshots(config, cell, (*stats)->fd());
   if (!server.ok()) return fail(server.error());
 
   // Packet memory: receive frames for each port, the rest is the arena.
@@ -231,11 +248,8 @@ int run(const Config& config) {
   if (!umem.ok()) return fail(umem.error());
   auto ports = open_ports(config, **umem);
   if (!ports.ok()) return fail(ports.error());
+  install_last_good(cell, last_good_path);
 
-  const std::vector<std::string> names = stats_names(config);
-  const std::vector<std::string_view> name_views(names.begin(), names.end());
-  auto stats = shm::StatsPage::create(name_views, worker_count);
-  if (!stats.ok()) return fail(stats.error());
   publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
 
   packet::Arena arena((*umem)->arena_memory(), (*umem)->arena_slot_count());

@@ -291,8 +291,8 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
 
 // A reset at exactly RCV.NXT (section 3.10.7.4, second).
 void Tcp::on_reset(uint32_t index, Connection& c) {
-  // RFC 1337: both sides have said everything; an old duplicate that met a forgotten connection must
-  // not take from the application what it has not read yet.
+  // RFC 1337: both sides have said everything; an old duplicate that met a forgotten connection
+  // must not take from the application what it has not read yet.
   if (c.state == State::time_wait) return;
   counters_.add(Counter::tcp_reset_by_peer);
   // The peer is done in these too, and so are we if it has all our text: no error to report.
@@ -340,6 +340,10 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
   if (c.fin_sent && c.snd_una == c.fin_seq + 1) {
     if (c.state == State::fin_wait_1) {
       c.state = State::fin_wait_2;
+      if (c.detached) {
+        watch_orphan(c, now);
+        set_timer(index, c);
+      }
     } else if (c.state == State::closing) {
       enter_time_wait(index, c, now);
       return false;
@@ -401,6 +405,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
         (c.congestion.in_slow_start() && flight_before * 2 >= c.congestion.window());
     c.congestion.acknowledged(octets, limited);
   }
+  if (c.detached) watch_orphan(c, now);
   restart_retransmit_timer(index, c, now);
   if (c.wants_room && c.send_queue.count <= send_slots_allowed(c) / 2) {
     c.wants_room = false;

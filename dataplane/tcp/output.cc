@@ -318,9 +318,11 @@ void Tcp::send_reset(Connection& c, Instant now) {
   HeaderFields fields;
   fields.source_port = c.flow.local.port;
   fields.destination_port = c.flow.remote.port;
-  // The peer takes a reset only at exactly its RCV.NXT (RFC 5961 section 3.2). What it has received
-  // of our flight is unknown; what was never sent, or everything acknowledged, is not.
-  fields.seq = c.snd_nxt;
+  // The peer takes a reset only at exactly its RCV.NXT (RFC 5961 section 3.2), which lies somewhere
+  // between SND.UNA and the highest octet ever sent. With the latter the reset is either right, or
+  // it lies in the window and draws a challenge ACK, whose answer is a reset at exactly the right
+  // place.
+  fields.seq = c.snd_max;
   fields.ack = c.rcv_nxt;
   fields.flags = flag_rst | flag_ack;
   counters_.add(Counter::tcp_resets_sent);

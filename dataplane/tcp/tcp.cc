@@ -16,8 +16,6 @@ namespace {
 constexpr uint16_t ephemeral_port_min = 32'768;
 constexpr uint16_t ephemeral_port_max = 60'999;
 constexpr uint32_t ephemeral_tries_max = 64;
-// A connection whose application has gone and whose peer does not finish (T29).
-constexpr Duration orphan_life = Duration::seconds(60);
 
 }  // namespace
 
@@ -459,7 +457,7 @@ void Tcp::close(ConnId id, Instant now) {
   c.events = 0;
   if (ready_links_.linked(index)) ready_links_.remove(ready_, index);
   if (starved_links_.linked(index)) starved_links_.remove(starved_, index);
-  c.life_deadline = now + orphan_life;
+  watch_orphan(c, now);
   set_timer(index, c);
 }
 

@@ -201,6 +201,7 @@ class Tcp {
   void set_timer(uint32_t index, Connection& c);
   void on_timer(uint32_t index, Instant now);
   void on_retransmit_timeout(uint32_t index, Connection& c, Instant now);
+  void watch_orphan(Connection& c, Instant now);
   void restart_retransmit_timer(uint32_t index, Connection& c, Instant now);
 
   // tcp.cc

@@ -12,6 +12,8 @@ namespace {
 constexpr uint32_t timers_per_turn_max = 256;
 // R2 (RFC 9293 section 3.8.3, T23): at least 100 s for text, at least 3 minutes for a SYN.
 constexpr Duration give_up_after = Duration::seconds(180);
+constexpr Duration orphan_stall_max = Duration::seconds(120);
+constexpr Duration orphan_fin_wait_2_life = Duration::seconds(60);
 // T10: a SYN-ACK is said six times at most, or we would amplify for spoofed sources.
 constexpr uint8_t syn_ack_retransmits_max = 5;
 
@@ -34,6 +36,13 @@ void Tcp::set_timer(uint32_t index, Connection& c) {
   } else {
     wheel_.arm(index, least);
   }
+}
+
+// T29: a connection whose application has gone ends when its peer stands still: while text is being
+// delivered, after longer than the largest retransmission timeout; in FIN-WAIT-2, after a minute.
+void Tcp::watch_orphan(Connection& c, Instant now) {
+  c.life_deadline =
+      now + (c.state == State::fin_wait_2 ? orphan_fin_wait_2_life : orphan_stall_max);
 }
 
 void Tcp::restart_retransmit_timer(uint32_t index, Connection& c, Instant now) {
