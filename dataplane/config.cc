@@ -240,7 +240,7 @@ Config read_root(const YAML::Node& root) {
           static_cast<uint32_t>(read_number(root["worker"]["cpu"], "worker: cpu", 0, 1'023));
   }
   if (const YAML::Node limits = root["limits"]) {
-    expect_keys(limits, "limits", {"connections", "packet_memory_mib"});
+    expect_keys(limits, "limits", {"connections", "packet_memory_mib", "request_body_bytes"});
     if (limits["connections"]) {
       config.limits.connections = static_cast<uint32_t>(read_number(
           limits["connections"], "limits: connections", connections_min, connections_max));
@@ -249,6 +249,10 @@ Config read_root(const YAML::Node& root) {
       config.limits.packet_memory_mib = static_cast<uint32_t>(
           read_number(limits["packet_memory_mib"], "limits: packet_memory_mib",
                       packet_memory_mib_min, packet_memory_mib_max));
+    }
+    if (limits["request_body_bytes"]) {
+      config.limits.request_body_bytes =
+          read_number(limits["request_body_bytes"], "limits: request_body_bytes", 0, INT64_MAX);
     }
   }
   if (root["user"])

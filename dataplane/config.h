@@ -43,6 +43,7 @@ struct RouteConfig {
 struct LimitsConfig {
   uint32_t connections = 16'384;
   uint32_t packet_memory_mib = 64;
+  uint64_t request_body_bytes = 0;  // of one request; more is answered 413; 0: no limit
 };
 
 struct Config {

@@ -23,7 +23,7 @@ routes:
 listeners:
   - {address: 10.20.0.100, port: 80}
   - {address: 10.20.0.1, port: 8080}
-limits: {connections: 1000, packet_memory_mib: 32}
+limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576}
 worker: {cpu: 1}
 user: 65534
 )";
@@ -40,6 +40,7 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->routes[0].via, Ipv4Address::from_octets(10, 20, 9, 1));
   EXPECT_EQ(config->listeners[1].text(), "10.20.0.1:8080");
   EXPECT_EQ(config->limits.connections, 1000U);
+  EXPECT_EQ(config->limits.request_body_bytes, 1'048'576U);
   EXPECT_EQ(config->cpu, 1U);
   EXPECT_EQ(config->user, 65534U);
 }

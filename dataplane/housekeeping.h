@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "bpf/redirect_loader.h"
-#include "dataplane/nic/xdp_port.h"
 #include "dataplane/worker_loop.h"
 #include "shm/channel.h"
 #include "shm/snapshot_store.h"
@@ -24,7 +23,6 @@ class Housekeeping {
     shm::StatsPage& stats;
     WorkerMailbox& mailbox;
     std::vector<bpf::Redirect*> programs;
-    std::vector<nic::XdpPort*> ports;
     uint32_t first_program_cell;  // in the stats page: one cell an outcome, program after program
     std::string last_good_path;
   };

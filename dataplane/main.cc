@@ -26,7 +26,7 @@
 #include "dataplane/config.h"
 #include "dataplane/gauges.h"
 #include "dataplane/housekeeping.h"
-#include "dataplane/nic/xdp_port.h"
+#include "dataplane/open_ports.h"
 #include "dataplane/privileges.h"
 #include "dataplane/worker_loop.h"
 #include "shm/channel.h"
@@ -38,7 +38,6 @@ namespace millrace {
 namespace {
 
 constexpr int exit_bad_start = 2;  // configuration, privilege, interface: one line and this code
-constexpr uint32_t receive_frames_per_port = 4'096;
 constexpr uint32_t worker_count = 1;
 constexpr int listen_attempts_max = 10;
 constexpr std::chrono::milliseconds listen_retry_after{50};
@@ -48,12 +47,6 @@ struct Arguments {
   std::string stats_path;
   bool check = false;
   bool detach = false;
-};
-
-// One AF_XDP port with the program that feeds it.
-struct OpenPort {
-  bpf::Redirect program;
-  std::unique_ptr<nic::XdpPort> port;
 };
 
 int fail(const std::string& message) {
@@ -66,22 +59,6 @@ T drawn() {
   T value;
   if (getrandom(&value, sizeof value, 0) != static_cast<ssize_t>(sizeof value)) std::abort();
   return value;
-}
-
-bpf::RedirectOptions redirect_options(const PortConfig& port) {
-  bpf::RedirectOptions options;
-  options.interface = port.interface;
-  switch (port.mode) {
-    case XdpMode::automatic: options.mode = bpf::AttachMode::automatic; break;
-    case XdpMode::native: options.mode = bpf::AttachMode::native; break;
-    case XdpMode::generic: options.mode = bpf::AttachMode::generic; break;
-  }
-  options.on_silence =
-      port.on_silence == OnSilence::pass ? bpf::OnSilence::pass : bpf::OnSilence::drop;
-  for (const AddressConfig& address : port.addresses) {
-    options.addresses.push_back({address.prefix.address, address.borrowed, address.tcp_ports});
-  }
-  return options;
 }
 
 NetConfig net_config(const Config& config) {
@@ -114,6 +91,7 @@ WorkerOptions worker_options(const Config& config) {
   options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
   options.proxy.sessions = config.limits.connections;
   options.proxy.pool.connections = config.limits.connections;
+  options.proxy.request_body_bytes_max = config.limits.request_body_bytes;
   options.proxy.seed = drawn<uint64_t>();
   return options;
 }
@@ -168,29 +146,6 @@ int detach(const Config& config) {
   return 0;
 }
 
-Result<std::vector<OpenPort>> open_ports(const Config& config, nic::XdpUmem& umem) {
-  std::vector<OpenPort> opened;
-  for (const PortConfig& port : config.ports) {
-    auto program = bpf::Redirect::attach(redirect_options(port));
-    if (!program.ok()) return Error{"port " + port.name + ": " + program.error()};
-    nic::XdpPortOptions options;
-    options.name = port.name;
-    options.queue = port.queue;
-    options.receive_frames = receive_frames_per_port;
-    options.checksum_mode = port.checksum;
-    auto socket = nic::XdpPort::open(options, umem, *program);
-    if (!socket.ok()) {
-      program->stop();
-      for (OpenPort& earlier : opened) earlier.program.stop();
-      return Error{"port " + port.name + ": " + socket.error()};
-    }
-    spdlog::info("port {}: {}; {}", port.name, program->facts().note,
-                 (*socket)->zero_copy() ? "zero-copy" : "copy mode");
-    opened.push_back({std::move(*program), std::move(*socket)});
-  }
-  return opened;
-}
-
 // The table to begin with: the last good one, if there is one that holds.
 void install_last_good(shm::SnapshotCell& cell, const std::string& path) {
   if (!std::filesystem::exists(path)) {
@@ -220,18 +175,73 @@ Result<std::unique_ptr<shm::ChannelServer>> listen_for_snapshots(const Config& c
   }
 }
 
+Result<std::unique_ptr<shm::StatsPage>> create_stats(const Config& config) {
+  const std::vector<std::string> names = stats_names(config);
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  return shm::StatsPage::create(views, worker_count);
+}
+
+// SIGTERM and SIGINT as a descriptor; every thread inherits that they are blocked.
+UniqueFd stop_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC));
+}
+
+void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
+  pthread_setname_np(thread.native_handle(), "millrace-worker");
+  if (!cpu) return;
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(*cpu, &cpus);
+  if (pthread_setaffinity_np(thread.native_handle(), sizeof cpus, &cpus) != 0) {
+    spdlog::warn("the worker could not be bound to CPU {}", *cpu);
+  }
+}
+
+// The worker's thread and housekeeping, until a signal says stop.
+void serve(Worker& worker, std::vector<OpenPort>& ports, shm::ChannelServer& server,
+           shm::SnapshotCell& cell, shm::StatsPage& stats, const Config& config, int signal_fd,
+           const std::string& last_good_path) {
+  std::vector<bpf::Redirect*> programs;
+  std::vector<nic::XdpPort*> sockets;
+  for (OpenPort& port : ports) {
+    programs.push_back(&port.program);
+    sockets.push_back(port.socket.get());
+  }
+  WorkerMailbox mailbox;
+  mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  mailbox.unix_seconds = static_cast<int64_t>(time(nullptr));
+  WorkerLoop loop(worker, programs, sockets, mailbox, stats, 0);
+  std::thread thread([&] { loop.run(); });
+  settle_on_cpu(thread, config.cpu);
+  spdlog::info("serving: {} ports, {} MiB of packet memory, {} connections at most",
+               config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
+  const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
+  Housekeeping({server, cell, stats, mailbox, programs, first_program_cell, last_good_path})
+      .run(signal_fd);
+
+  mailbox.stop = true;
+  const uint64_t one = 1;
+  if (write(mailbox.wake.get(), &one, sizeof one) < 0)
+    spdlog::warn("the worker is told by its own clock");
+  thread.join();
+  for (bpf::Redirect* program : programs) program->stop();
+}
+
 int run(const Config& config) {
   const std::filesystem::path socket_folder = std::filesystem::path(config.socket).parent_path();
   for (const std::string& folder : {socket_folder.string(), config.state_directory}) {
     if (folder.empty()) continue;
     if (const Status made = make_folder(folder, config.user); !made.ok()) return fail(made.error());
   }
-  const std::string last_good_path = config.state_directory + "/last-good.snapshot";
-  shm::SnapshotCell cell(worker_count);
-  const std::vector<std::string> names = stats_names(config);
-  const std::vector<std::string_view> name_views(names.begin(), names.end());
-  auto stats = shm::StatsPage::create(name_views, worker_count);
+  auto stats = create_stats(config);
   if (!stats.ok()) return fail(stats.error());
+  shm::SnapshotCell cell(worker_count);
   auto server = listen_for_snapshots(config, cell, (*stats)->fd());
   if (!server.ok()) return fail(server.error());
 
@@ -246,61 +256,21 @@ int run(const Config& config) {
   if (!memory.ok()) return fail(memory.error());
   auto umem = nic::XdpUmem::create(*memory, receive_frames);
   if (!umem.ok()) return fail(umem.error());
-  auto ports = open_ports(config, **umem);
-  if (!ports.ok()) return fail(ports.error());
-  install_last_good(cell, last_good_path);
-
-  publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
-
   packet::Arena arena((*umem)->arena_memory(), (*umem)->arena_slot_count());
+  auto ports = open_ports(config, **umem, arena);
+  if (!ports.ok()) return fail(ports.error());
+
+  const std::string last_good_path = config.state_directory + "/last-good.snapshot";
+  install_last_good(cell, last_good_path);
+  publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
   std::vector<nic::Port*> worker_ports;
-  std::vector<nic::XdpPort*> xdp_ports;
-  std::vector<bpf::Redirect*> programs;
-  for (OpenPort& open : *ports) {
-    worker_ports.push_back(open.port.get());
-    xdp_ports.push_back(open.port.get());
-    programs.push_back(&open.program);
-  }
+  for (const OpenPort& port : *ports) worker_ports.push_back(port.port());
   Worker worker(worker_options(config), worker_ports, arena, cell, MonotonicClock().now());
 
-  sigset_t stop_signals;
-  sigemptyset(&stop_signals);
-  sigaddset(&stop_signals, SIGTERM);
-  sigaddset(&stop_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  const UniqueFd signal_fd(signalfd(-1, &stop_signals, SFD_CLOEXEC));
-  WorkerMailbox mailbox;
-  mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  mailbox.unix_seconds = static_cast<int64_t>(time(nullptr));
+  const UniqueFd signal_fd = stop_signals();
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
-
-  WorkerLoop loop(worker, programs, mailbox, **stats, 0);
-  std::thread thread([&] { loop.run(); });
-  pthread_setname_np(thread.native_handle(), "millrace-worker");
-  if (config.cpu) {
-    cpu_set_t cpus;
-    CPU_ZERO(&cpus);
-    CPU_SET(*config.cpu, &cpus);
-    if (pthread_setaffinity_np(thread.native_handle(), sizeof cpus, &cpus) != 0) {
-      spdlog::warn("the worker could not be bound to CPU {}", *config.cpu);
-    }
-  }
-  spdlog::info("serving: {} ports, {} MiB of packet memory{}, {} connections at most",
-               config.ports.size(), config.limits.packet_memory_mib,
-               memory->huge_pages() ? " in huge pages" : "", config.limits.connections);
-  const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
-  Housekeeping(
-      {**server, cell, **stats, mailbox, programs, xdp_ports, first_program_cell, last_good_path})
-      .run(signal_fd.get());
-
-  mailbox.stop = true;
-  const uint64_t one = 1;
-  if (write(mailbox.wake.get(), &one, sizeof one) < 0)
-    spdlog::warn("the worker is told by its own clock");
-  thread.join();
-  for (bpf::Redirect* program : programs) program->stop();
+  serve(worker, *ports, **server, cell, **stats, config, signal_fd.get(), last_good_path);
   return 0;
 }
 

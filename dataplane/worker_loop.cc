@@ -21,10 +21,12 @@ constexpr Duration tick = Duration::milliseconds(100);
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, WorkerMailbox& mailbox,
+WorkerLoop::WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs,
+                       std::vector<nic::XdpPort*> ports, WorkerMailbox& mailbox,
                        shm::StatsPage& stats, uint32_t worker_number)
     : worker_(worker),
       programs_(std::move(programs)),
+      ports_(std::move(ports)),
       mailbox_(mailbox),
       stats_(stats),
       number_(worker_number) {}
@@ -77,6 +79,7 @@ void WorkerLoop::once_a_tick(Instant now) {
     std::array<char, http::http_date_bytes> date;
     http::format_http_date(seconds, date);
     worker_.set_date({date.data(), date.size()});
+    for (nic::XdpPort* port : ports_) port->collect_statistics();
     CHECK(worker_.frames_conserved());
   }
 }

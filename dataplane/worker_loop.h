@@ -11,6 +11,7 @@
 #include "base/time.h"
 #include "base/unique_fd.h"
 #include "bpf/redirect_loader.h"
+#include "dataplane/nic/xdp_port.h"
 #include "dataplane/worker.h"
 #include "shm/stats_page.h"
 
@@ -27,8 +28,8 @@ struct WorkerMailbox {
 
 class WorkerLoop {
  public:
-  WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, WorkerMailbox& mailbox,
-             shm::StatsPage& stats, uint32_t worker_number);
+  WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, std::vector<nic::XdpPort*> ports,
+             WorkerMailbox& mailbox, shm::StatsPage& stats, uint32_t worker_number);
   // Until mailbox.stop. Called on the worker's own thread.
   void run();
 
@@ -38,6 +39,7 @@ class WorkerLoop {
 
   Worker& worker_;
   std::vector<bpf::Redirect*> programs_;
+  std::vector<nic::XdpPort*> ports_;  // the worker's own, under their decorators
   WorkerMailbox& mailbox_;
   shm::StatsPage& stats_;
   uint32_t number_;

@@ -43,6 +43,7 @@ bool Proxy::put_payload(const Flow& flow, ByteView payload) {
   if (prefix.status != http::BodyEncoder::Status::ok) return false;
   size_t written = tcp_.write(flow.sink, {framing.data(), prefix.written});
   written += tcp_.write(flow.sink, payload);
+  flow.octets += payload.size();
   const auto suffix = flow.encoder.suffix(framing);
   written += tcp_.write(flow.sink, {framing.data(), suffix.written});
   CHECK(written == prefix.written + payload.size() + suffix.written);

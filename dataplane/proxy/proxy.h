@@ -42,6 +42,7 @@ struct Options {
   Timeouts timeouts;
   uint32_t sessions = 16'384;
   upstream::PoolLimits pool;
+  uint64_t request_body_bytes_max = 0;  // a larger body is answered 413; 0: no limit
   uint64_t seed = 0;
 };
 
@@ -109,6 +110,7 @@ class Proxy {
     tcp::ConnId sink;
     http::BodyDecoder& decoder;
     http::BodyEncoder& encoder;
+    uint64_t& octets;  // of payload that went through
   };
   enum class FlowResult : uint8_t {
     blocked,       // nothing to read, or no room to write
@@ -136,6 +138,7 @@ class Proxy {
   static constexpr size_t scratch_bytes = http::head_bytes_max + http::head_growth_bytes_max + 1024;
 
   Timeouts timeouts_;
+  uint64_t request_body_bytes_max_;
   tcp::Tcp& tcp_;
   Counters& counters_;
   Slab<Session> sessions_;

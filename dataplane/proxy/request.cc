@@ -63,9 +63,14 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.response_done = false;
   session.interim_responses = 0;
   session.held_head_bytes = static_cast<uint32_t>(head_bytes);
+  session.request_octets = 0;
+  session.response_octets = 0;
   session.request_decoder.start(head.framing);
   session.request_encoder.start(head.framing);
 
+  if (request_body_bytes_max_ > 0 && head.framing.length > request_body_bytes_max_) {
+    return reply_locally(index, 413, false, turn);
+  }
   if (head.form == http::TargetForm::asterisk) return reply_locally(index, 404, true, turn);
   const route::RouteMatch match = route::match(turn.snapshot, head.host(), head.path);
   if (match.found == route::RouteFound::none) return reply_locally(index, 404, true, turn);
@@ -147,8 +152,16 @@ Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   if (session.request_done || !pool_[session.upstream].established) return Progress::blocked;
   const tcp::ConnId upstream = pool_[session.upstream].connection;
-  const Flow flow{session.client, upstream, session.request_decoder, session.request_encoder};
-  switch (forward_body(flow, turn)) {
+  const Flow flow{session.client, upstream, session.request_decoder, session.request_encoder,
+                  session.request_octets};
+  const FlowResult result = forward_body(flow, turn);
+  if (request_body_bytes_max_ > 0 && session.request_octets > request_body_bytes_max_ &&
+      !session.response_begun) {
+    // A chunked body says its length only as it comes.
+    drop_upstream(session, turn);
+    return reply_locally(index, 413, false, turn);
+  }
+  switch (result) {
     case FlowResult::blocked: return Progress::blocked;
     case FlowResult::moved:
       set_deadline(index, session, turn.now + timeouts_.body_stall);

@@ -95,7 +95,8 @@ Proxy::Progress Proxy::forward_response_body(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   if (session.response_done) return finish_exchange(index, turn);
   const tcp::ConnId upstream = pool_[session.upstream].connection;
-  const Flow flow{upstream, session.client, session.response_decoder, session.response_encoder};
+  const Flow flow{upstream, session.client, session.response_decoder, session.response_encoder,
+                  session.response_octets};
   switch (forward_body(flow, turn)) {
     case FlowResult::blocked: return Progress::blocked;
     case FlowResult::moved:

@@ -43,6 +43,8 @@ struct Session {
   uint32_t held_head_bytes = 0;  // the request head still lies in the receive queue, for a retry
   uint32_t requests = 0;         // on this connection
   uint64_t avoid_endpoint = 0;
+  uint64_t request_octets = 0;  // of the body, passed on so far
+  uint64_t response_octets = 0;
   http::HeadScan request_scan;
   http::HeadScan response_scan;
   http::BodyDecoder request_decoder;
