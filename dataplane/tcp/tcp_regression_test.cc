@@ -65,6 +65,34 @@ TEST_F(TcpRegression, DISABLED_T50_WhatWritableSaysHoldsForSeveralWrites) {
   EXPECT_EQ(written, promised);
 }
 
+// A reset threw unread text away: what is missing must not look like the end of the stream, or half
+// a body that ends with the connection passes for a whole one.
+TEST_F(TcpRegression, DISABLED_TextLostToAResetIsNoCleanEnd) {
+  establish();
+  exchange({.seq = peer_seq_, .ack = our_seq_, .flags = flag_fin | flag_ack, .text = "the rest"});
+  inject({.seq = peer_seq_ + 9, .flags = flag_rst});
+  EXPECT_TRUE(tcp_.readable(id_).empty());
+  EXPECT_FALSE(tcp_.at_end(id_));
+}
+
+// Text was taken in because memory for it was set aside; resets and an ARP packet of the same turn
+// must not use it up.
+TEST_F(TcpRegression, DISABLED_T50_NothingTakesTheMemoryThatTakenTextNeeds) {
+  establish();
+  while (arena_.free_count() > arena_.capacity() / 8 + 1) ASSERT_NE(arena_.acquire(), slot_none);
+  inject({.seq = peer_seq_, .ack = our_seq_, .text = "taken"});
+  for (int i = 0; i < 200; ++i)
+    inject({.seq = 1, .flags = flag_syn}, remote_, {local_.address, 81});  // nobody listens
+  output_.set_room(0, 512);
+  output_.send_arp(0, MacAddress{{2, 0, 0, 0, 0, 2}}, {});
+  EXPECT_EXIT(
+      {
+        tcp_.end_reading();
+        std::_Exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
 // --- stalls and connections lost ---
 
 // The peer's window is shut and our probe octet is out: the peer takes only segments at its
@@ -240,6 +268,37 @@ TEST_F(TcpRegression, DISABLED_T50_UnreadTextLeavesMemoryForWriting) {
   }
   EXPECT_GT(tcp_.writable(ids[0]), 0U)
       << arena_.free_count() << " slots free of " << arena_.capacity();
+}
+
+// A few connections with 64 holes of one octet each must not take what text in order needs.
+TEST_F(TcpRegression, DISABLED_T36_T50_OutOfOrderTextLeavesMemoryForTextInOrder) {
+  for (uint16_t port = 1'000; port < 1'015; ++port) {
+    remote_.port = port;
+    peer_seq_ = 1'000;
+    establish(65'535, 7);
+    for (uint32_t hole = 1; hole <= 64; ++hole)
+      exchange({.seq = peer_seq_ + hole * 2, .ack = our_seq_, .text = "x"});
+  }
+  remote_.port = 2'000;
+  peer_seq_ = 1'000;
+  establish(65'535, 7);
+  exchange({.seq = peer_seq_, .ack = our_seq_, .text = "in order"});
+  EXPECT_EQ(read_all(), "in order")
+      << arena_.free_count() << " slots free of " << arena_.capacity();
+}
+
+// An orphan's peer that takes one octet in a while must not hold the rest of the text for days
+// (RFC 6429: resources are ours to reclaim).
+TEST_F(TcpRegression, DISABLED_T26_T29_AnOrphanWhoseReaderTricklesEnds) {
+  establish(1, std::nullopt);
+  write_text(10 * 1'460);
+  tcp_.close(id_, now_);
+  uint32_t acknowledged = 0;
+  for (int i = 0; i < 40 && tcp_.connection_count() > 0; ++i) {
+    wait(Duration::seconds(90));
+    exchange({.seq = peer_seq_, .ack = our_seq_ + ++acknowledged, .window = 1});
+  }
+  EXPECT_EQ(tcp_.connection_count(), 0U);
 }
 
 // --- wrong measurements and wrong numbers ---
