@@ -459,5 +459,33 @@ TEST_F(TcpRegression, DISABLED_T29_TheFinFollowsAtOnceWhenThePulledBackTextIsAck
   EXPECT_TRUE(sent[0].segment.has(flag_fin));
 }
 
+// What a guesser needs is one number in the window; until its acknowledgment is believed too, its
+// segment must change nothing. A timestamp from the future would make PAWS refuse the real peer.
+TEST_F(TcpRegression, DISABLED_T5_T14_ATimestampCountsOnlyWithABelievableAcknowledgment) {
+  Options options;
+  options.has_timestamps = true;
+  options.timestamp_value = 1'000;
+  const auto syn_ack = exchange({.seq = peer_seq_, .flags = flag_syn, .options = options});
+  our_seq_ = syn_ack.at(0).segment.seq.value() + 1;
+  peer_seq_ += 1;
+  exchange({.seq = peer_seq_, .ack = our_seq_, .options = options});
+  id_ = tcp_.next_ready()->id;
+  options.timestamp_value += 0x4000'0000;
+  exchange({.seq = peer_seq_, .ack = our_seq_ + 5'000, .text = "guess", .options = options});
+  exchange({.seq = peer_seq_, .flags = flag_psh, .text = "guess", .options = options});
+  options.timestamp_value = 1'001;
+  exchange({.seq = peer_seq_, .ack = our_seq_, .text = "real", .options = options});
+  EXPECT_EQ(read_all(), "real");
+}
+
+// Nor must it lead our answers to another station.
+TEST_F(TcpRegression, DISABLED_T5_ThePathFollowsOnlyABelievableAcknowledgment) {
+  establish();
+  const MacAddress before = tcp_.find(id_)->path.mac;
+  back_ = net::IpOutput::path_back(0, MacAddress{{2, 0, 0, 0, 0, 66}}, 1500);
+  exchange({.seq = peer_seq_ + 500, .ack = our_seq_ + 5'000, .text = "guess"});
+  EXPECT_EQ(tcp_.find(id_)->path.mac, before);
+}
+
 }  // namespace
 }  // namespace millrace::tcp
