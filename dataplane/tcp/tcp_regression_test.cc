@@ -487,5 +487,32 @@ TEST_F(TcpRegression, DISABLED_T5_ThePathFollowsOnlyABelievableAcknowledgment) {
   EXPECT_EQ(tcp_.find(id_)->path.mac, before);
 }
 
+// The third duplicate came while memory was short: the repetition waits for memory, not for the
+// retransmission timer.
+TEST_F(TcpRegression, DISABLED_FastRetransmissionOutlivesAShortageOfMemory) {
+  establish(65'535, 7);
+  write_text(8 * 1'460);
+  output_.set_room(0, 512);
+  tcp_.egress(0, now_);  // still in the port: sending again needs a copy
+  std::vector<SlotIndex> taken;
+  while (arena_.free_count() > 0) taken.push_back(arena_.acquire());
+  for (int i = 0; i < 3; ++i) inject({.seq = peer_seq_, .ack = our_seq_});
+  ASSERT_EQ(counters_[Counter::tcp_fast_retransmits], 1U);
+  tcp_.egress(0, now_);
+  for (const SlotIndex slot : taken) arena_.drop(slot);
+  finish_turn();  // hands back what the port had
+  now_ = now_ + Duration::milliseconds(1);
+  EXPECT_EQ(counters_[Counter::tcp_segments_retransmitted], 1U);
+}
+
+// An old segment without text (a keepalive probe stands one octet early) says nothing about loss.
+TEST_F(TcpRegression, DISABLED_SegmentsOutsideTheWindowAreNoDuplicateAcknowledgments) {
+  establish(65'535, 7);
+  write_text(8 * 1'460);
+  finish_turn();
+  for (int i = 0; i < 3; ++i) exchange({.seq = peer_seq_ - 1, .ack = our_seq_});
+  EXPECT_EQ(counters_[Counter::tcp_fast_retransmits], 0U);
+}
+
 }  // namespace
 }  // namespace millrace::tcp
