@@ -21,7 +21,10 @@ constexpr uint64_t connections_min = 64;
 constexpr uint64_t connections_max = 4'000'000;
 constexpr uint64_t packet_memory_mib_min = 16;
 constexpr uint64_t packet_memory_mib_max = 65'536;
+constexpr uint64_t queue_max = 63;  // the XDP program's map of sockets
 constexpr size_t addresses_per_port_max = 16;
+constexpr size_t addresses_max = 64;  // over all ports, as net's steering holds them
+constexpr size_t borrowed_tcp_ports_max = 1'024;
 constexpr size_t routes_max = 32;
 constexpr size_t listeners_max = 64;
 constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
@@ -126,7 +129,7 @@ PortConfig read_port(const YAML::Node& node) {
   if (port.interface.size() > interface_name_bytes_max)
     fail(interface, where + ": interface names have at most 15 characters");
   if (node["queue"])
-    port.queue = static_cast<uint32_t>(read_number(node["queue"], where + ": queue", 0, 1'023));
+    port.queue = static_cast<uint32_t>(read_number(node["queue"], where + ": queue", 0, queue_max));
   if (node["mode"]) {
     port.mode = read_choice<XdpMode>(
         node["mode"], where + ": mode",
@@ -194,7 +197,20 @@ void check_references(const Config& config, const YAML::Node& root) {
         fail(root, "address " + address.prefix.address.text() + " is given twice");
     }
   }
+  size_t borrowed_tcp_ports = 0;
+  for (const PortConfig& port : config.ports) {
+    for (const AddressConfig& address : port.addresses)
+      borrowed_tcp_ports += address.tcp_ports.size();
+  }
+  if (addresses.size() > addresses_max) fail(root, "there are more than 64 addresses");
+  if (borrowed_tcp_ports > borrowed_tcp_ports_max)
+    fail(root, "there are more than 1024 borrowed TCP ports");
+  std::set<std::pair<uint32_t, uint8_t>> destinations;
   for (const RouteConfig& route : config.routes) {
+    const uint32_t network = route.destination.address.host_order() & route.destination.mask();
+    if (!destinations.insert({network, route.destination.length}).second) {
+      fail(root, "two routes lead to " + route.destination.text());
+    }
     if (names.count(route.port) == 0)
       fail(root, "route " + route.destination.text() + " names port \"" + route.port +
                      "\", which is not configured");

@@ -81,6 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"address: 10.20.0.1, port: 8080", "address: 10.20.0.1, port: 81",
                   "dp.yaml:2: listener 10.20.0.1:81 is on no owned address and on no borrowed "
                   "address and port"},
+        BadConfig{"routes:\n", "routes:\n  - {destination: 10.244.7.0/16, port: uplink}\n",
+                  "dp.yaml:2: two routes lead to 10.244.0.0/16"},
         BadConfig{"connections: 1000", "connections: -1",
                   "dp.yaml:19: limits: connections must be a number from 64 to 4000000"},
         BadConfig{"worker: {cpu: 1}", "worker: {cpu: 1",

@@ -3,12 +3,15 @@
 #include <spdlog/spdlog.h>
 
 #include <ctime>
+#include <string>
 #include <utility>
 
 #include "base/time.h"
 
 namespace millrace {
 namespace {
+
+constexpr uint16_t mtu_min = 576;  // RFC 1122 section 3.3.2
 
 bpf::RedirectOptions redirect_options(const PortConfig& port) {
   bpf::RedirectOptions options;
@@ -47,6 +50,12 @@ Result<OpenPort> open_port(const PortConfig& config, nic::XdpUmem& umem, packet:
   if (!socket.ok()) {
     program->stop();
     return Error{"port " + config.name + ": " + socket.error()};
+  }
+  if ((*socket)->facts().mtu < mtu_min) {
+    program->stop();
+    return Error{"port " + config.name + ": " + config.interface + ": MTU " +
+                 std::to_string((*socket)->facts().mtu) + " is below the " +
+                 std::to_string(mtu_min) + " that every IPv4 host accepts"};
   }
   OpenPort opened{std::move(*program), std::move(*socket), nullptr};
   if (!config.capture.empty()) {

@@ -43,6 +43,10 @@ void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
     const auto ready = tcp_.next_ready();
     if (!ready) break;
     if ((ready->events & tcp::event_accepted) != 0) {
+      if ((ready->events & tcp::event_aborted) != 0) {
+        tcp_.close(ready->id, now);  // gone before we looked
+        continue;
+      }
       accept(*ready, turn);
     } else if ((ready->owner & owner_upstream) != 0) {
       on_upstream(*ready, ready->owner & ~owner_upstream, turn);

@@ -69,7 +69,8 @@ struct Connection {
   Seq fin_seq;           // of our FIN once queued and all text before it is known
   SlotChain send_queue;  // unacknowledged and unsent text, in order
   SlotIndex unsent = slot_none;
-  Seq send_end;  // sequence number behind the last queued octet
+  Seq send_end;                      // sequence number behind the last queued octet
+  uint32_t send_slots_promised = 0;  // what writable() has said this turn
 
   // Receive sequence variables.
   Seq irs;
@@ -98,6 +99,7 @@ struct Connection {
   uint8_t duplicate_acks = 0;
   uint8_t backoff = 0;
   bool in_recovery = false;
+  bool recover_pending = false;  // RFC 6582: not everything sent before `recover` is acknowledged
   Seq recover;
   uint32_t retransmits = 0;
   Instant last_sent_at;
@@ -107,6 +109,7 @@ struct Connection {
   Instant retransmit_deadline = Instant::never();
   Instant ack_deadline = Instant::never();
   Instant life_deadline = Instant::never();  // SYN-RECEIVED, FIN-WAIT-2 and orphans end here
+  Instant orphaned_at;                       // when the application closed
   Instant challenge_ack_allowed_at;          // RFC 5961 section 7, per connection
 
   uint32_t flight_octets() const { return octets_between(snd_una, snd_nxt); }

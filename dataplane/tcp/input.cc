@@ -21,9 +21,15 @@ constexpr uint16_t mss_default = 536;
 // and smaller segments only multiply our work.
 constexpr uint16_t mss_min = 536;
 constexpr uint32_t ip_and_tcp_header_bytes = 40;
+constexpr uint32_t reopened_isn_gap = 65'536;  // a full unscaled window
 // RFC 5961 section 7: one challenge a connection in a random 100 to 200 ms.
-constexpr uint64_t challenge_gap_ms_min = 100;
-constexpr uint64_t challenge_gap_ms_max = 200;
+constexpr int64_t challenge_gap_ms_min = 100;
+constexpr int64_t challenge_gap_ms_max = 200;
+
+// The window of a SYN is never scaled (RFC 7323 section 2.2).
+uint32_t announced_window(const Connection& c, const Segment& segment) {
+  return uint32_t{segment.window} << (segment.has(flag_syn) ? 0 : c.send_shift);
+}
 
 }  // namespace
 
@@ -44,14 +50,15 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
     on_segment(index, *segment, back, now);
     return;
   }
+  std::optional<Seq> used_before;
   if (TimeWaitRecord* record = time_wait_.find(flow, hash)) {
+    used_before = record->snd_nxt;
     if (!on_time_wait(record, *segment, now)) return;
   }
-  const bool plain_syn = (segment->flags & (flag_syn | flag_ack | flag_rst | flag_fin)) == flag_syn;
-  if (plain_syn && is_listening(flow.local)) {
+  if (segment->opens() && is_listening(flow.local)) {
     const auto path = back ? back : output_.path_to(flow.remote.address, now);
     if (path) {
-      on_listen(flow, hash, *segment, *path, now);
+      on_listen(flow, hash, *segment, *path, used_before, now);
     } else {
       counters_.add(Counter::tcp_syn_no_route);
     }
@@ -62,7 +69,7 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
 
 // A SYN for a listener (section 3.10.7.2).
 void Tcp::on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment,
-                    const net::Path& path, Instant now) {
+                    const net::Path& path, std::optional<Seq> used_before, Instant now) {
   if (half_open_ >= limits_.half_open) {
     counters_.add(Counter::tcp_syn_queue_full);
     return;
@@ -79,6 +86,8 @@ void Tcp::on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment,
   c.receive_edge = c.rcv_nxt;
   c.last_ack_sent = c.rcv_nxt;
   c.iss = initial_sequence_number(flow, now);
+  // Section 3.6.1: a flow reopened out of TIME-WAIT begins beyond every number it has used.
+  if (used_before && c.iss <= *used_before) c.iss = *used_before + reopened_isn_gap;
   c.snd_una = c.snd_nxt = c.snd_max = c.iss;
   c.send_end = c.iss + 1;
   agree_on_options(c, segment.options);
@@ -117,7 +126,7 @@ void Tcp::agree_on_options(Connection& c, const Options& options) {
 void Tcp::become_established(uint32_t index, Connection& c, const Segment& segment, Instant now) {
   if (c.state == State::syn_received) --half_open_;
   c.state = State::established;
-  c.snd_wnd = uint32_t{segment.window} << (segment.has(flag_syn) ? 0 : c.send_shift);
+  c.snd_wnd = announced_window(c, segment);
   c.snd_wnd_max = std::max(c.snd_wnd_max, c.snd_wnd);
   c.snd_wl1 = segment.seq;
   c.snd_wl2 = segment.ack;
@@ -224,16 +233,21 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
     challenge_ack(index, c, now);
     return;
   }
+  // Our SYN-ACK, or the peer's ACK of it, was lost: the peer says its SYN again (with text, if it
+  // tries Fast Open), or its SYN-ACK in a simultaneous open.
+  if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == c.irs) {
+    if (!segment.has(flag_ack)) {
+      c.syn_to_send = true;
+      queue_egress(index, c);
+    } else if (process_ack(index, segment, now)) {
+      acknowledge_now(index, c);
+    }
+    return;
+  }
   // First, sequence.
   if (!acceptable(c, segment)) {
     if (segment.has(flag_rst)) {
       counters_.add(Counter::tcp_reset_out_of_window);
-      return;
-    }
-    // A repeated SYN while our SYN-ACK is under way: say it again.
-    if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == c.irs) {
-      c.syn_to_send = true;
-      queue_egress(index, c);
       return;
     }
     counters_.add(Counter::tcp_out_of_window);
@@ -249,7 +263,9 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
     }
     // A probe or a zero window must not hide the peer's own acknowledgment (section 3.10.7.4: "the
     // RCV.WND is zero ... special allowance should be made to accept valid ACKs").
-    if (segment.has(flag_ack) && !segment.has(flag_syn) && segment.seq <= c.receive_edge &&
+    // One that says nothing new (a keepalive stands one octet early) is no sign of loss, though.
+    const bool news = segment.ack > c.snd_una || segment.sequence_length() > 0;
+    if (news && segment.has(flag_ack) && !segment.has(flag_syn) && segment.seq <= c.receive_edge &&
         segment.seq >= c.rcv_nxt - c.receive_slots_budget * packet::payload_bytes_max) {
       process_ack(index, segment, now);
     }
@@ -269,21 +285,23 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
     challenge_ack(index, c, now);
     return;
   }
-  // A path back follows the peer: behind a borrowed address its gateway may fail over (only
-  // segments inside the window move it).
-  if (c.path.neighbor == net::Path::reflected && back && back->port == c.path.port) c.path = *back;
-  // RFC 7323 section 4.3: the timestamp to echo.
-  if (c.timestamps && segment.seq <= c.last_ack_sent &&
-      static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent) >= 0) {
-    c.ts_recent = segment.options.timestamp_value;
-    c.ts_recent_at = now;
-  }
   // Fourth, ACK.
   if (!segment.has(flag_ack)) {
     counters_.add(Counter::tcp_missing_ack_flag);
     return;
   }
   if (!process_ack(index, segment, now)) return;
+  // What a segment says about its sender counts only now: a guesser has one number in the window,
+  // but not also a believable acknowledgment (RFC 5961 section 5). A path back follows the peer:
+  // behind a borrowed address its gateway may fail over (only segments inside the window move it).
+  if (c.path.neighbor == net::Path::reflected && back && back->port == c.path.port) c.path = *back;
+  // RFC 7323 section 4.3: the timestamp to echo.
+  if (c.timestamps && segment.seq <= c.last_ack_sent &&
+      (static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent) >= 0 ||
+       now - c.ts_recent_at > ts_recent_life)) {
+    c.ts_recent = segment.options.timestamp_value;
+    c.ts_recent_at = now;
+  }
   // Sixth, text; seventh, FIN. (Fifth, URG: the pointer is ignored and the octets stay in line,
   // RFC 6093 section 5.)
   process_text(index, segment, now);
@@ -321,7 +339,7 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
     challenge_ack(index, c, now);
     return false;
   }
-  const uint32_t window = uint32_t{segment.window} << c.send_shift;
+  const uint32_t window = announced_window(c, segment);
   if (segment.ack > c.snd_una) {
     on_new_ack(index, c, segment, now);
     if (!connections_.live_at(index)) return false;
@@ -364,17 +382,20 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
   const uint32_t flight_before = c.flight_octets();
   const uint32_t octets = octets_between(c.snd_una, segment.ack);
   Instant sampled_from = Instant::never();
+  bool repeated = false;
   while (!c.send_queue.empty()) {
     const SlotIndex slot = c.send_queue.head;
     SlotRecord& record = records_[slot];
     if (record.end() <= segment.ack) {
-      sampled_from = record.retransmitted ? Instant::never() : record.sent_at;
+      sampled_from = record.sent_at;
+      repeated |= record.retransmitted;
       if (slot == c.unsent) c.unsent = record.next;
       records_.pop_front(c.send_queue);
       continue;
     }
     if (record.seq < segment.ack) {
       const uint32_t part = octets_between(record.seq, segment.ack);
+      repeated |= record.retransmitted;
       record.offset = static_cast<uint16_t>(record.offset + part);
       record.length = static_cast<uint16_t>(record.length - part);
       record.seq = segment.ack;
@@ -385,10 +406,12 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
   // After a pull-back the peer may acknowledge more than we have sent again.
   c.snd_nxt = seq_max(c.snd_nxt, segment.ack);
   if (c.fin_queued && segment.ack > c.fin_seq) c.fin_sent = true;
-  if (sampled_from != Instant::never()) c.round_trip.sample(now - sampled_from);
+  // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
+  if (sampled_from != Instant::never() && !repeated) c.round_trip.sample(now - sampled_from);
   c.duplicate_acks = 0;
   c.backoff = 0;
   c.stalled_since = Instant::never();
+  if (segment.ack >= c.recover) c.recover_pending = false;
 
   if (c.in_recovery) {
     if (segment.ack >= c.recover) {
@@ -411,14 +434,18 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
     c.wants_room = false;
     notify(index, c, event_writable);
   }
-  if (c.unsent != slot_none || c.retransmit_head || (c.fin_queued && !c.fin_sent))
+  if (c.unsent != slot_none || c.retransmit_head || (c.fin_queued && c.snd_nxt == c.fin_seq))
     queue_egress(index, c);
 }
 
 void Tcp::on_duplicate_ack(uint32_t index, Connection& c) {
   if (c.in_recovery) {
-    c.congestion.inflate();
-    queue_egress(index, c);
+    // By no more than what was in flight: a peer that repeats itself for ever opens no window
+    // (T21).
+    if (c.congestion.window() < c.congestion.threshold() + octets_between(c.snd_una, c.recover)) {
+      c.congestion.inflate();
+      queue_egress(index, c);
+    }
     return;
   }
   if (c.duplicate_acks < UINT8_MAX) ++c.duplicate_acks;
@@ -428,9 +455,10 @@ void Tcp::on_duplicate_ack(uint32_t index, Connection& c) {
   }
   if (c.duplicate_acks != duplicate_acks_for_loss) return;
   // RFC 6582 section 3.2 step 2: not again for a window that was already repaired.
-  if (c.recover != Seq() && c.snd_una < c.recover && c.retransmits > 0) return;
+  if (c.recover_pending) return;
   counters_.add(Counter::tcp_fast_retransmits);
   c.in_recovery = true;
+  c.recover_pending = true;
   c.recover = c.snd_max;
   c.congestion.enter_recovery(c.flight_octets());
   c.retransmit_head = true;
@@ -440,13 +468,25 @@ void Tcp::on_duplicate_ack(uint32_t index, Connection& c) {
 void Tcp::update_send_window(uint32_t index, Connection& c, const Segment& segment) {
   // Section 3.10.7.4: only a newer segment may change the window.
   if (!(c.snd_wl1 < segment.seq || (c.snd_wl1 == segment.seq && c.snd_wl2 <= segment.ack))) return;
-  const uint32_t window = uint32_t{segment.window} << c.send_shift;
+  const uint32_t window = announced_window(c, segment);
+  const bool was_shut = c.snd_wnd == 0;
   const bool opened = window > c.snd_wnd;
   c.snd_wnd = window;
   c.snd_wnd_max = std::max(c.snd_wnd_max, window);
   c.snd_wl1 = segment.seq;
   c.snd_wl2 = segment.ack;
-  if (opened && c.unsent != slot_none) queue_egress(index, c);
+  if (!opened) return;
+  if (was_shut && c.snd_una != c.snd_max && is_synchronized(c.state)) {
+    // What met the closed window was thrown away: it goes again now, and under an ordinary timer,
+    // not the one that was backed off between probes.
+    c.snd_nxt = c.snd_una;
+    c.unsent = c.send_queue.head;
+  }
+  if (was_shut) {
+    c.backoff = 0;
+    c.retransmit_deadline = Instant::never();
+  }
+  queue_egress(index, c);
 }
 
 void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
@@ -457,13 +497,6 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
   if (!may_receive_data(c.state)) {
     // The peer has ended its side (or a FIN of it is all that can come): nothing new is text.
     if (segment.has(flag_fin)) acknowledge_now(index, c);
-    return;
-  }
-  if (!text.empty() && c.detached) {
-    // RFC 9293 section 3.6.1: nobody will read it, and the peer must learn that.
-    counters_.add(Counter::tcp_reset_text_after_close);
-    send_reset(c, now);
-    release(index);
     return;
   }
   if (segment.has(flag_fin) && !c.peer_fin_known && fin_at < c.receive_edge + 1) {
@@ -478,6 +511,13 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
       text = text.subspan(taken);
       seq += taken;
     }
+    if (!text.empty() && c.detached) {
+      // RFC 9293 section 3.6.1: nobody will read it, and the peer must learn that.
+      counters_.add(Counter::tcp_reset_text_after_close);
+      send_reset(c, now);
+      release(index);
+      return;
+    }
     const Seq edge = c.peer_fin_known ? seq_min(c.receive_edge, c.peer_fin_seq) : c.receive_edge;
     const int32_t room = edge - seq;
     if (room <= 0) {
@@ -487,7 +527,7 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
     }
   }
   if (!text.empty()) {
-    if (arena_.free_count() <= peers_reserve() || turn_piece_count_ == turn_pieces_max) {
+    if (arena_.free_count() <= receive_reserve() || turn_piece_count_ == turn_pieces_max) {
       counters_.add(Counter::tcp_text_dropped_no_memory);
       acknowledge_now(index, c);
       return;
@@ -502,7 +542,8 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
       }
       notify(index, c, event_readable);
     } else {
-      const auto outcome = reassembly_insert(records_, c.out_of_order, seq, text, peers_reserve());
+      const auto outcome =
+          reassembly_insert(records_, c.out_of_order, seq, text, out_of_order_reserve());
       counters_.add(outcome == ReassemblyOutcome::full ? Counter::tcp_out_of_order_dropped
                                                        : Counter::tcp_out_of_order_stored);
       acknowledge_now(index, c);  // a duplicate ACK tells the sender of the hole
@@ -590,8 +631,9 @@ void Tcp::challenge_ack(uint32_t index, Connection& c, Instant now) {
     return;
   }
   counters_.add(Counter::tcp_challenge_acks);
-  const uint64_t gap_ms = random_.between(challenge_gap_ms_min, challenge_gap_ms_max);
-  c.challenge_ack_allowed_at = now + Duration::milliseconds(static_cast<int64_t>(gap_ms));
+  const auto gap_ms =
+      static_cast<int64_t>(random_.between(challenge_gap_ms_min, challenge_gap_ms_max));
+  c.challenge_ack_allowed_at = now + Duration::milliseconds(gap_ms);
   acknowledge_now(index, c);
 }
 
@@ -602,8 +644,7 @@ bool Tcp::on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant n
   const bool newer_timestamp =
       record->timestamps && segment.options.has_timestamps &&
       static_cast<int32_t>(segment.options.timestamp_value - record->ts_recent) > 0;
-  const bool plain_syn = segment.has(flag_syn) && !segment.has(flag_ack);
-  if (plain_syn && (newer_timestamp || segment.seq > record->rcv_nxt)) {
+  if (segment.opens() && (newer_timestamp || segment.seq > record->rcv_nxt)) {
     counters_.add(Counter::tcp_time_wait_reused);
     time_wait_.remove(record);
     return true;
@@ -623,7 +664,10 @@ bool Tcp::on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant n
   }
   // Only something that takes sequence space asks for an answer; a bare ACK in the right place is
   // what the other side of a simultaneous close sends, and must not be answered for ever.
-  if (segment.sequence_length() == 0 && segment.seq == record->rcv_nxt) return false;
+  if (segment.sequence_length() == 0) {
+    if (segment.seq == record->rcv_nxt || now < record->answer_allowed_at) return false;
+    record->answer_allowed_at = now + Duration::milliseconds(challenge_gap_ms_max);
+  }
   send_stateless(record->flow, record->path, fields, now);
   if (segment.has(flag_fin)) time_wait_.restart(record, now);
   return false;

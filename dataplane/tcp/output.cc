@@ -21,6 +21,7 @@ void Tcp::egress(uint8_t port, Instant now) {
   while (!list.empty() && output_.room(port) > 0) {
     const uint32_t index = egress_links_.pop_front(list);
     Connection& c = at(index);
+    c.send_slots_promised = 0;
     bool again = true;
     for (uint32_t sent = 0; again && sent < segments_per_turn && output_.room(port) > 0; ++sent) {
       switch (emit_next(c, now)) {
@@ -48,14 +49,19 @@ void Tcp::egress(uint8_t port, Instant now) {
 // One segment: what is most urgent.
 Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
   if (c.syn_to_send) return emit_syn(c, now);
-  if (!is_synchronized(c.state)) return Sent::nothing;
+  if (!is_synchronized(c.state)) {
+    const bool challenge = c.state == State::syn_received && c.ack_now;
+    return challenge ? emit_bare(c, c.snd_nxt, flag_ack, now) : Sent::nothing;
+  }
   if (c.retransmit_head) {
-    c.retransmit_head = false;
-    if (c.snd_una < c.snd_nxt) {
-      if (!c.send_queue.empty() && c.send_queue.head != c.unsent)
-        return emit_text(c, c.send_queue.head, now);
-      if (c.fin_sent) return emit_bare(c, c.fin_seq, flag_fin | flag_ack, now);
-    }
+    const Sent sent = resend_head(c, now);
+    if (sent != Sent::out_of_memory) c.retransmit_head = false;
+    if (sent != Sent::nothing) return sent;
+  }
+  // RFC 5681 section 4.1: a window that was not used for a timeout is no longer known to be right.
+  if (c.unsent != slot_none && c.snd_una == c.snd_max &&
+      now - c.last_sent_at > c.round_trip.timeout(0)) {
+    c.congestion.restart_after_idle();
   }
   const SlotIndex slot = next_text(c);
   if (slot != slot_none) return emit_text(c, slot, now);
@@ -63,8 +69,16 @@ Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
   if (c.fin_queued && all_text_sent && c.snd_nxt == c.fin_seq) {
     return emit_bare(c, c.fin_seq, flag_fin | flag_ack, now);
   }
-  if (c.ack_now) return emit_bare(c, c.snd_nxt, flag_ack, now);
+  if (c.ack_now) return emit_bare(c, acknowledgment_seq(c), flag_ack, now);
   return Sent::nothing;
+}
+
+// The first unacknowledged segment once more (fast retransmission).
+Tcp::Sent Tcp::resend_head(Connection& c, Instant now) {
+  if (c.snd_una >= c.snd_nxt) return Sent::nothing;
+  if (!c.send_queue.empty() && c.send_queue.head != c.unsent)
+    return emit_text(c, c.send_queue.head, now);
+  return c.fin_sent ? emit_bare(c, c.fin_seq, flag_fin | flag_ack, now) : Sent::nothing;
 }
 
 // The next unsent slot if the windows let it go, cut to what they let go; slot_none otherwise.
@@ -106,6 +120,8 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   SlotRecord& record = records_[slot];
   records_.append(rest, ByteView{records_.data(slot) + octets, record.length - octets});
   record.length = static_cast<uint16_t>(octets);
+  records_[rest].sent_at = record.sent_at;
+  records_[rest].retransmitted = record.retransmitted;
   records_.insert_after(c.send_queue, slot, rest);
   return true;
 }
@@ -268,6 +284,12 @@ void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, Inst
   output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);
 }
 
+// Where a segment without text stands: behind all that was sent, because that is most likely the
+// peer's RCV.NXT, but never beyond the window it offers, where it would not be acceptable.
+Seq Tcp::acknowledgment_seq(const Connection& c) const {
+  return seq_min(c.snd_max, c.snd_una + c.snd_wnd);
+}
+
 // Windows are charged by slots held, not octets: a peer that sends tiny segments pays for the slots
 // they occupy.
 uint32_t Tcp::receive_window(const Connection& c) const {
@@ -318,11 +340,10 @@ void Tcp::send_reset(Connection& c, Instant now) {
   HeaderFields fields;
   fields.source_port = c.flow.local.port;
   fields.destination_port = c.flow.remote.port;
-  // The peer takes a reset only at exactly its RCV.NXT (RFC 5961 section 3.2), which lies somewhere
-  // between SND.UNA and the highest octet ever sent. With the latter the reset is either right, or
-  // it lies in the window and draws a challenge ACK, whose answer is a reset at exactly the right
-  // place.
-  fields.seq = c.snd_max;
+  // The peer takes a reset only at exactly its RCV.NXT (RFC 5961 section 3.2). Where an
+  // acknowledgment is acceptable the reset is either right, or it lies in the window and draws a
+  // challenge ACK, whose answer is a reset at exactly the right place.
+  fields.seq = acknowledgment_seq(c);
   fields.ack = c.rcv_nxt;
   fields.flags = flag_rst | flag_ack;
   counters_.add(Counter::tcp_resets_sent);

@@ -43,6 +43,8 @@ struct Segment {
   ByteView text;  // RFC 9293's word for the payload
 
   bool has(uint8_t flag) const { return (flags & flag) != 0; }
+  // A SYN that may open a connection, and nothing else.
+  bool opens() const { return (flags & (flag_syn | flag_ack | flag_rst | flag_fin)) == flag_syn; }
   // SEG.LEN: octets of sequence space, SYN and FIN counted.
   uint32_t sequence_length() const {
     return static_cast<uint32_t>(text.size()) + (has(flag_syn) ? 1U : 0U) +

@@ -133,10 +133,10 @@ void Tcp::enter_time_wait(uint32_t index, Connection& c, Instant now) {
 void Tcp::retire_to_time_wait(uint32_t index, Connection& c, Instant now) {
   // An acknowledgment may still be owed (the peer's FIN): it goes out now, the record is gone
   // after.
-  if (c.ack_now) emit_bare(c, c.snd_nxt, flag_ack, now);
+  if (c.ack_now) emit_bare(c, acknowledgment_seq(c), flag_ack, now);
   TimeWaitRecord record;
   record.flow = c.flow;
-  record.snd_nxt = c.snd_nxt;
+  record.snd_nxt = c.snd_max;
   record.rcv_nxt = c.rcv_nxt;
   record.ts_recent = c.ts_recent;
   record.timestamp_offset = c.timestamp_offset;
@@ -262,7 +262,8 @@ bool Tcp::has_more_than(ConnId id, size_t octets) const {
 
 bool Tcp::at_end(ConnId id) const {
   const Connection& c = *connections_.find(id);
-  return c.peer_fin_taken && c.receive_queue.empty() && c.turn_head == none;
+  // A reset drops what was not read: what is missing must not look like the end.
+  return c.peer_fin_taken && !c.aborted_by_peer && c.receive_queue.empty() && c.turn_head == none;
 }
 
 void Tcp::consume(ConnId id, size_t octets, Instant now) {
@@ -279,6 +280,8 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
       if (record.length == 0) records_.pop_front(c.receive_queue);
       continue;
     }
+    // A reset of this turn has dropped the text; the application has not heard of it yet.
+    if (c.state == State::closed) return;
     CHECK(c.turn_head != none);
     TurnPiece& piece = turn_pieces_[c.turn_head];
     const auto part = static_cast<uint32_t>(std::min<size_t>(octets, piece.length));
@@ -326,7 +329,7 @@ uint32_t Tcp::send_slots_allowed(const Connection& c) const {
 }
 
 size_t Tcp::writable(ConnId id) {
-  const Connection& c = connections_[id];
+  Connection& c = connections_[id];
   if (!may_send_data(c.state) || c.fin_queued) return 0;
   const size_t room = tail_room(c);
   const uint32_t allowed = send_slots_allowed(c);
@@ -335,6 +338,9 @@ size_t Tcp::writable(ConnId id) {
   const uint32_t slots =
       allowed > c.send_queue.count ? std::min(allowed - c.send_queue.count, memory) : 0;
   const size_t slot_octets = std::min<size_t>(c.send_mss, packet::payload_bytes_max);
+  // What was promised holds for the writes of this turn, even when they bring memory under
+  // pressure.
+  c.send_slots_promised = c.send_queue.count + slots;
   return room + slots * slot_octets;
 }
 
@@ -386,7 +392,8 @@ size_t Tcp::append_text(uint32_t index, Connection& c, ByteView bytes, uint32_t 
 size_t Tcp::write(ConnId id, ByteView bytes) {
   Connection& c = connections_[id];
   if (!may_send_data(c.state) || c.fin_queued) return 0;
-  const size_t written = append_text(id.index, c, bytes, send_slots_allowed(c));
+  const size_t written =
+      append_text(id.index, c, bytes, std::max(send_slots_allowed(c), c.send_slots_promised));
   if (written < bytes.size()) want_writable(id);
   return written;
 }
@@ -454,6 +461,7 @@ void Tcp::close(ConnId id, Instant now) {
   }
   shutdown(id);
   c.detached = true;
+  c.orphaned_at = now;
   c.events = 0;
   if (ready_links_.linked(index)) ready_links_.remove(ready_, index);
   if (starved_links_.linked(index)) starved_links_.remove(starved_, index);
@@ -517,7 +525,7 @@ void Tcp::check_invariants() const {
     const Connection& c = connections_.at(i);
     if (c.state == State::closed) continue;
     CHECK(c.snd_una <= c.snd_nxt && c.snd_nxt <= c.snd_max);
-    Seq expected = c.snd_una > c.iss ? c.snd_una : c.iss + 1;
+    Seq expected = c.snd_una == c.iss ? c.iss + 1 : c.snd_una;
     for (SlotIndex slot = c.send_queue.head; slot != slot_none; slot = records_[slot].next) {
       CHECK(records_[slot].seq == expected && records_[slot].length > 0);
       expected = records_[slot].end();

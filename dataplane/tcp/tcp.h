@@ -156,7 +156,7 @@ class Tcp {
                   Instant now);
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
   void on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment, const net::Path& path,
-                 Instant now);
+                 std::optional<Seq> used_before, Instant now);
   bool on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant now);
   bool acceptable(const Connection& c, const Segment& segment) const;
   bool paws_rejects(Connection& c, const Segment& segment, Instant now);
@@ -179,6 +179,7 @@ class Tcp {
   // output.cc
   enum class Sent : uint8_t { nothing, segment, out_of_memory };
   Sent emit_next(Connection& c, Instant now);
+  Sent resend_head(Connection& c, Instant now);
   Sent emit_syn(Connection& c, Instant now);
   Sent emit_text(Connection& c, SlotIndex slot, Instant now);
   Sent emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now);
@@ -189,6 +190,7 @@ class Tcp {
   HeaderFields header_for(Connection& c, Seq seq, uint8_t flags, Instant now);
   void note_ack_sent(Connection& c);
   uint16_t window_to_announce(Connection& c);
+  Seq acknowledgment_seq(const Connection& c) const;
   uint32_t receive_window(const Connection& c) const;
   uint32_t timestamp(const Connection& c, Instant now) const;
   void answer_reset(const FlowKey& flow, const Segment& segment,
@@ -217,7 +219,12 @@ class Tcp {
   void queue_egress(uint32_t index, Connection& c);
   void wake_starved();
   uint32_t send_slots_allowed(const Connection& c) const;
+  // Slots that text we write must leave free, and text we take in: what waits to be read may never
+  // fill the memory that passing it on needs, or every upload would wait for a write that waits for
+  // the uploads. Text out of order may take less still: text in order is worth more.
   uint32_t peers_reserve() const { return reserve_control_ + turn_piece_count_; }
+  uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
+  uint32_t out_of_order_reserve() const { return peers_reserve() + arena_.capacity() / 2; }
   void settle(Connection& c);
   Seq initial_sequence_number(const FlowKey& flow, Instant now) const;
   Connection& at(uint32_t index) { return connections_.at(index); }

@@ -29,6 +29,7 @@ struct TimeWaitRecord {
   net::Path path;
   uint64_t flow_hash = 0;
   Instant ends_at;
+  Instant answer_allowed_at;  // to a bare ACK out of place (T7)
 };
 
 class TimeWaitTable {

@@ -14,6 +14,8 @@ constexpr uint32_t timers_per_turn_max = 256;
 constexpr Duration give_up_after = Duration::seconds(180);
 constexpr Duration orphan_stall_max = Duration::seconds(120);
 constexpr Duration orphan_fin_wait_2_life = Duration::seconds(60);
+// However much progress it makes: what is queued at a close is less than a megabyte.
+constexpr Duration orphan_life_max = Duration::seconds(600);
 // T10: a SYN-ACK is said six times at most, or we would amplify for spoofed sources.
 constexpr uint8_t syn_ack_retransmits_max = 5;
 
@@ -41,8 +43,8 @@ void Tcp::set_timer(uint32_t index, Connection& c) {
 // T29: a connection whose application has gone ends when its peer stands still: while text is being
 // delivered, after longer than the largest retransmission timeout; in FIN-WAIT-2, after a minute.
 void Tcp::watch_orphan(Connection& c, Instant now) {
-  c.life_deadline =
-      now + (c.state == State::fin_wait_2 ? orphan_fin_wait_2_life : orphan_stall_max);
+  const Duration stall = c.state == State::fin_wait_2 ? orphan_fin_wait_2_life : orphan_stall_max;
+  c.life_deadline = std::min(now + stall, c.orphaned_at + orphan_life_max);
 }
 
 void Tcp::restart_retransmit_timer(uint32_t index, Connection& c, Instant now) {
@@ -117,11 +119,13 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
     c.in_recovery = false;
     c.duplicate_acks = 0;
     c.recover = c.snd_max;
+    c.recover_pending = true;
     c.snd_nxt = c.snd_una;
     c.unsent = c.send_queue.head;
     c.retransmit_head = false;
-    // A shut window swallowed the probe octet: ask again with it.
-    if (c.snd_wnd == 0) c.probe_window = true;
+    // Whatever the window has become meanwhile, something of what is lost goes out: as much as
+    // fits, one octet at least.
+    c.probe_window = true;
   }
   c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);  // (5.6)
   queue_egress(index, c);
