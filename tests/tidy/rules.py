@@ -147,7 +147,7 @@ def snapshot_cell(tree):
     for path, text in tree.code():
         if not path.startswith("dataplane/") or is_test(path):
             continue
-        if re.match(r"dataplane/(worker|housekeeping|main)\w*\.(h|cc)$", path):
+        if re.match(r"dataplane/(worker|housekeeping|open_ports|main)\w*\.(h|cc)$", path):
             continue
         for number, _ in lines_matching(text, r'#include "shm/snapshot_store\.h"'):
             yield f"{path}:{number}: the snapshot cell belongs to the worker and to housekeeping"
@@ -166,7 +166,7 @@ def clocks(tree):
     for path, text in tree.code():
         if not path.startswith("dataplane/") or is_test(path):
             continue
-        if re.match(r"dataplane/(worker|housekeeping|main)\w*\.(h|cc)$", path):
+        if re.match(r"dataplane/(worker|housekeeping|open_ports|main)\w*\.(h|cc)$", path):
             continue
         for number, word in lines_matching(without_comments(text), clock):
             yield f"{path}:{number}: reads a clock ({word})"
@@ -176,7 +176,7 @@ def clocks(tree):
 
 # Files of the data plane that run at start or on the housekeeping thread, not on a worker's path.
 OFF_THE_PATH = re.compile(
-    r"dataplane/(main|config|housekeeping|start|privileges|log)\w*\.(h|cc)$")
+    r"dataplane/(main|config|open_ports|housekeeping|start|privileges|log)\w*\.(h|cc)$")
 
 BANNED = re.compile(
     r"std::function\b|\bshared_ptr\b|\bmake_shared\b|\bthrow\b|\bcatch\s*\(|"
