@@ -177,10 +177,11 @@ bool Origin::busy(Instant now) {
   return false;
 }
 
-Instant Origin::next_event() const {
+Instant Origin::next_event(Instant now) const {
   Instant next = host_.next_deadline();
   for (const OriginConnection& c : connections_) {
-    if (c.live && !c.out.empty()) next = std::min(next, c.out.front().at);
+    // What is due already waits for the peer.
+    if (c.live && !c.out.empty() && c.out.front().at > now) next = std::min(next, c.out.front().at);
   }
   return next;
 }
@@ -457,6 +458,7 @@ bool ProxyWorld::clients_busy() const {
 }
 
 void ProxyWorld::step() {
+  last_turn_ = now_;
   client_turn();
   for (auto& origin : origins_) origin->turn(now_);
   worker_->turn(now_);
@@ -469,7 +471,7 @@ void ProxyWorld::step() {
       std::min({clients_->next_deadline(), worker_->next_deadline(), switch_.next_event()});
   for (auto& origin : origins_) {
     busy = busy || origin->busy(now_);
-    next = std::min(next, origin->next_event());
+    next = std::min(next, origin->next_event(now_));
   }
   now_ = busy ? now_ + shortest_step : std::max(next, now_ + shortest_step);
 }

@@ -126,7 +126,7 @@ class Origin {
 
   void turn(Instant now);
   bool busy(Instant now);  // something to do without a frame arriving, now
-  Instant next_event() const;
+  Instant next_event(Instant now) const;
 
   // Unasked text on a connection, at the next turn.
   void say(uint32_t connection, std::string bytes,
@@ -207,7 +207,10 @@ class ProxyWorld {
   nic::SimPort& worker_port() { return *worker_port_; }
   nic::SimPort& client_port() { return *client_port_; }
   nic::SimPort& port_of_origin(uint32_t number) { return *origin_ports_[number]; }
+  // The instant of the next turn, and that of the last one.
   Instant now() const { return now_; }
+  Instant last_turn() const { return last_turn_; }
+  uint64_t steps() const { return steps_; }
   std::string counters_told() const;
 
  private:
@@ -217,6 +220,7 @@ class ProxyWorld {
   Options options_;
   nic::SimSwitch switch_;
   Instant now_;
+  Instant last_turn_;
   SimMemory worker_memory_;
   SimMemory client_memory_;
   std::vector<std::unique_ptr<SimMemory>> origin_memory_;
