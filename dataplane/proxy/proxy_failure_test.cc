@@ -210,6 +210,29 @@ TEST_F(ProxyFailureTest, H30_ClientThatResetsInTheTurnItWasAcceptedInLeavesNoSes
   EXPECT_EQ(world().worker().tcp().connection_count(), 0U);
 }
 
+// The client's reset reaches the worker in the same turn as what the origin says, behind it: the
+// head that was kept for another attempt is gone when the exchange wants to let go of it.
+TEST_F(ProxyFailureTest, H30_ClientResetsInTheTurnInWhichTheOriginAccepts) {
+  ClientConnection& c = world().connect();
+  c.send(get());
+  ASSERT_TRUE(world().run_until([&] { return origin().host().tcp().connection_count() == 1; }));
+  world().worker_port().wire().faults.delay = Duration();  // catches up with the SYN-ACK
+  world().abort(c);
+  world().run_for(Duration::milliseconds(50));
+  EXPECT_EQ(world().worker().proxy().session_count(), 0U);
+}
+
+TEST_F(ProxyFailureTest, H30_ClientResetsInTheTurnInWhichTheResponseBegins) {
+  warm_up();
+  ClientConnection& c = world().connect();
+  c.send(get());
+  ASSERT_TRUE(world().run_until([&] { return origin().requests().size() == 1; }));
+  world().worker_port().wire().faults.delay = Duration();  // catches up with the response
+  world().abort(c);
+  world().run_for(Duration::milliseconds(50));
+  EXPECT_EQ(world().worker().proxy().session_count(), 0U);
+}
+
 // --- H31 ---
 
 TEST_F(ProxyFailureTest, H31_SilentClientIsClosedWithoutAWord) {

@@ -338,5 +338,48 @@ TEST_F(ProxyRequestTest, DISABLED_H26_UnreadLocalRepliesAreBounded) {
   EXPECT_FALSE(c.broken);
 }
 
+TEST_F(ProxyRequestTest, H20_BodiesOverTheLimitAnswer413) {
+  Options options;
+  options.proxy.request_body_bytes_max = 10'000;
+  start(options);
+  for (const size_t bytes : {9'999U, 10'000U, 10'001U, 100'000U}) {
+    for (const size_t chunk_bytes : {0U, 10U, 3'000U, 100'000U}) {
+      SCOPED_TRACE(std::to_string(bytes) + " " + std::to_string(chunk_bytes));
+      origin().forget();
+      ClientConnection& c = world().connect();
+      c.send(post_of(pattern(bytes, bytes), chunk_bytes) + get("/behind"));
+      if (bytes <= 10'000) {
+        ASSERT_TRUE(world().run_until([&] { return finals(c) == 2; }));
+        EXPECT_EQ(c.responses()[0].status(), 200);
+        continue;
+      }
+      ASSERT_TRUE(until_over(c));
+      ASSERT_GE(c.responses().size(), 1U);
+      EXPECT_EQ(c.responses()[0].status(), 413);
+      EXPECT_EQ(c.responses()[0].field("Connection"), "close");
+      EXPECT_EQ(finals(c), 1U) << "its body is never the next request";
+      world().run_for(Duration::milliseconds(20));
+      EXPECT_EQ(origin().requests().size(), 0U) << "never whole at the origin";
+    }
+  }
+}
+
+// The limit holds for a body whose origin has begun to answer, too.
+TEST_F(ProxyRequestTest, DISABLED_H20_BodyOverTheLimitBehindAnEarlyResponse) {
+  Options options;
+  options.proxy.request_body_bytes_max = 10'000;
+  start(options);
+  origin().on_head = [](const OriginRequest&) {
+    return reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nearly\r\n");
+  };
+  ClientConnection& c = world().connect();
+  c.send("POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n");
+  ASSERT_TRUE(world().run_until([&] { return c.received.find("early") != std::string::npos; }));
+  c.send(chunked(pattern(200'000, 1), 5'000));
+  world().run_for(Duration::seconds(5));
+  EXPECT_TRUE(c.ended || c.broken);
+  EXPECT_EQ(origin().requests().size(), 0U);
+}
+
 }  // namespace
 }  // namespace millrace::proxy_world
