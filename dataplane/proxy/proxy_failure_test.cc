@@ -367,7 +367,7 @@ TEST_F(ProxyFailureTest, H31_RequestBodyThatStallsIs408) {
   EXPECT_EQ(origin().requests().size(), 0U);
 }
 
-TEST_F(ProxyFailureTest, DISABLED_H31_OriginThatStopsReadingTheBodyIs504) {
+TEST_F(ProxyFailureTest, H31_OriginThatStopsReadingTheBodyIs504) {
   Options options;
   options.origin_limits.receive_slots_initial = options.origin_limits.receive_slots_max = 3;
   start(options);

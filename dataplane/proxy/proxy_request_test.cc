@@ -120,7 +120,7 @@ TEST_F(ProxyRequestTest, H19_ExpectContinue) {
   EXPECT_EQ(exchange(c, get()).status(), 200);
 }
 
-TEST_F(ProxyRequestTest, DISABLED_H19_OneContinueAlthoughTheFirstEndpointRefused) {
+TEST_F(ProxyRequestTest, H19_OneContinueAlthoughTheFirstEndpointRefused) {
   // The port refuses: the request goes to the next endpoint, the 100 does not go out twice.
   world().install({{host, {{0, 9'999, true}, {1, origin_port, true}}}});
   for (int i = 0; i < 2; ++i) {  // whichever endpoint is first

@@ -10,6 +10,12 @@ namespace millrace::proxy {
 
 Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   Session& session = at(index);
+  // A client that asks and never reads is held up by its own window: answers of ours that wait for
+  // it are bounded like everything else.
+  if (tcp_.writable(session.client) < http::local_reply_bytes_max) {
+    tcp_.want_writable(session.client);
+    return Progress::blocked;
+  }
   ByteView input = gather(session.client, false);
   if (input.empty()) {
     if (!tcp_.at_end(session.client)) return Progress::blocked;
@@ -49,6 +55,7 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   if (session.attempts == 0) {
     counters_.add(Counter::proxy_requests);
     ++session.requests;
+    session.continue_sent = false;
   }
   session.phase = Phase::exchange;
   session.head_partial = false;
@@ -90,7 +97,8 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.hold_until_response = reused && session.idempotent && session.request_done;
   if (reused && !session.hold_until_response) release_held_head(session, turn);
   // RFC 9110 section 10.1.1: the origin will take the body, so the client may send it.
-  if (head.expects_continue && !session.request_done) {
+  // Once: another attempt asks for nothing new.
+  if (head.expects_continue && !session.request_done && session.attempts == 0) {
     tcp_.write_whole(session.client, as_bytes(http::continue_bytes));
   }
   set_deadline(index, session,
@@ -100,10 +108,27 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   return Progress::moved;
 }
 
+// An idle connection whose endpoint has neither spoken nor ended it. What arrived before the
+// request is sent cannot be its answer (H25), also when the event for it has not had its turn yet.
+uint32_t Proxy::take_silent_idle(uint64_t endpoint_id, const Turn& turn) {
+  for (;;) {
+    const uint32_t taken = pool_.take_idle(endpoint_id);
+    if (taken == upstream::Pool::none || is_silent(pool_[taken].connection)) return taken;
+    counters_.add(Counter::proxy_upstream_unsolicited);
+    close_pooled(taken, turn);
+  }
+}
+
+bool Proxy::is_silent(tcp::ConnId connection) {
+  const tcp::Connection* c = tcp_.find(connection);
+  return c->state == tcp::State::established && tcp_.readable(connection).empty();
+}
+
 bool Proxy::acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint,
                              const Turn& turn) {
   Session& session = at(index);
-  uint32_t taken = session.attempts == 0 ? pool_.take_idle(endpoint.id) : upstream::Pool::none;
+  uint32_t taken =
+      session.attempts == 0 ? take_silent_idle(endpoint.id, turn) : upstream::Pool::none;
   if (taken != upstream::Pool::none) {
     counters_.add(Counter::proxy_upstream_reuses);
   } else {
@@ -155,11 +180,12 @@ Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
   const Flow flow{session.client, upstream, session.request_decoder, session.request_encoder,
                   session.request_octets};
   const FlowResult result = forward_body(flow, turn);
-  if (request_body_bytes_max_ > 0 && session.request_octets > request_body_bytes_max_ &&
-      !session.response_begun) {
+  if (request_body_bytes_max_ > 0 && session.request_octets > request_body_bytes_max_) {
     // A chunked body says its length only as it comes.
     drop_upstream(session, turn);
-    return reply_locally(index, 413, false, turn);
+    if (!session.response_begun) return reply_locally(index, 413, false, turn);
+    abort_session(index, turn);
+    return Progress::session_gone;
   }
   switch (result) {
     case FlowResult::blocked: return Progress::blocked;

@@ -86,6 +86,8 @@ void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn)
 
 void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
   if (pool_.is_idle(index)) {
+    // The event may be about a response that was read on the client's event of the same turn.
+    if (is_silent(pool_[index].connection)) return;
     // H25: whatever an idle connection has to say, nobody asked for it.
     counters_.add(Counter::proxy_upstream_unsolicited);
     pool_.remove_idle(index);
@@ -152,8 +154,9 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
         abort_session(index, turn);
         return;
       }
+      // The client is to blame only if nothing of its body waits: else the endpoint does not read.
       if (session.upstream != upstream::Pool::none && pool_[session.upstream].established &&
-          !session.request_done) {
+          !session.request_done && tcp_.readable(session.client).empty()) {
         counters_.add(Counter::proxy_client_timeouts);
         drop_upstream(session, turn);
         progress = reply_locally(index, 408, false, turn);
