@@ -90,6 +90,8 @@ class Proxy {
   Progress take_request_head(uint32_t index, const Turn& turn);
   Progress begin_exchange(uint32_t index, const http::RequestHead& head, size_t head_bytes,
                           const Turn& turn);
+  uint32_t take_silent_idle(uint64_t endpoint_id, const Turn& turn);
+  bool is_silent(tcp::ConnId connection);
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
   bool write_request(Session& session, const http::RequestHead& head);
   Progress forward_request_body(uint32_t index, const Turn& turn);

@@ -318,7 +318,7 @@ TEST_F(ProxyRequestTest, ClientThatSaysNothingAndEnds) {
 
 // A client that pipelines requests that we answer ourselves and never reads must be held up by its
 // own window: what waits for it is bounded.
-TEST_F(ProxyRequestTest, DISABLED_H26_UnreadLocalRepliesAreBounded) {
+TEST_F(ProxyRequestTest, H26_UnreadLocalRepliesAreBounded) {
   Options options;
   options.arena_slots = 1'024;
   options.client_limits.receive_slots_initial = options.client_limits.receive_slots_max = 4;
@@ -365,7 +365,7 @@ TEST_F(ProxyRequestTest, H20_BodiesOverTheLimitAnswer413) {
 }
 
 // The limit holds for a body whose origin has begun to answer, too.
-TEST_F(ProxyRequestTest, DISABLED_H20_BodyOverTheLimitBehindAnEarlyResponse) {
+TEST_F(ProxyRequestTest, H20_BodyOverTheLimitBehindAnEarlyResponse) {
   Options options;
   options.proxy.request_body_bytes_max = 10'000;
   start(options);

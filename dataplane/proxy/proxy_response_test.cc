@@ -160,7 +160,7 @@ TEST_F(ProxyResponseTest, H25_UnsolicitedOctetsOnAnIdleConnectionCloseIt) {
 
 // The octets and the next request reach the worker within one turn, the request first: what came
 // before the request was sent cannot be its answer.
-TEST_F(ProxyResponseTest, DISABLED_H25_UnsolicitedOctetsInTheSameTurnAsTheNextRequest) {
+TEST_F(ProxyResponseTest, H25_UnsolicitedOctetsInTheSameTurnAsTheNextRequest) {
   ClientConnection& c = world().connect();
   ASSERT_EQ(exchange(c, get("/1")).status(), 200);
   world().run_for(Duration::milliseconds(300));
@@ -172,7 +172,7 @@ TEST_F(ProxyResponseTest, DISABLED_H25_UnsolicitedOctetsInTheSameTurnAsTheNextRe
 }
 
 // The same with the end of the idle connection: it was known before the request was sent.
-TEST_F(ProxyResponseTest, DISABLED_H25_IdleConnectionEndsInTheSameTurnAsTheNextRequest) {
+TEST_F(ProxyResponseTest, H25_IdleConnectionEndsInTheSameTurnAsTheNextRequest) {
   for (const Then then : {Then::end, Then::reset}) {
     for (const std::string& request : {get("/2"), post("body")}) {
       ClientConnection& c = world().connect();
@@ -191,7 +191,7 @@ TEST_F(ProxyResponseTest, DISABLED_H25_IdleConnectionEndsInTheSameTurnAsTheNextR
 
 // A client that says the beginning of its next request in the turn in which the response ends: the
 // idle connection did nothing wrong.
-TEST_F(ProxyResponseTest, DISABLED_H25_ResponseReadOnTheClientsEventLeavesTheConnectionIdle) {
+TEST_F(ProxyResponseTest, H25_ResponseReadOnTheClientsEventLeavesTheConnectionIdle) {
   warm_up();
   ClientConnection& c = world().connect();
   ASSERT_EQ(exchange(c, get("/1")).status(), 200);

@@ -55,7 +55,6 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   if (session.attempts == 0) {
     counters_.add(Counter::proxy_requests);
     ++session.requests;
-    session.continue_sent = false;
   }
   session.phase = Phase::exchange;
   session.head_partial = false;
