@@ -28,6 +28,8 @@ done
 cd "$top" || exit 1
 rm -rf "$out"
 mkdir -p "$out"
+# A checkout in another folder compiles to the same: ccache may take what an earlier one made.
+export CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
 began=$EPOCHREALTIME
 
 say() { printf '\n== %s\n' "$*"; }
