@@ -37,7 +37,7 @@ while [ $# -gt 0 ]; do
     --steal) steal=${2:?}; shift ;;
     --build) build=$(cd "${2:?}" && pwd) || exit 2; shift ;;
     --json) json=${2:?}; shift ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
