@@ -138,12 +138,16 @@ Instant TimerWheel::next_deadline() const {
   for (int level = 0; level < level_count; ++level) {
     const int shift = level * slot_bits;
     const uint64_t digit = (hand_ >> shift) % slots_per_level;
-    for (uint64_t ahead = 1; ahead < slots_per_level; ++ahead) {
+    for (uint64_t ahead = 1; ahead < slots_per_level;) {
       const uint64_t slot = (digit + ahead) % slots_per_level;
-      if ((occupied_[level][slot / 64] >> (slot % 64) & 1) != 0) {
-        const uint64_t tick = ((hand_ >> shift) + ahead) << shift;
-        return Instant::from_ns(tick * tick_ns);
+      const uint64_t word = occupied_[level][slot / 64] >> (slot % 64);
+      if (word == 0) {
+        ahead += 64 - slot % 64;
+        continue;
       }
+      ahead += static_cast<uint64_t>(__builtin_ctzll(word));
+      if (ahead >= slots_per_level) break;
+      return Instant::from_ns((((hand_ >> shift) + ahead) << shift) * tick_ns);
     }
   }
   // Timers are armed, yet no slot ahead holds them: only a slot under the hand can.

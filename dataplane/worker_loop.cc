@@ -13,8 +13,8 @@
 namespace millrace {
 namespace {
 
-// Below this the wake-up costs more than the wait (ppoll for 50 us takes 120).
-constexpr Duration spin_before_sleep = Duration::microseconds(100);
+// A timer that is due sooner is waited for awake: ppoll for 50 us takes 120.
+constexpr Duration sleep_min = Duration::microseconds(100);
 // A sleeping worker must still beat three times within the XDP program's limit of 300 ms.
 constexpr Duration sleep_max = Duration::milliseconds(100);
 constexpr Duration tick = Duration::milliseconds(100);
@@ -33,16 +33,15 @@ WorkerLoop::WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs,
 
 void WorkerLoop::run() {
   prctl(PR_SET_TIMERSLACK, 1UL);  // the default of 50 us would double a short sleep
-  Instant busy_at = clock_.now();
   while (!mailbox_.stop.load(std::memory_order_relaxed)) {
     const Instant now = clock_.now();
     for (bpf::Redirect* program : programs_) program->beat(now);
-    if (worker_.turn(now) > 0) busy_at = now;
+    const uint32_t moved = worker_.turn(now);
     if (now >= next_tick_) once_a_tick(now);
-    if (now - busy_at > spin_before_sleep && !worker_.must_not_sleep()) {
-      sleep(now);
-      busy_at = Instant();  // after a sleep one idle turn is enough to sleep again
-    }
+    // Nothing moved: sleep at once. Spinning for the next frame would take the core from the
+    // kernel's receive work for our own port wherever that runs on the same core
+    // (docs/performance.md has both measured).
+    if (moved == 0 && !worker_.must_not_sleep()) sleep(now);
   }
   worker_.go_offline();
 }
@@ -50,7 +49,8 @@ void WorkerLoop::run() {
 void WorkerLoop::sleep(Instant now) {
   Duration span = sleep_max;
   const Instant deadline = worker_.next_deadline();
-  if (deadline < now + span) span = deadline > now ? deadline - now : Duration();
+  if (deadline < now + sleep_min) return;
+  if (deadline < now + span) span = deadline - now;
   std::array<pollfd, packet::ports_max + 1> fds{};
   size_t count = 0;
   for (const nic::Port* port : worker_.ports()) fds[count++] = {port->wait_fd(), POLLIN, 0};

@@ -41,11 +41,11 @@ bool Proxy::put_payload(const Flow& flow, ByteView payload) {
   std::array<uint8_t, http::chunk_overhead_bytes_max> framing;
   const auto prefix = flow.encoder.prefix(payload.size(), framing);
   if (prefix.status != http::BodyEncoder::Status::ok) return false;
-  size_t written = tcp_.write(flow.sink, {framing.data(), prefix.written});
+  size_t written = prefix.written > 0 ? tcp_.write(flow.sink, {framing.data(), prefix.written}) : 0;
   written += tcp_.write(flow.sink, payload);
   flow.octets += payload.size();
   const auto suffix = flow.encoder.suffix(framing);
-  written += tcp_.write(flow.sink, {framing.data(), suffix.written});
+  if (suffix.written > 0) written += tcp_.write(flow.sink, {framing.data(), suffix.written});
   CHECK(written == prefix.written + payload.size() + suffix.written);
   return true;
 }
@@ -53,7 +53,7 @@ bool Proxy::put_payload(const Flow& flow, ByteView payload) {
 // The last chunk, where the sink's framing has one. False while memory for it is short.
 bool Proxy::finish_body(const Flow& flow) {
   std::array<uint8_t, http::last_chunk_bytes> last;
-  if (tcp_.writable(flow.sink) < last.size()) {
+  if (flow.encoder.overhead_bytes() > 0 && tcp_.writable(flow.sink) < last.size()) {
     tcp_.want_writable(flow.sink);
     return false;
   }
