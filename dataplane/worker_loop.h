@@ -1,4 +1,4 @@
-// The loop around Worker::turn on a real clock: spins while there is work, sleeps on the ports
+// The loop around Worker::turn on a real clock: turns while there is work, sleeps on the ports
 // otherwise, and says "alive" to the XDP programs every turn. The only place where a worker reads
 // the clock or enters the kernel by its own will.
 #pragma once
