@@ -133,6 +133,7 @@ void ControlLoop::look(Instant now) {
       spdlog::error("{}; the table stays as it is until the folder is back", scanned.error());
     }
     folder_is_lost_ = true;
+    watch_.look_again(changes.touched, now);
     return;
   }
   if (folder_is_lost_) spdlog::info("{} is back", folder_.directory());

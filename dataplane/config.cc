@@ -100,6 +100,11 @@ AddressConfig read_address(const YAML::Node& node, const std::string& port) {
   const auto prefix = Ipv4Prefix::parse(read_text(text, where));
   if (!prefix || !prefix->address.is_unicast())
     fail(text, where + " must be a unicast address with its prefix, like 10.0.0.5/24");
+  const uint32_t host = prefix->address.host_order() & ~prefix->mask();
+  const bool names_the_network = prefix->length <= 30 && (host == 0 || host == ~prefix->mask());
+  if (prefix->address.is_loopback() || names_the_network) {
+    fail(text, where + ": " + prefix->text() + " is no host's address");
+  }
   address.prefix = *prefix;
   address.borrowed = read_choice<bool>(require(node, "kind", where), where + ": kind",
                                        {{"owned", false}, {"borrowed", true}});
@@ -128,6 +133,10 @@ PortConfig read_port(const YAML::Node& node) {
   port.interface = read_text(interface, where + ": interface");
   if (port.interface.size() > interface_name_bytes_max)
     fail(interface, where + ": interface names have at most 15 characters");
+  for (const char c : port.interface) {
+    if (c <= ' ' || c > '~' || c == '/')
+      fail(interface, where + ": interface has a character that no name has");
+  }
   if (node["queue"])
     port.queue = static_cast<uint32_t>(read_number(node["queue"], where + ": queue", 0, queue_max));
   if (node["mode"]) {
@@ -188,9 +197,8 @@ void check_references(const Config& config, const YAML::Node& root) {
   std::set<Ipv4Address> addresses;
   for (const PortConfig& port : config.ports) {
     if (!names.insert(port.name).second) fail(root, "two ports are called " + port.name);
-    if (!interfaces.insert(port.interface + "/" + std::to_string(port.queue)).second) {
-      fail(root,
-           "two ports use interface " + port.interface + " queue " + std::to_string(port.queue));
+    if (!interfaces.insert(port.interface).second) {
+      fail(root, "two ports use interface " + port.interface);
     }
     for (const AddressConfig& address : port.addresses) {
       if (!addresses.insert(address.prefix.address).second)
@@ -214,6 +222,17 @@ void check_references(const Config& config, const YAML::Node& root) {
     if (names.count(route.port) == 0)
       fail(root, "route " + route.destination.text() + " names port \"" + route.port +
                      "\", which is not configured");
+  }
+  for (const RouteConfig& route : config.routes) {
+    for (const PortConfig& port : config.ports) {
+      const bool can_send =
+          std::any_of(port.addresses.begin(), port.addresses.end(),
+                      [](const AddressConfig& address) { return !address.borrowed; });
+      if (port.name == route.port && !can_send) {
+        fail(root, "route " + route.destination.text() + " leads to port " + port.name +
+                       ", which has no owned address to send from");
+      }
+    }
   }
   for (const SocketAddress& listener : config.listeners) {
     bool ours = false;

@@ -81,6 +81,17 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"address: 10.20.0.1, port: 8080", "address: 10.20.0.1, port: 81",
                   "dp.yaml:2: listener 10.20.0.1:81 is on no owned address and on no borrowed "
                   "address and port"},
+        BadConfig{"10.20.0.100/24", "10.20.0.255/24",
+                  "dp.yaml:9: an address of port uplink: 10.20.0.255/24 is no host's address"},
+        BadConfig{"10.20.0.100/24", "127.0.0.1/8",
+                  "dp.yaml:9: an address of port uplink: 127.0.0.1/8 is no host's address"},
+        BadConfig{"interface: eth1", "interface: \"eth 1\"",
+                  "dp.yaml:4: port uplink: interface has a character that no name has"},
+        BadConfig{"interface: mr-k1", "interface: eth1", "dp.yaml:2: two ports use interface eth1"},
+        BadConfig{"{address: 10.20.9.2/30, kind: owned}",
+                  "{address: 10.20.9.2/30, kind: borrowed, tcp_ports: [81]}",
+                  "dp.yaml:2: route 10.244.0.0/16 leads to port kernel, which has no owned address "
+                  "to send from"},
         BadConfig{"routes:\n", "routes:\n  - {destination: 10.244.7.0/16, port: uplink}\n",
                   "dp.yaml:2: two routes lead to 10.244.0.0/16"},
         BadConfig{"connections: 1000", "connections: -1",

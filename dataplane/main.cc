@@ -148,7 +148,8 @@ int detach(const Config& config) {
 
 // The table to begin with: the last good one, if there is one that holds.
 void install_last_good(shm::SnapshotCell& cell, const std::string& path) {
-  if (!std::filesystem::exists(path)) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error) && !error) {
     spdlog::info("no last good table; answering 503 until the control plane publishes");
     return;
   }
@@ -230,10 +231,26 @@ void serve(Worker& worker, std::vector<OpenPort>& ports, shm::ChannelServer& ser
   if (write(mailbox.wake.get(), &one, sizeof one) < 0)
     spdlog::warn("the worker is told by its own clock");
   thread.join();
-  for (bpf::Redirect* program : programs) program->stop();
 }
 
+// Whatever ends the start between attaching and serving takes the programs off the interfaces
+// again: pinned ones would go on dropping frames for nobody.
+class AttachedPrograms {
+ public:
+  explicit AttachedPrograms(std::vector<OpenPort>& ports) : ports_(ports) {}
+  AttachedPrograms(const AttachedPrograms&) = delete;
+  AttachedPrograms& operator=(const AttachedPrograms&) = delete;
+  ~AttachedPrograms() {
+    for (OpenPort& port : ports_) port.program.stop();
+  }
+
+ private:
+  std::vector<OpenPort>& ports_;
+};
+
 int run(const Config& config) {
+  // First of all: a signal during the start waits until there is something to stop in order.
+  const UniqueFd signal_fd = stop_signals();
   const std::filesystem::path socket_folder = std::filesystem::path(config.socket).parent_path();
   for (const std::string& folder : {socket_folder.string(), config.state_directory}) {
     if (folder.empty()) continue;
@@ -259,6 +276,7 @@ int run(const Config& config) {
   packet::Arena arena((*umem)->arena_memory(), (*umem)->arena_slot_count());
   auto ports = open_ports(config, **umem, arena);
   if (!ports.ok()) return fail(ports.error());
+  const AttachedPrograms attached(*ports);
 
   const std::string last_good_path = config.state_directory + "/last-good.snapshot";
   install_last_good(cell, last_good_path);
@@ -267,7 +285,6 @@ int run(const Config& config) {
   for (const OpenPort& port : *ports) worker_ports.push_back(port.port());
   Worker worker(worker_options(config), worker_ports, arena, cell, MonotonicClock().now());
 
-  const UniqueFd signal_fd = stop_signals();
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
   serve(worker, *ports, **server, cell, **stats, config, signal_fd.get(), last_good_path);
@@ -309,5 +326,9 @@ int start(int argc, char** argv) {
 int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("dataplane"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
-  return millrace::start(argc, argv);
+  try {
+    return millrace::start(argc, argv);
+  } catch (const std::exception& exception) {
+    return millrace::fail(std::string("cannot start: ") + exception.what());
+  }
 }

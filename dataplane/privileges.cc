@@ -33,9 +33,10 @@ Status drop_privileges(std::optional<uint32_t> user) {
 
 Status make_folder(const std::string& path, std::optional<uint32_t> user) {
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  const bool made = std::filesystem::create_directories(path, error);
   if (error) return Error{path + ": cannot be made: " + error.message()};
-  if (user && chown(path.c_str(), *user, *user) != 0)
+  // A folder that was there belongs to whoever made it: /run is not ours to give away.
+  if (made && user && chown(path.c_str(), *user, *user) != 0)
     return Error{path + ": cannot be given to user " + std::to_string(*user) + ": " +
                  std::strerror(errno)};
   return Ok{};

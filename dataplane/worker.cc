@@ -34,8 +34,11 @@ uint32_t Worker::turn(Instant now) {
   net_.tcp().end_reading();
   release_frames();
   const uint32_t sent = transmit(now);
+  const uint32_t free_before = arena_.free_count();
   reclaim();
-  return static_cast<uint32_t>(received) + sent;
+  // Memory that came back counts as movement: somebody may have waited for it.
+  const uint32_t returned = arena_.free_count() != free_before ? 1 : 0;
+  return static_cast<uint32_t>(received) + sent + returned;
 }
 
 size_t Worker::receive(Instant now) {
@@ -96,10 +99,15 @@ Instant Worker::next_deadline() const {
 }
 
 bool Worker::must_not_sleep() {
-  if (net_.tcp().ready_count() > 0 || net_.has_egress()) return true;
-  bool waiting = false;
-  for (nic::Port* port : ports_) waiting |= port->prepare_wait();
-  return waiting;
+  bool waiting = net_.tcp().ready_count() > 0;
+  bool all_have_room = true;
+  for (nic::Port* port : ports_) {
+    waiting |= port->prepare_wait();
+    all_have_room &= port->transmit_room() > 0;
+  }
+  // What waits to be sent while a port is full (its link is down, say) waits for the port: a turn
+  // could do nothing about it.
+  return waiting || (all_have_room && net_.has_egress());
 }
 
 bool Worker::frames_conserved() const {

@@ -76,7 +76,15 @@ Folder::FileStamp Folder::stamp_of(const struct stat& status) {
 Status Folder::scan(const std::set<std::string>& touched, const std::set<std::string>& busy) {
   Listing listing;
   const Status listed = list("", 0, &listing);
-  if (!listed) return listed;
+  struct stat folder {};
+  if (!listed || stat(directory_.c_str(), &folder) != 0) {
+    accept_removals_ = false;  // the operator's word was about a folder that could be seen
+    if (!listed) return listed;
+    return Error{directory_ + ": " + std::strerror(errno)};
+  }
+  listing.replaced = inode_ != 0 && (folder.st_dev != device_ || folder.st_ino != inode_);
+  device_ = folder.st_dev;
+  inode_ = folder.st_ino;
   for (const auto& [name, stamp] : listing.files) {
     auto known = files_.find(name);
     const bool is_known = known != files_.end();
@@ -96,7 +104,11 @@ Status Folder::list(const std::string& relative, size_t depth, Listing* listing)
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(opendir(path.c_str()), &closedir);
   if (directory == nullptr) {
     if (depth > 0 && errno == ENOENT) return Ok{};  // went between listing and opening
-    return Error{path + ": " + std::strerror(errno)};
+    if (depth == 0) return Error{path + ": " + std::strerror(errno)};
+    // One directory that cannot be read stops nobody else's.
+    cannot_see(relative, errno,
+               "this directory cannot be read; anything read from it before is kept", listing);
+    return Ok{};
   }
   listing->directories.push_back(relative);
   while (true) {
@@ -110,13 +122,25 @@ Status Folder::list(const std::string& relative, size_t depth, Listing* listing)
   return Ok{};
 }
 
+void Folder::cannot_see(const std::string& inside, int error, std::string_view what,
+                        Listing* listing) {
+  listing->problems.push_back(
+      {Severity::error, Place{inside, 0}, "", std::string(what) + ": " + std::strerror(error)});
+  listing->unseen.push_back(inside);
+}
+
 Status Folder::list_entry(const std::string& relative, std::string_view name, size_t depth,
                           Listing* listing) const {
   if (name.empty() || name[0] == '.') return Ok{};
   const std::string inside = join(relative, name);
   const std::string path = directory_ + '/' + inside;
   struct stat status {};
-  if (lstat(path.c_str(), &status) != 0) return Ok{};  // went meanwhile
+  if (lstat(path.c_str(), &status) != 0) {
+    if (errno != ENOENT)
+      cannot_see(inside, errno, "cannot be looked at; anything read from it before is kept",
+                 listing);
+    return Ok{};  // else it went meanwhile
+  }
   if (S_ISDIR(status.st_mode)) {
     if (depth >= folder_depth_max || listing->directories.size() >= folder_directories_max) {
       listing->problems.push_back(
@@ -129,8 +153,8 @@ Status Folder::list_entry(const std::string& relative, std::string_view name, si
   }
   if (!is_manifest_name(name)) return Ok{};
   if (S_ISLNK(status.st_mode) && stat(path.c_str(), &status) != 0) {
-    listing->problems.push_back({Severity::error, Place{inside, 0}, "",
-                                 std::string("the link leads nowhere: ") + std::strerror(errno)});
+    cannot_see(inside, errno, "the link leads nowhere; anything read from it before is kept",
+               listing);
     return Ok{};
   }
   if (!S_ISREG(status.st_mode)) return Ok{};
@@ -159,6 +183,7 @@ void Folder::read_file(const std::string& name, const FileStamp& stamp) {
   }
   if (parsed.broken()) return keep_what_broke(&file, std::move(parsed));
   file.objects = std::move(parsed.objects);
+  file.fresh_count = file.objects.size();
   file.problems.clear();
 }
 
@@ -196,6 +221,7 @@ void Folder::keep_what_broke(File* file, ParsedFile parsed) {
     }
   }
   file->objects = std::move(parsed.objects);
+  file->fresh_count = file->objects.size();
   file->objects.insert(file->objects.end(), std::make_move_iterator(kept.begin()),
                        std::make_move_iterator(kept.end()));
   file->problems = std::move(parsed.problems);
@@ -206,14 +232,17 @@ void Folder::remove_missing(const Listing& listing) {
   std::vector<std::string> gone;
   size_t gone_now = 0;
   for (const auto& [name, file] : files_) {
-    if (listing.files.contains(name)) {
+    if (listing.files.contains(name) || listing.hides(name)) {
       ++present;
       continue;
     }
     gone.push_back(name);
     if (!file.missing) ++gone_now;
   }
-  const bool implausible = gone_now > 1 && present * 10 < present + gone.size();
+  // Another folder in the place of the one that was read (a mount that went or came) is believed no
+  // more than many files gone at once.
+  const bool implausible =
+      (gone_now > 1 || (gone_now > 0 && listing.replaced)) && present * 10 < present + gone.size();
   for (const std::string& name : gone) {
     File& file = files_[name];
     if (!accept_removals_ && (file.missing || implausible)) {
@@ -231,16 +260,24 @@ FolderView Folder::view() const {
   std::map<k8s::ObjectKey, const Object*> winners;
   size_t missing = 0;
   for (const Problem& problem : listing_problems_) problems.add(problem);
+  // What a file says now counts before what is kept of another one: an object that moved from a
+  // file that is broken or gone is what it is where it stands.
   for (const auto& [name, file] : files_) {
     ++view.files;
     if (file.missing) ++missing;
     for (const Problem& problem : file.problems) problems.add(problem);
-    for (const Object& object : file.objects) {
+    for (size_t i = 0; i < file.objects.size() && !file.missing && i < file.fresh_count; ++i) {
+      const Object& object = file.objects[i];
       const auto [winner, is_new] = winners.emplace(object.key, &object);
       if (is_new) continue;
       problems.add({Severity::warning, object.place, object.key.text(),
                     "is defined at " + winner->second->place.text() +
                         " too, which counts because it comes first; this one is left out"});
+    }
+  }
+  for (const auto& [name, file] : files_) {
+    for (size_t i = file.missing ? 0 : file.fresh_count; i < file.objects.size(); ++i) {
+      winners.emplace(file.objects[i].key, &file.objects[i]);
     }
   }
   if (missing > 0) {

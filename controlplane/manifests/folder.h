@@ -77,7 +77,8 @@ class Folder {
   };
   struct File {
     FileStamp stamp;
-    std::vector<k8s::Object> objects;
+    std::vector<k8s::Object> objects;  // first what it says now, then what is kept of it
+    size_t fresh_count = 0;            // how many of them it says now
     std::vector<k8s::Problem> problems;
     bool missing = false;  // gone from the folder, kept by the guard
   };
@@ -85,11 +86,22 @@ class Folder {
     std::map<std::string, FileStamp> files;
     std::vector<std::string> directories;
     std::vector<k8s::Problem> problems;
+    std::vector<std::string> unseen;  // there, but not to be read: files and directories
+    bool replaced = false;            // the folder is another one than at the last scan
+    // Whether a file may be behind something unseen.
+    bool hides(const std::string& file) const {
+      for (const std::string& path : unseen) {
+        if (file == path || file.rfind(path + '/', 0) == 0) return true;
+      }
+      return false;
+    }
   };
 
   Status list(const std::string& relative, size_t depth, Listing* listing) const;
   Status list_entry(const std::string& relative, std::string_view name, size_t depth,
                     Listing* listing) const;
+  static void cannot_see(const std::string& inside, int error, std::string_view what,
+                         Listing* listing);
   void read_file(const std::string& name, const FileStamp& stamp);
   void keep_what_broke(File* file, ParsedFile parsed);
   void remove_missing(const Listing& listing);
@@ -100,6 +112,8 @@ class Folder {
   std::vector<std::string> directories_;
   std::vector<k8s::Problem> listing_problems_;
   bool accept_removals_ = false;
+  uint64_t device_ = 0;  // of the folder at the last scan; 0 before the first
+  uint64_t inode_ = 0;
 };
 
 }  // namespace millrace::manifests

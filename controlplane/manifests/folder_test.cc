@@ -224,10 +224,50 @@ TEST_F(FolderTest, FollowsTheLinksOfAMountedConfigMap) {
   Folder folder(root_.string());
   EXPECT_EQ(look(folder), "a:1");
   ASSERT_EQ(problems_.size(), 1u);
-  EXPECT_EQ(problems_[0], "b.yaml: the link leads nowhere: No such file or directory");
+  EXPECT_EQ(problems_[0],
+            "b.yaml: the link leads nowhere; anything read from it before is kept: No such file or "
+            "directory");
   fs::create_directory_symlink("..two", root_ / "..data_tmp");
   fs::rename(root_ / "..data_tmp", root_ / "..data");
   EXPECT_EQ(look(folder), "a:2");
+}
+
+// An object that moved to another file is what it is there, whatever is kept of the file it left.
+TEST_F(FolderTest, WhatIsKeptYieldsToWhatIsSaidNow) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80");
+  write("a.yaml", "");
+  write("b.yaml", service("a", 81));
+  EXPECT_EQ(look(folder), "a:81");
+  write("b.yaml", service("a", 82));
+  EXPECT_EQ(look(folder), "a:82");
+}
+
+TEST_F(FolderTest, ALinkThatLeadsNowhereKeepsWhatItLedTo) {
+  write(".target", service("a"));
+  write("b.yaml", service("b"));
+  fs::create_symlink(".target", root_ / "a.yaml");
+  Folder folder(root_.string());
+  EXPECT_EQ(look(folder), "a:80 b:80");
+  fs::remove(root_ / ".target");
+  EXPECT_EQ(look(folder), "a:80 b:80");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_NE(problems_[0].find("the link leads nowhere; anything read from it before is kept"),
+            std::string::npos)
+      << problems_[0];
+}
+
+// C4: an unmount leaves an empty folder in the place; one file is enough to be missed.
+TEST_F(FolderTest, C4AnotherFolderInThePlaceIsNotBelieved) {
+  write("m/a.yaml", service("a"));
+  Folder folder((root_ / "m").string());
+  EXPECT_EQ(look(folder), "a:80");
+  fs::rename(root_ / "m", root_ / "old");
+  fs::create_directories(root_ / "m");
+  EXPECT_EQ(look(folder), "a:80");
+  folder.accept_removals();
+  EXPECT_EQ(look(folder), "");
 }
 
 }  // namespace

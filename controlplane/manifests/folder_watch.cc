@@ -87,7 +87,9 @@ void FolderWatch::take_event(int watch, uint32_t mask, const std::string& name, 
   if ((mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT | IN_IGNORED)) != 0) {
     if ((mask & IN_MOVE_SELF) != 0) inotify_rm_watch(fd_, watch);
     watches_.erase(found);
-    if (directory.empty()) {
+    // A link that was turned leaves an older folder behind: only the end of the one that is watched
+    // now is a loss.
+    if (watch == root_watch_) {
       lost_ = true;
       retry_at_ = now + lost_folder_retry;
     }
@@ -117,12 +119,20 @@ void FolderWatch::rewatch(const std::vector<std::string>& directories, Instant n
       }
       continue;
     }
+    if (directory.empty()) {
+      root_watch_ = watch;
+      lost_ = false;
+    }
     const auto [at, is_new] = watches_.insert_or_assign(watch, directory);
-    if (!is_new) continue;
     // What happened in it before the watch stood gave no event.
-    hold_off_.changed(now);
-    if (directory.empty()) lost_ = false;
+    if (is_new) hold_off_.changed(now);
   }
+}
+
+void FolderWatch::look_again(const std::set<std::string>& touched, Instant now) {
+  touched_.insert(touched.begin(), touched.end());
+  lost_ = true;
+  retry_at_ = now + lost_folder_retry;
 }
 
 Instant FolderWatch::due(Instant now) const {

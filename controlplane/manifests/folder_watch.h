@@ -64,6 +64,8 @@ class FolderWatch {
     std::set<std::string> busy;     // open for writing, not to be read yet
   };
   Changes take_changes(Instant now);
+  // The look at these changes failed: they count as not looked at, and due() comes again soon.
+  void look_again(const std::set<std::string>& touched, Instant now);
 
   // False from the moment the folder itself was deleted, moved or unmounted until it is watched
   // again.
@@ -80,7 +82,8 @@ class FolderWatch {
   std::map<std::string, Instant> writing_;  // file -> when its writer was first seen
   std::set<std::string> touched_;
   bool lost_ = true;
-  Instant retry_at_;  // while lost
+  int root_watch_ = -1;  // of the folder itself, the one that counts now
+  Instant retry_at_;     // while lost
 };
 
 }  // namespace millrace::manifests

@@ -27,8 +27,7 @@ struct Age {
   bool has_no_time = true;
   int64_t seconds = 0;
   int32_t nanoseconds = 0;
-  std::string name_space;
-  std::string name;
+  std::string name;  // "namespace/name", compared as text, as the Gateway API says
 
   auto operator<=>(const Age&) const = default;
   bool same_time(const Age& other) const {
@@ -39,7 +38,7 @@ struct Age {
 
 Age age_of(const Object& object) {
   const k8s::ObjectMeta& metadata = metadata_of(*object.body);
-  Age age{!metadata.has_creation_timestamp(), 0, 0, object.key.name_space, object.key.name};
+  Age age{!metadata.has_creation_timestamp(), 0, 0, object.key.name_space + "/" + object.key.name};
   if (!age.has_no_time) {
     age.seconds = metadata.creation_timestamp().seconds();
     age.nanoseconds = metadata.creation_timestamp().nanos();
