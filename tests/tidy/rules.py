@@ -193,6 +193,7 @@ ALLOWED_ON_PATH = {
     ("dataplane/nic/xdp_port.cc", "new "),
     ("dataplane/nic/xdp_umem.cc", "new "),
     ("dataplane/nic/pcap_port.cc", "new "),
+    ("dataplane/nic/dpdk_environment.cc", "new "),
 }
 
 
