@@ -7,6 +7,8 @@
 #include <rte_mbuf.h>
 #include <rte_memory.h>
 #include <rte_mempool.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -38,14 +40,19 @@ uint32_t next_number() {
   return number++;
 }
 
-std::string address_text(const MacAddress& mac) {
-  return to_text(mac);
+std::string memif_arguments(const Memif& memif, const std::string& socket,
+                            const std::optional<MacAddress>& mac) {
+  return "role=" + std::string(memif.role == MemifRole::server ? "server" : "client") +
+         ",socket=" + socket + ",socket-abstract=no,id=" + std::to_string(memif.id) +
+         ",bsize=" + std::to_string(packet::slot_bytes) +
+         ",rsize=" + std::to_string(__builtin_ctz(memif.ring_frames)) +
+         (mac ? ",mac=" + to_text(*mac) : "");
 }
 
 }  // namespace
 
 // Of one ethdev.
-class EthernetPort final : public DpdkPort {
+class EthernetPort final : public DpdkPort, private MemifGate::Driver {
  public:
   explicit EthernetPort(const DpdkPortOptions& options) : options_(options) {}
   ~EthernetPort() override { close(); }
@@ -61,9 +68,10 @@ class EthernetPort final : public DpdkPort {
   size_t reclaim(std::span<packet::SlotIndex> slots) override;
   int wait_fd() const override { return -1; }
   bool prepare_wait() override;
+  void collect_statistics() override;
   bool frames_conserved() const override;
-  bool link_up() const override;
-  uint64_t link_ups() const override { return link_ups_; }
+  bool link_up() const override { return gate_ ? gate_->seems_open() : device_link_up(); }
+  uint64_t link_ups() const override { return gate_ ? gate_->openings() : 0; }
 
  private:
   struct Sending {
@@ -75,18 +83,24 @@ class EthernetPort final : public DpdkPort {
   Status make_pools(DpdkEnvironment& environment);
   Status configure(DpdkEnvironment& environment);
   Status map_arena();
+  Status run(DpdkEnvironment& environment);
   void close();
+  void drop_unsent();
   Error failed(const std::string& what, DpdkEnvironment& environment) const;
-  bool usable();
+  bool usable() { return !gate_ || gate_->is_open(); }
+  bool device_link_up() const;
+  bool connect() override;
+  void disconnect() override { rte_eth_dev_stop(id_); }
+  bool connected() const override { return device_link_up(); }
   Sending& at(uint32_t place) { return sending_[place & (transmit_frames - 1)]; }
   const Sending& at(uint32_t place) const { return sending_[place & (transmit_frames - 1)]; }
 
   DpdkPortOptions options_;
   PortFacts facts_;
   PortCounters counters_;
-  std::string device_name_;  // DPDK's
+  std::unique_ptr<MemifGate> gate_;  // of a memif
+  std::string device_name_;          // DPDK's
   bool is_virtual_ = true;
-  bool is_memif_ = false;
   uint16_t id_ = RTE_MAX_ETHPORTS;
   uint16_t receive_ring_frames_ = 0;  // what the device itself may hold
 
@@ -97,8 +111,6 @@ class EthernetPort final : public DpdkPort {
   uint32_t held_count_ = 0;
   uint64_t odd_frames_ = 0;       // too long, or in several buffers
   uint64_t linkless_frames_ = 0;  // to be sent while the far end was away
-  uint64_t link_ups_ = 0;
-  bool was_up_ = false;
 
   // Positions that only rise (and start again at 0 when the ring is empty, which keeps to the part
   // of it that is in the cache):  reclaimed <= sent <= taken.
@@ -116,13 +128,11 @@ Error EthernetPort::failed(const std::string& what, DpdkEnvironment& environment
 Status EthernetPort::find_device(DpdkEnvironment& environment) {
   std::string arguments;
   if (const auto* memif = std::get_if<Memif>(&options_.device)) {
-    is_memif_ = true;
+    auto gate = MemifGate::create(memif->socket, memif->role, memif->id, memif->owner);
+    if (!gate) return Error{gate.error()};
+    gate_ = std::move(*gate);
     device_name_ = "net_memif" + std::to_string(next_number());
-    arguments = "role=" + std::string(memif->role == Memif::Role::server ? "server" : "client") +
-                ",socket=" + memif->socket + ",socket-abstract=no,id=" + std::to_string(memif->id) +
-                ",bsize=" + std::to_string(packet::slot_bytes) +
-                ",rsize=" + std::to_string(__builtin_ctz(memif->ring_frames)) +
-                (options_.mac ? ",mac=" + address_text(*options_.mac) : "");
+    arguments = memif_arguments(*memif, gate_->driver_socket(), options_.mac);
   } else if (const auto* device = std::get_if<VirtualDevice>(&options_.device)) {
     const size_t comma = device->arguments.find(',');
     device_name_ = device->arguments.substr(0, comma);
@@ -131,9 +141,15 @@ Status EthernetPort::find_device(DpdkEnvironment& environment) {
     device_name_ = std::get<PciDevice>(options_.device).address;
     is_virtual_ = false;
   }
-  if (is_virtual_ && rte_eal_hotplug_add("vdev", device_name_.c_str(), arguments.c_str()) != 0) {
-    is_virtual_ = false;  // nothing to take away again
-    return failed("cannot be made", environment);
+  if (is_virtual_) {
+    // A memif server's driver makes its socket now: nobody else may connect to it.
+    const mode_t mask = umask(S_IRWXG | S_IRWXO);
+    const int error = rte_eal_hotplug_add("vdev", device_name_.c_str(), arguments.c_str());
+    umask(mask);
+    if (error != 0) {
+      is_virtual_ = false;  // nothing to take away again
+      return failed("cannot be made", environment);
+    }
   }
   if (rte_eth_dev_get_port_by_name(device_name_.c_str(), &id_) != 0) {
     return failed("is no network device that DPDK knows", environment);
@@ -199,7 +215,7 @@ Status EthernetPort::configure(DpdkEnvironment& environment) {
   uint16_t receive_ring = ring_frames_wanted;
   uint16_t transmit_ring = ring_frames_wanted;
   rte_eth_dev_adjust_nb_rx_tx_desc(id_, &receive_ring, &transmit_ring);
-  receive_ring_frames_ = is_memif_ ? 0 : receive_ring;
+  receive_ring_frames_ = gate_ ? 0 : receive_ring;
   if (uint32_t{receive_ring_frames_} > receive_frame_count_ / 4 && !is_virtual_) {
     return failed("fills " + std::to_string(receive_ring) +
                       " frames into its ring: four times as " + "many receive frames are needed",
@@ -212,11 +228,11 @@ Status EthernetPort::configure(DpdkEnvironment& environment) {
   if (error != 0) {
     return failed(std::string("refuses its queues: ") + rte_strerror(-error), environment);
   }
-  if (options_.mac && !is_memif_) {
+  if (options_.mac && !gate_) {
     rte_ether_addr address{};
     std::memcpy(address.addr_bytes, options_.mac->octets.data(), sizeof address.addr_bytes);
     if (rte_eth_dev_default_mac_addr_set(id_, &address) != 0) {
-      return failed("does not take the address " + address_text(*options_.mac), environment);
+      return failed("does not take the address " + to_text(*options_.mac), environment);
     }
   }
   uint16_t device_mtu = options_.mtu;
@@ -227,6 +243,23 @@ Status EthernetPort::configure(DpdkEnvironment& environment) {
   return Ok{};
 }
 
+// A memif client's driver starts when its server is there.
+Status EthernetPort::run(DpdkEnvironment& environment) {
+  const auto* memif = std::get_if<Memif>(&options_.device);
+  if (memif == nullptr || memif->role == MemifRole::server) {
+    if (const int error = rte_eth_dev_start(id_); error != 0) {
+      return failed(std::string("does not start: ") + rte_strerror(-error), environment);
+    }
+  }
+  if (memif == nullptr) return Ok{};
+  if (memif->owner && memif->role == MemifRole::server &&
+      chown(gate_->driver_socket().c_str(), *memif->owner, *memif->owner) != 0) {
+    return failed("its socket cannot be given to user " + std::to_string(*memif->owner),
+                  environment);
+  }
+  return gate_->start(*this);
+}
+
 Status EthernetPort::start(DpdkEnvironment& environment) {
   environment.take_log_line();
   if (Status found = find_device(environment); !found) return found;
@@ -235,9 +268,7 @@ Status EthernetPort::start(DpdkEnvironment& environment) {
   if (std::holds_alternative<PciDevice>(options_.device)) {
     if (Status mapped = map_arena(); !mapped) return mapped;
   }
-  if (const int error = rte_eth_dev_start(id_); error != 0) {
-    return failed(std::string("does not start: ") + rte_strerror(-error), environment);
-  }
+  if (Status running = run(environment); !running) return running;
   rte_ether_addr address{};
   if (rte_eth_macaddr_get(id_, &address) != 0) return failed("has no address", environment);
   std::memcpy(facts_.mac.octets.data(), address.addr_bytes, sizeof address.addr_bytes);
@@ -247,6 +278,7 @@ Status EthernetPort::start(DpdkEnvironment& environment) {
 }
 
 void EthernetPort::close() {
+  if (gate_) gate_->stop();
   if (id_ != RTE_MAX_ETHPORTS) {
     rte_eth_dev_stop(id_);
     rte_eth_dev_close(id_);
@@ -254,17 +286,14 @@ void EthernetPort::close() {
   if (is_virtual_) rte_eal_hotplug_remove("vdev", device_name_.c_str());
 }
 
-bool EthernetPort::link_up() const {
+bool EthernetPort::device_link_up() const {
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
-bool EthernetPort::usable() {
-  if (!is_memif_) return true;
-  const bool up = link_up();
-  if (up && !was_up_) ++link_ups_;
-  was_up_ = up;
-  return up;
+bool EthernetPort::connect() {
+  rte_eth_dev_stop(id_);
+  return rte_eth_dev_start(id_) == 0;
 }
 
 size_t EthernetPort::receive(std::span<packet::Frame> frames, Instant) {
@@ -313,7 +342,6 @@ void EthernetPort::release(std::span<const packet::Frame> frames) {
 
 void EthernetPort::transmit(std::span<const packet::TransmitFrame> frames, Instant) {
   CHECK(frames.size() <= transmit_room());
-  uint64_t bytes = 0;
   for (const packet::TransmitFrame& frame : frames) {
     CHECK(frame.slot < options_.arena_slot_count && frame.length != 0 &&
           uint32_t{frame.offset} + frame.length <= packet::slot_bytes);
@@ -326,27 +354,28 @@ void EthernetPort::transmit(std::span<const packet::TransmitFrame> frames, Insta
     mbuf->data_len = frame.length;
     mbuf->pkt_len = frame.length;
     rte_mbuf_refcnt_set(mbuf, 2);  // the device's and ours
-    bytes += frame.length;
   }
-  counters_.transmitted_frames += frames.size();
-  counters_.transmitted_bytes += bytes;
+}
+
+void EthernetPort::drop_unsent() {
+  const uint32_t dropped = taken_ - sent_;
+  for (; sent_ != taken_; ++sent_) rte_mbuf_refcnt_set(at(sent_).mbuf, 1);
+  linkless_frames_ += dropped;
+  counters_.transmit_dropped_frames += dropped;
 }
 
 void EthernetPort::flush() {
   if (sent_ == taken_) return;
-  if (!usable()) {
-    const uint32_t dropped = taken_ - sent_;
-    for (; sent_ != taken_; ++sent_) rte_mbuf_refcnt_set(at(sent_).mbuf, 1);
-    linkless_frames_ += dropped;
-    counters_.transmit_dropped_frames += dropped;
-    return;
-  }
+  if (!usable()) return drop_unsent();
   std::array<rte_mbuf*, burst_frames_max> burst;
   while (sent_ != taken_) {
     const auto count = static_cast<uint16_t>(std::min<size_t>(taken_ - sent_, burst.size()));
     for (uint16_t i = 0; i < count; ++i) burst[i] = at(sent_ + i).mbuf;
     const uint16_t went = rte_eth_tx_burst(id_, queue, burst.data(), count);
     sent_ += went;
+    counters_.transmitted_frames += went;
+    // The device is done with them or reads them: either way the lengths are still there.
+    for (uint16_t i = 0; i < went; ++i) counters_.transmitted_bytes += burst[i]->data_len;
     if (went != count) return;  // no room; tried again next turn
   }
 }
@@ -364,6 +393,14 @@ size_t EthernetPort::reclaim(std::span<packet::SlotIndex> slots) {
 bool EthernetPort::prepare_wait() {
   flush();
   return false;
+}
+
+void EthernetPort::collect_statistics() {
+  rte_eth_stats statistics{};
+  if (rte_eth_stats_get(id_, &statistics) != 0) return;
+  counters_.receive_dropped_frames =
+      odd_frames_ + statistics.imissed + statistics.ierrors + statistics.rx_nombuf;
+  counters_.transmit_dropped_frames = linkless_frames_ + statistics.oerrors;
 }
 
 bool EthernetPort::frames_conserved() const {

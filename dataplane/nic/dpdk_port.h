@@ -12,8 +12,9 @@
 //
 // Waiting. No device tells the worker that a frame has come: wait_fd() is -1, the worker polls.
 //
-// Links. While the far end of a memif is away, what is to be sent is dropped and counted. The other
-// devices keep frames until their link is there.
+// Links. While the far end of a memif is away, what is to be sent is dropped and counted; it may
+// come and go as it likes (dataplane/nic/memif_gate.h). The other devices keep frames until their
+// link is there.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "dataplane/nic/dpdk_environment.h"
+#include "dataplane/nic/memif_gate.h"
 #include "dataplane/nic/port.h"
 
 namespace millrace::nic {
@@ -40,13 +42,15 @@ inline constexpr uint32_t memif_ring_frames_max = 16'384;
 // Shared memory between two processes of this machine that trust one another: the far end's
 // descriptors are believed. Both ends name the same socket and id and take different roles.
 struct Memif {
-  enum class Role : uint8_t { server, client };  // the server listens, the client brings the memory
-  std::string socket;  // path of a Unix socket, at most memif_socket_bytes_max characters
-  Role role = Role::server;
-  uint32_t id = 0;              // several links may share one socket
-  uint32_t ring_frames = 1024;  // a power of two; the client's counts
+  // Path of a Unix socket, at most memif_socket_bytes_max characters, in a folder that the process
+  // may write to: another socket, for the driver, is made beside it.
+  std::string socket;
+  MemifRole role = MemifRole::server;
+  uint32_t id = 0;                // a client says which of the server's links it means
+  uint32_t ring_frames = 1024;    // a power of two; the client's counts
+  std::optional<uint32_t> owner;  // uid that the process will have when links come and go
 };
-inline constexpr size_t memif_socket_bytes_max = 100;
+inline constexpr size_t memif_socket_bytes_max = 80;
 
 // A network card, bound to a driver that DPDK takes (vfio-pci with an IOMMU, or the kernel's own
 // for mlx5). Named in DpdkEnvironmentOptions too.

@@ -40,7 +40,7 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
-End open_end(const std::string& socket, Memif::Role role) {
+End open_end(const std::string& socket, MemifRole role) {
   End end;
   DpdkPortOptions options;
   DpdkEnvironmentOptions environment;
@@ -48,7 +48,7 @@ End open_end(const std::string& socket, Memif::Role role) {
   end.environment = must(DpdkEnvironment::create(environment));
   end.memory = std::make_unique<packet::FrameMemory>(must(packet::FrameMemory::create(slot_count)));
   end.arena = std::make_unique<packet::Arena>(end.memory->data(), slot_count);
-  options.device = Memif{socket, role, 0, 1024};
+  options.device = Memif{socket, role, 0, 1024, {}};
   options.arena_memory = end.memory->data();
   options.arena_slot_count = slot_count;
   end.port = must(DpdkPort::open(options, *end.environment));
@@ -80,8 +80,8 @@ void turn_around(End& end, std::span<const packet::Frame> frames) {
   end.port->transmit({out.data(), count}, Instant{});
 }
 
-[[noreturn]] void reflect(const std::string& socket) {
-  End end = open_end(socket, Memif::Role::client);
+void reflect(const std::string& socket) {
+  End end = open_end(socket, MemifRole::client);
   std::array<packet::Frame, burst_frames_max> frames;
   for (;;) {
     const size_t count = end.port->receive(frames, Instant{});
@@ -89,7 +89,7 @@ void turn_around(End& end, std::span<const packet::Frame> frames) {
     end.port->release({frames.data(), count});
     end.port->flush();
     take_back(end);
-    if (getppid() == 1) std::_Exit(0);
+    if (end.port->link_ups() != 0 && !end.port->link_up()) break;
   }
 }
 
@@ -141,8 +141,9 @@ int run(Duration span) {
     char one;
     if (read(ready[0], &one, 1) != 1 || getppid() != parent) std::_Exit(1);
     reflect(socket);
+    std::exit(0);
   }
-  End end = open_end(socket, Memif::Role::server);
+  End end = open_end(socket, MemifRole::server);
   if (write(ready[1], "x", 1) != 1) return 1;
   MonotonicClock clock;
   const Instant began = clock.now();
@@ -152,10 +153,8 @@ int run(Duration span) {
       measure(end, bytes, 512, span);
     measure(end, 64, 1, span);
   }
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
   end.port.reset();
-  unlink(socket.c_str());
+  waitpid(child, nullptr, 0);
   rmdir(folder);
   return 0;
 }
