@@ -132,18 +132,19 @@ Result<std::unique_ptr<MemifGate>> MemifGate::create(const std::string& socket, 
                                                      uint32_t id, std::optional<uint32_t> owner) {
   std::unique_ptr<MemifGate> gate(new MemifGate(socket, role, id));
   if (!gate->stop_) return failed(socket, std::strerror(errno));
-  if (role == MemifRole::server && !remove_stale(gate->driver_socket_)) {
-    return failed(gate->driver_socket_, "another process listens there");
-  }
   auto listener =
       listen_on(role == MemifRole::server ? gate->socket_ : gate->driver_socket_, owner);
   if (!listener) return Error{listener.error()};
   gate->listener_ = std::move(*listener);
+  if (role == MemifRole::server && !remove_stale(gate->driver_socket_)) {
+    return failed(gate->driver_socket_, "another process listens there");
+  }
   return gate;
 }
 
 MemifGate::~MemifGate() {
   stop();
+  if (!listener_) return;  // what lies there is another process's
   unlink(driver_socket_.c_str());
   if (role_ == MemifRole::server) unlink(socket_.c_str());
 }
