@@ -28,7 +28,6 @@ build  libspdlog-dev      the log of both processes
 build  libfmt-dev         what spdlog stands on
 build  libcli11-dev       command lines
 build  libxxhash-dev      content hashes of snapshots
-build  libcap-dev         gives up privileges after start
 build  libgtest-dev       unit tests (the build configures them)
 build  libgmock-dev       unit tests
 run    iproute2           network namespaces and veth pairs of the demo
