@@ -224,7 +224,8 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   spdlog::info("serving: {} ports, {} MiB of packet memory, {} connections at most",
                config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
   const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
-  Housekeeping({server, cell, stats, mailbox, programs, first_program_cell, last_good_path})
+  Housekeeping({server, cell, stats, mailbox, programs, first_program_cell, last_good_path,
+                ports.dpdk_ports()})
       .run(signal_fd);
 
   mailbox.stop = true;

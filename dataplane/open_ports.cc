@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/time.h"
-#include "dataplane/nic/dpdk_port.h"
 #include "dataplane/nic/xdp_port.h"
 
 namespace millrace {
@@ -71,7 +70,7 @@ Result<OpenPort> open_xdp(const PortConfig& config, nic::XdpUmem& umem) {
   }
   spdlog::info("port {}: {}; {}", config.name, program->facts().note,
                (*socket)->zero_copy() ? "zero-copy" : "copy mode");
-  return OpenPort{std::move(*program), std::move(*socket), nullptr};
+  return OpenPort{std::move(*program), std::move(*socket), nullptr, nullptr};
 }
 
 nic::DpdkPortOptions dpdk_options(const PortConfig& port, std::optional<uint32_t> user) {
@@ -103,7 +102,8 @@ Result<OpenPort> open_dpdk(const PortConfig& config, const nic::DpdkPortOptions&
       "port {}: DPDK, {}, address {}", config.name,
       config.dpdk->kind == DpdkKind::memif ? "memif " + config.dpdk->socket : config.dpdk->device,
       to_text((*device)->facts().mac));
-  return OpenPort{std::nullopt, std::move(*device), nullptr};
+  nic::DpdkPort* port = device->get();
+  return OpenPort{std::nullopt, std::move(*device), port, nullptr};
 }
 
 Status add_capture(const PortConfig& config, packet::Arena& arena, OpenPort& port) {
@@ -203,6 +203,14 @@ std::vector<bpf::Redirect*> Ports::programs() {
     if (port.program) programs.push_back(&*port.program);
   }
   return programs;
+}
+
+std::vector<nic::DpdkPort*> Ports::dpdk_ports() const {
+  std::vector<nic::DpdkPort*> ports;
+  for (const OpenPort& port : ports_) {
+    if (port.dpdk != nullptr) ports.push_back(port.dpdk);
+  }
+  return ports;
 }
 
 Status Ports::register_worker_thread() {

@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "bpf/redirect_loader.h"
 #include "dataplane/config.h"
-#include "dataplane/nic/dpdk_environment.h"
+#include "dataplane/nic/dpdk_port.h"
 #include "dataplane/nic/pcap_port.h"
 #include "dataplane/nic/port.h"
 #include "dataplane/nic/xdp_umem.h"
@@ -21,6 +21,7 @@ namespace millrace {
 struct OpenPort {
   std::optional<bpf::Redirect> program;  // of a port of driver xdp
   std::unique_ptr<nic::Port> device;
+  nic::DpdkPort* dpdk = nullptr;           // the device, if it is of driver dpdk
   std::unique_ptr<nic::PcapPort> capture;  // around the device, if asked for
 
   nic::Port* port() const {
@@ -47,6 +48,7 @@ class Ports {
   std::vector<nic::Port*> ports() const;
   // Of the ports of driver xdp, in the order of the configuration.
   std::vector<bpf::Redirect*> programs();
+  std::vector<nic::DpdkPort*> dpdk_ports() const;
   // To be called first on the worker's thread.
   Status register_worker_thread();
 

@@ -19,9 +19,11 @@ constexpr Duration sleep_min = Duration::microseconds(100);
 constexpr Duration sleep_max = Duration::milliseconds(100);
 constexpr Duration tick = Duration::milliseconds(100);
 // With a port that cannot wake the worker: an exchange under way answers within tens of
-// microseconds, so for a millisecond it looks all the time; then ten thousand times a second.
+// microseconds, so for a millisecond it looks all the time; then it naps, for a tenth of the time
+// that nothing moved, within these bounds.
 constexpr Duration look_before_nap = Duration::milliseconds(1);
-constexpr Duration nap_max = Duration::microseconds(100);
+constexpr Duration nap_min = Duration::microseconds(100);
+constexpr Duration nap_max = Duration::milliseconds(1);
 
 // Leaves the core's other thread, or the hypervisor, some room between two looks.
 void pause_briefly() {
@@ -68,8 +70,10 @@ void WorkerLoop::run() {
 
 // When a port has to be looked at. The naps still end at once when another port has frames.
 void WorkerLoop::idle(Instant now) {
-  if (idle_ == Idle::spin || now - last_movement_ < look_before_nap) return pause_briefly();
-  if (!worker_.must_not_sleep()) sleep(now, nap_max);
+  const Duration still = now - last_movement_;
+  if (idle_ == Idle::spin || still < look_before_nap) return pause_briefly();
+  const Duration nap = std::clamp(still / 10, nap_min, nap_max);
+  if (!worker_.must_not_sleep()) sleep(now, nap);
 }
 
 void WorkerLoop::sleep(Instant now, Duration most) {
