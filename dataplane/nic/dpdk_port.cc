@@ -20,7 +20,6 @@
 namespace millrace::nic {
 namespace {
 
-constexpr uint32_t ethernet_header_bytes = 14;
 constexpr uint16_t ring_frames_wanted = 1024;        // descriptors of a device that has rings
 constexpr uint32_t transmit_frames = 2048;           // taken and not yet reclaimed; a power of two
 constexpr uint32_t receive_pool_cache_frames = 256;  // kept at hand for the worker's thread

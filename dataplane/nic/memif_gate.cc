@@ -96,7 +96,9 @@ UniqueFd connect_to(const std::string& path) {
 // Removes the socket of a process that is gone. False: somebody listens there.
 bool remove_stale(const std::string& path) {
   if (connect_to(path)) return false;
-  if (errno == ECONNREFUSED) unlink(path.c_str());
+  const bool refused = errno == ECONNREFUSED;  // so does what is no socket
+  struct stat facts {};
+  if (refused && lstat(path.c_str(), &facts) == 0 && S_ISSOCK(facts.st_mode)) unlink(path.c_str());
   return true;
 }
 
