@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Lane R: see perf/replay.sh, which calls this."""
+import argparse
+import json
+import sys
+
+import lane
+
+NOTE = ("driver to driver with TCP, HTTP and routing; there is no access log in the product yet, so "
+        "none is in it")
+NGINX = "nginx 1.22 in user space alone, for keepalive_1: 25,400"
+
+
+def table(heading, figures, limit=None):
+    total = sum(figures.values()) or 1
+    print(f"  {heading}")
+    for name, count in list(figures.items())[:limit]:
+        print(f"  {count:10.1f} {100 * count / total:5.1f} %  {name}")
+
+
+def parse(rows):
+    parser = argparse.ArgumentParser(prog="perf/replay.sh", add_help=False)
+    parser.add_argument("--program", required=True)
+    parser.add_argument("--scenario", action="append", choices=[row["name"] for row in rows])
+    parser.add_argument("--requests", type=int)
+    parser.add_argument("--details", action="store_true")
+    parser.add_argument("--split", action="store_true")
+    parser.add_argument("--json")
+    parser.add_argument("--fast-paths", choices=("on", "off"))
+    parser.add_argument("--keep")
+    parser.add_argument("--times", type=int)
+    return parser.parse_args()
+
+
+def measure(found, rows, arguments):
+    print(f"{'scenario':22} {'instructions':>12} {'a':11} {'turns':>8} {'frames':>8} {'bare':>7}"
+          + (f" {'ticks':>8}" if arguments.times else ""))
+    results = []
+    for row in rows:
+        figures = found.count(row, arguments.requests)
+        if arguments.times:
+            timed = found.timed(row, arguments.times)
+            figures.update({name: timed[name]
+                            for name in ("ticks", "ticks_least", "ticks_most", "memory")})
+        results.append(figures)
+        frames = figures["frames_received"] + figures["frames_sent"]
+        print(f"{figures['scenario']:22} {figures['instructions']:12.1f} {figures['unit']:11} "
+              f"{figures['turns']:8.3f} {frames:8.3f} {figures['bare_segments']:7.3f}"
+              + (f" {figures['ticks']:8.0f}" if arguments.times else ""), flush=True)
+    return results
+
+
+def main():
+    program = sys.argv[sys.argv.index("--program") + 1]
+    rows = lane.Lane(program).scenarios()
+    arguments = parse(rows)
+    if arguments.scenario:
+        rows = [row for row in rows if row["name"] in arguments.scenario]
+    found = lane.Lane(program, arguments.fast_paths, arguments.keep)
+    try:
+        facts = found.facts()
+        print(f"machine: {facts['machine']}\nbuild:   {facts['compiler']}, {facts['flags']}, "
+              f"{facts['c_library']}\ncommit:  {facts['commit']}\n")
+        results = measure(found, rows, arguments)
+    finally:
+        found.close()
+    for figures in results:
+        if arguments.split or arguments.details:
+            print(f"\n{figures['scenario']}: {figures['note']}")
+            table("by room, where the source stands", figures["by_room"])
+            table("by stage of Worker::turn, what it calls included", figures["by_stage"])
+        if arguments.details:
+            table("by function, without what it calls", figures["by_function"], 40)
+            table("by line", figures["by_line"], 60)
+    print(f"\n{NOTE}\n{NGINX}")
+    if arguments.json:
+        for figures in results:
+            del figures["by_function"], figures["by_line"]
+        with open(arguments.json, "w", encoding="utf-8") as file:
+            json.dump({"format": 1, "lane": "R", "note": NOTE, **facts, "scenarios": results}, file,
+                      indent=1)
+            file.write("\n")
+
+
+try:
+    main()
+except lane.LaneError as error:
+    sys.exit(f"replay: {error}")
