@@ -21,8 +21,8 @@ namespace millrace::shm {
 
 // One routes segment, resolved to typed arrays.
 struct RoutesSegment {
-  const uint32_t* host_buckets = nullptr;
   const HostRecord* hosts = nullptr;
+  const uint32_t* host_buckets = nullptr;
   const uint32_t* path_buckets = nullptr;
   const PathRecord* paths = nullptr;
   const RouteRecord* routes = nullptr;
@@ -45,11 +45,16 @@ struct RoutesSegment {
   std::string_view text(const PathRecord& path) const {
     return {strings + path.text_offset, path.text_length};
   }
+  // The canonical path of hosts[..].paths[number].
+  static std::string_view text(const HostRecord& host, uint32_t number) {
+    return {host.text + host_path_offset(host, number), host.paths[number].length};
+  }
 };
 
 struct EndpointsSegment {
-  const ServiceSlot* slots = nullptr;
   const EndpointRecord* endpoints = nullptr;
+  const uint32_t* rows = nullptr;  // slot_count + 1
+  const ServiceSlot* slots = nullptr;
   const char* strings = nullptr;
   uint32_t first_slot = 0;
   uint32_t slot_count = 0;
@@ -95,8 +100,8 @@ class SnapshotView {
   // Sorted by id; empty for an unused slot and for a service without endpoints.
   std::span<const EndpointRecord> endpoints(uint32_t slot) const {
     const EndpointsSegment& segment = segment_of_slot(slot);
-    const ServiceSlot& record = segment.slots[slot & slot_mask_];
-    return {segment.endpoints + record.first_endpoint, record.endpoint_count};
+    const uint32_t* const row = segment.rows + (slot & slot_mask_);
+    return {segment.endpoints + row[0], row[1] - row[0]};
   }
   std::string_view service_namespace(uint32_t slot) const {
     return segment_of_slot(slot).text(service(slot).service_namespace);

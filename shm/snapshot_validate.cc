@@ -98,7 +98,15 @@ class SnapshotValidator {
   bool check_host(uint32_t segment, uint32_t bucket, uint32_t index, bool first_in_bucket);
   bool check_route(const char* record, uint32_t index, const RouteRecord& route);
   bool check_routes();
-  bool check_root_route(uint32_t host);
+  bool take_target(const char* record, uint32_t index, const char* field,
+                   const RouteTarget& target);
+  bool check_host_defaults(uint32_t index);
+  bool check_host_paths(uint32_t index);
+  bool check_host_path(uint32_t index, uint32_t number);
+  bool check_key(const char* record, uint32_t index, uint8_t key);
+  bool check_key_of_route(const char* record, uint32_t index, uint8_t key,
+                          const RouteRecord& route);
+  std::string_view canonical_of(const RouteRecord& route) const;
   bool check_defaults(uint32_t segment, const RoutesHeader& header);
   bool check_paths();
   bool check_path(uint32_t bucket, uint32_t index, bool first_in_bucket);
@@ -108,6 +116,7 @@ class SnapshotValidator {
 
   bool check_endpoints_segment(uint32_t index);
   bool check_slots(const EndpointsSegment& segment);
+  bool check_row(const EndpointsSegment& segment, uint32_t slot);
   bool check_endpoint(uint32_t index, const EndpointRecord& record);
 
   ByteView root_bytes_;
@@ -342,8 +351,11 @@ bool SnapshotValidator::check_routes_segment(uint32_t index) {
   RoutesSegment& s = routes_;
   s = RoutesSegment{};
   constexpr uint64_t buckets_max = uint64_t{bucket_count_max} + 1;
-  if (!take_section("host_buckets", header->host_buckets, buckets_max, &s.host_buckets) ||
-      !take_section("hosts", header->hosts, hosts_max, &s.hosts) ||
+  for (const uint64_t padding : header->padding) {
+    if (padding != 0) return fail("padding is not zero");
+  }
+  if (!take_section("hosts", header->hosts, hosts_max, &s.hosts) ||
+      !take_section("host_buckets", header->host_buckets, buckets_max, &s.host_buckets) ||
       !take_section("path_buckets", header->path_buckets, buckets_max, &s.path_buckets) ||
       !take_section("paths", header->paths, routes_max, &s.paths) ||
       !take_section("routes", header->routes, routes_max, &s.routes) ||
@@ -418,9 +430,7 @@ bool SnapshotValidator::check_host(uint32_t segment, uint32_t bucket, uint32_t i
         before.hash != host.hash ? before.hash < host.hash : routes_.name(before) < name;
     if (!ascends) return fail("host %u: out of order or twice", index);
   }
-  if (host.flags != 0 || host.reserved != 0) {
-    return fail("host %u: flags or reserved is not zero", index);
-  }
+  if (host.reserved != 0) return fail("host %u: reserved is not zero", index);
   if (kind == HostKind::empty) routes_.empty_host = index;
   if (kind == HostKind::wildcard) routes_.has_wildcards = true;
   return true;
@@ -469,27 +479,102 @@ bool SnapshotValidator::refer_to_route(const char* record, uint32_t index, uint3
   return true;
 }
 
-bool SnapshotValidator::check_root_route(uint32_t host) {
-  const uint32_t route = routes_.hosts[host].root_route;
-  if (route == index_none) return true;
-  if (!refer_to_route("host", host, route)) return false;
-  const RouteRecord& record = routes_.routes[route];
-  if (!is_prefix_kind(record.kind) || record.host != host || record.path.length != 1) {
-    return fail("host %u: root_route is not this host's Prefix \"/\"", host);
+// The way to a route and to its service slot; nothing else may stand where there is none.
+bool SnapshotValidator::take_target(const char* record, uint32_t index, const char* field,
+                                    const RouteTarget& target) {
+  if (target.route == index_none) {
+    if (target.service_slot == 0) return true;
+    return fail("%s %u: %s has a service_slot without a route", record, index, field);
   }
+  if (!refer_to_route(record, index, target.route)) return false;
+  if (target.service_slot != routes_.routes[target.route].service_slot) {
+    return fail("%s %u: %s has another service_slot than its route", record, index, field);
+  }
+  return true;
+}
+
+bool SnapshotValidator::check_host_defaults(uint32_t index) {
+  const HostRecord& host = routes_.hosts[index];
+  if (!take_target("host", index, "root", host.root) ||
+      !take_target("host", index, "rest", host.rest)) {
+    return false;
+  }
+  if (host.root.route != index_none) {
+    const RouteRecord& record = routes_.routes[host.root.route];
+    if (!is_prefix_kind(record.kind) || record.host != index || record.path.length != 1) {
+      return fail("host %u: root is not this host's Prefix \"/\"", index);
+    }
+  }
+  if (host.rest.route != index_none) {
+    const RouteRecord& record = routes_.routes[host.rest.route];
+    if (record.kind != static_cast<uint8_t>(RouteKind::host_default) || record.host != index) {
+      return fail("host %u: rest is not a default of this host", index);
+    }
+  }
+  return true;
+}
+
+// The paths that lie in the host's record.
+bool SnapshotValidator::check_host_paths(uint32_t index) {
+  const HostRecord& host = routes_.hosts[index];
+  if (host.path_count > host_paths_max) return fail("host %u: path_count is too large", index);
+  if (host.path_count > 0 && (host.prefix_depths != 0 || host.exact_lengths != 0)) {
+    return fail("host %u: has paths in its record and in the table", index);
+  }
+  uint32_t end = host_name_text_bytes(host);
+  if (routes_.name(host).substr(0, end) != std::string_view(host.text, end)) {
+    return fail("host %u: text does not begin with its name", index);
+  }
+  for (uint32_t i = 0; i < host_paths_max; ++i) {
+    const HostPath& path = host.paths[i];
+    if (i >= host.path_count) {
+      if (path.target.route != 0 || path.target.service_slot != 0 || path.key != 0 ||
+          path.length != 0 || path.reserved != 0) {
+        return fail("host %u: path %u is not there and not zero", index, i);
+      }
+      continue;
+    }
+    end += path.length;
+    if (end > host_text_bytes_max) return fail("host %u: path %u is outside its text", index, i);
+    if (!check_host_path(index, i)) return false;
+  }
+  for (; end < host_text_bytes_max; ++end) {
+    if (host.text[end] != 0) return fail("host %u: text has bytes behind its last path", index);
+  }
+  return true;
+}
+
+bool SnapshotValidator::check_host_path(uint32_t index, uint32_t number) {
+  const HostRecord& host = routes_.hosts[index];
+  const HostPath& path = host.paths[number];
+  const std::string_view text = RoutesSegment::text(host, number);
+  if (path.reserved != 0) return fail("host %u: path %u: reserved is not zero", index, number);
+  if (!check_key("host", index, path.key)) return false;
+  if (path.target.route == index_none) return fail("host %u: path %u has no route", index, number);
+  if (!take_target("host", index, "path", path.target)) return false;
+  const RouteRecord& route = routes_.routes[path.target.route];
+  if (route.host != index) return fail("host %u: path %u: host is not its route's", index, number);
+  if (!check_key_of_route("host", index, path.key, route)) return false;
+  if (text != canonical_of(route)) {
+    return fail("host %u: path %u: text is not its route's canonical path", index, number);
+  }
+  const bool prefix = path.key == static_cast<uint8_t>(PathKey::prefix);
+  if (text.empty() || (prefix && element_count(text) > prefix_elements_max)) {
+    return fail("host %u: path %u: text is empty or has too many elements", index, number);
+  }
+  if (number == 0) return true;
+  const HostPath& before = host.paths[number - 1];
+  const std::string_view text_before = RoutesSegment::text(host, number - 1);
+  const bool ascends = before.key != path.key         ? before.key < path.key
+                       : before.length != path.length ? before.length > path.length
+                                                      : text_before < text;
+  if (!ascends) return fail("host %u: path %u: out of order or twice", index, number);
   return true;
 }
 
 bool SnapshotValidator::check_defaults(uint32_t segment, const RoutesHeader& header) {
   for (uint32_t i = 0; i < routes_.host_count; ++i) {
-    if (!check_root_route(i)) return false;
-    const uint32_t route = routes_.hosts[i].default_route;
-    if (route == index_none) continue;
-    if (!refer_to_route("host", i, route)) return false;
-    const RouteRecord& record = routes_.routes[route];
-    if (record.kind != static_cast<uint8_t>(RouteKind::host_default) || record.host != i) {
-      return fail("host %u: default_route is not a default of this host", i);
-    }
+    if (!check_host_defaults(i) || !check_host_paths(i)) return false;
   }
   const uint32_t route = header.cluster_default_route;
   routes_.cluster_default_route = route;
@@ -525,17 +610,34 @@ bool SnapshotValidator::check_paths() {
   return true;
 }
 
-bool SnapshotValidator::check_path_route(uint32_t index, const PathRecord& path) {
-  if (!refer_to_route("path", index, path.route)) return false;
-  const RouteRecord& route = routes_.routes[path.route];
-  if (route.host != path.host) return fail("path %u: host is not its route's", index);
-  const bool exact = path.key == static_cast<uint8_t>(PathKey::exact);
-  if (exact ? route.kind != static_cast<uint8_t>(RouteKind::exact) : !is_prefix_kind(route.kind)) {
-    return fail("path %u: key is not its route's kind", index);
+bool SnapshotValidator::check_key(const char* record, uint32_t index, uint8_t key) {
+  if (key == static_cast<uint8_t>(PathKey::exact) || key == static_cast<uint8_t>(PathKey::prefix)) {
+    return true;
   }
+  return fail("%s %u: key is unknown", record, index);
+}
+
+bool SnapshotValidator::check_key_of_route(const char* record, uint32_t index, uint8_t key,
+                                           const RouteRecord& route) {
+  const bool exact = key == static_cast<uint8_t>(PathKey::exact);
+  if (exact ? route.kind == static_cast<uint8_t>(RouteKind::exact) : is_prefix_kind(route.kind)) {
+    return true;
+  }
+  return fail("%s %u: key is not its route's kind", record, index);
+}
+
+std::string_view SnapshotValidator::canonical_of(const RouteRecord& route) const {
   const std::string_view written = routes_.text(route.path);
-  const std::string_view canonical = exact ? written : canonical_prefix(written);
-  if (path.text_offset != route.path.offset || path.text_length != canonical.size()) {
+  return route.kind == static_cast<uint8_t>(RouteKind::exact) ? written : canonical_prefix(written);
+}
+
+bool SnapshotValidator::check_path_route(uint32_t index, const PathRecord& path) {
+  if (path.target.route == index_none) return fail("path %u: route does not exist", index);
+  if (!take_target("path", index, "target", path.target)) return false;
+  const RouteRecord& route = routes_.routes[path.target.route];
+  if (route.host != path.host) return fail("path %u: host is not its route's", index);
+  if (!check_key_of_route("path", index, path.key, route)) return false;
+  if (path.text_offset != route.path.offset || path.text_length != canonical_of(route).size()) {
     return fail("path %u: text is not its route's canonical path", index);
   }
   return true;
@@ -544,11 +646,10 @@ bool SnapshotValidator::check_path_route(uint32_t index, const PathRecord& path)
 bool SnapshotValidator::check_path(uint32_t bucket, uint32_t index, bool first_in_bucket) {
   const PathRecord& path = routes_.paths[index];
   if (path.host >= routes_.host_count) return fail("path %u: host does not exist", index);
-  if (path.key != static_cast<uint8_t>(PathKey::exact) &&
-      path.key != static_cast<uint8_t>(PathKey::prefix)) {
-    return fail("path %u: key is unknown", index);
+  if (!check_key("path", index, path.key)) return false;
+  if (path.flags != 0 || path.reserved != 0) {
+    return fail("path %u: flags or reserved is not zero", index);
   }
-  if (path.flags != 0) return fail("path %u: flags are not zero", index);
   if (!check_path_route(index, path)) return false;
   const PathKey key = static_cast<PathKey>(path.key);
   const std::string_view text = routes_.text(path);
@@ -609,8 +710,10 @@ bool SnapshotValidator::check_endpoints_segment(uint32_t index) {
       open_segment<EndpointsHeader>(segment_bytes_[place], directory_[place], endpoints_magic);
   if (header == nullptr) return false;
   EndpointsSegment s;
-  if (!take_section("slots", header->slots, service_slots_max, &s.slots) ||
-      !take_section("endpoints", header->endpoints, endpoints_max, &s.endpoints) ||
+  if (header->padding != 0) return fail("padding is not zero");
+  if (!take_section("endpoints", header->endpoints, endpoints_max, &s.endpoints) ||
+      !take_section("rows", header->rows, uint64_t{service_slots_max} + 1, &s.rows) ||
+      !take_section("slots", header->slots, service_slots_max, &s.slots) ||
       !take_strings(header->strings, &s.strings) || !close_segment()) {
     return false;
   }
@@ -624,6 +727,9 @@ bool SnapshotValidator::check_endpoints_segment(uint32_t index) {
   if (s.slot_count != (left < per_segment ? left : per_segment)) {
     return fail("slots: count is not its range's");
   }
+  if (header->rows.count != uint64_t{s.slot_count} + 1) {
+    return fail("rows: count is not that of the slots and one");
+  }
   if (!check_slots(s)) return false;
   endpoint_sum_ += s.endpoint_count;
   view_.endpoints_[index] = s;
@@ -631,35 +737,43 @@ bool SnapshotValidator::check_endpoints_segment(uint32_t index) {
 }
 
 bool SnapshotValidator::check_slots(const EndpointsSegment& segment) {
-  uint64_t next = 0;
+  if (segment.rows[0] != 0) return fail("slot 0: its row does not begin at 0");
   for (uint32_t i = 0; i < segment.slot_count; ++i) {
     const ServiceSlot& slot = segment.slots[i];
-    if (slot.first_endpoint != next) return fail("slot %u: first_endpoint leaves a gap", i);
-    if (slot.endpoint_count > endpoints_per_service_max) {
-      return fail("slot %u: endpoint_count is too large", i);
-    }
-    next += slot.endpoint_count;
-    if (next > segment.endpoint_count) return fail("slot %u: endpoint_count runs past the end", i);
     if ((slot.flags & ~slot_in_use) != 0) return fail("slot %u: flags are unknown", i);
     if (slot.reserved != 0) return fail("slot %u: reserved is not zero", i);
     if (!check_name("slot", i, "service_namespace", slot.service_namespace,
                     object_name_bytes_max) ||
         !check_name("slot", i, "service_name", slot.service_name, object_name_bytes_max) ||
-        !check_name("slot", i, "port", slot.port, port_name_bytes_max)) {
+        !check_name("slot", i, "port", slot.port, port_name_bytes_max) || !check_row(segment, i)) {
       return false;
     }
-    if (slot.flags == 0 && (slot.endpoint_count != 0 || slot.service_namespace.length != 0 ||
-                            slot.service_name.length != 0 || slot.port.length != 0)) {
+    if (slot.flags == 0 &&
+        (segment.rows[i] != segment.rows[i + 1] || slot.service_namespace.length != 0 ||
+         slot.service_name.length != 0 || slot.port.length != 0)) {
       return fail("slot %u: flags say unused but it is not empty", i);
     }
-    for (uint32_t e = slot.first_endpoint; e < next; ++e) {
-      if (!check_endpoint(e, segment.endpoints[e])) return false;
-      if (e > slot.first_endpoint && segment.endpoints[e - 1].id >= segment.endpoints[e].id) {
-        return fail("endpoint %u: id is out of order or twice", e);
-      }
+  }
+  if (segment.rows[segment.slot_count] != segment.endpoint_count) {
+    return fail("endpoints: the last ones belong to no slot");
+  }
+  return true;
+}
+
+bool SnapshotValidator::check_row(const EndpointsSegment& segment, uint32_t slot) {
+  const uint32_t begin = segment.rows[slot];
+  const uint32_t end = segment.rows[slot + 1];
+  if (end < begin) return fail("slot %u: its row ends before it begins", slot);
+  if (end > segment.endpoint_count) return fail("slot %u: its row runs past the end", slot);
+  if (end - begin > endpoints_per_service_max) {
+    return fail("slot %u: it has too many endpoints", slot);
+  }
+  for (uint32_t e = begin; e < end; ++e) {
+    if (!check_endpoint(e, segment.endpoints[e])) return false;
+    if (e > begin && segment.endpoints[e - 1].id >= segment.endpoints[e].id) {
+      return fail("endpoint %u: id is out of order or twice", e);
     }
   }
-  if (next != segment.endpoint_count) return fail("endpoints: the last ones belong to no slot");
   return true;
 }
 
