@@ -15,6 +15,8 @@ namespace {
 constexpr int seals_needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
 constexpr size_t memfd_name_bytes_max = 200;  // the kernel takes 249
 
+constexpr size_t huge_page_bytes = size_t{2} << 20;
+
 Error system_error(const std::string& what) {
   return Error{what + ": " + std::strerror(errno)};
 }
@@ -75,6 +77,9 @@ Result<MappedBytes> MappedBytes::copy_of(ByteView bytes) {
   void* start =
       ::mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (start == MAP_FAILED) return system_error("cannot map memory for a snapshot");
+  // A large table in small pages costs a page walk for every line that a lookup touches. Where the
+  // system gives no huge pages, it stays at that.
+  if (bytes.size() >= huge_page_bytes) ::madvise(start, bytes.size(), MADV_HUGEPAGE);
   std::memcpy(start, bytes.data(), bytes.size());
   if (::mprotect(start, bytes.size(), PROT_READ) != 0) {
     ::munmap(start, bytes.size());

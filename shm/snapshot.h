@@ -52,14 +52,18 @@ struct RoutesSegment {
 };
 
 struct EndpointsSegment {
-  const EndpointRecord* endpoints = nullptr;
-  const uint32_t* rows = nullptr;  // slot_count + 1
   const ServiceSlot* slots = nullptr;
+  const EndpointRecord* endpoints = nullptr;
+  const ServiceNames* names = nullptr;
   const char* strings = nullptr;
   uint32_t first_slot = 0;
   uint32_t slot_count = 0;
-  uint32_t endpoint_count = 0;
+  uint32_t endpoint_count = 0;  // in the array
 
+  std::span<const EndpointRecord> endpoints_of(const ServiceSlot& slot) const {
+    const bool few = slot.endpoint_count <= slot_endpoints_max;
+    return {few ? slot.few : endpoints + slot.first_endpoint, slot.endpoint_count};
+  }
   std::string_view text(StringRef ref) const { return {strings + ref.offset, ref.length}; }
 };
 
@@ -94,14 +98,13 @@ class SnapshotView {
     return routes_[ref.segment].text(string);
   }
 
-  const ServiceSlot& service(uint32_t slot) const {
-    return segment_of_slot(slot).slots[slot & slot_mask_];
+  const ServiceNames& service(uint32_t slot) const {
+    return segment_of_slot(slot).names[slot & slot_mask_];
   }
   // Sorted by id; empty for an unused slot and for a service without endpoints.
   std::span<const EndpointRecord> endpoints(uint32_t slot) const {
     const EndpointsSegment& segment = segment_of_slot(slot);
-    const uint32_t* const row = segment.rows + (slot & slot_mask_);
-    return {segment.endpoints + row[0], row[1] - row[0]};
+    return segment.endpoints_of(segment.slots[slot & slot_mask_]);
   }
   std::string_view service_namespace(uint32_t slot) const {
     return segment_of_slot(slot).text(service(slot).service_namespace);

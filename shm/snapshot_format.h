@@ -8,7 +8,7 @@
 //   root:               RootHeader | SegmentEntry[segment_count]
 //   routes segment:     RoutesHeader | hosts | host buckets | path buckets | paths | routes |
 //                       shadowed | strings
-//   endpoints segment:  EndpointsHeader | endpoints | rows | slots | strings
+//   endpoints segment:  EndpointsHeader | slots | endpoints | names | strings
 //
 // The directory lists the routes segments first, then the endpoints segments, each kind in the
 // order of its index. Sections stand in the order above, each begins where the one before ends,
@@ -23,8 +23,8 @@
 //
 // What a request reads lies close together, because in a large table every step is a cache miss: a
 // host's bucket, its record (128 octets, two neighboring lines, with the host's name and its paths
-// in it when they are few and short), the row of the service slot, the endpoint. Names for people
-// and what explains a route stand elsewhere.
+// in it when they are few and short), the service slot (one line, with the endpoints in it when
+// they are few). Names for people and what explains a route stand elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -266,29 +266,15 @@ static_assert(sizeof(ShadowedRecord) == 48 && offsetof(ShadowedRecord, shadowed_
 // ---- endpoints segment -----------------------------------------------------------------------
 struct EndpointsHeader {
   SegmentHeader common;
+  Section slots;      // ServiceSlot[], for service slots first_slot ..
   Section endpoints;  // EndpointRecord[]
-  // uint32_t[slots + 1]: slot i has the endpoints [rows[i], rows[i + 1]). A slot without endpoints,
-  // used or not, answers 503.
-  Section rows;
-  Section slots;  // ServiceSlot[], for service slots first_slot ..
+  Section names;      // ServiceNames[], as many as slots
   Section strings;
   uint32_t first_slot;
   uint32_t reserved;
-  uint64_t padding;  // zero: the endpoints begin at a multiple of their size
+  uint64_t padding[7];  // zero: the slots begin at a multiple of their size
 };
-static_assert(sizeof(EndpointsHeader) == 80 && offsetof(EndpointsHeader, first_slot) == 64);
-
-constexpr uint32_t slot_in_use = 1;  // ServiceSlot::flags
-
-// What a slot is, for messages; serving does not read it.
-struct ServiceSlot {
-  uint32_t flags;
-  uint32_t reserved;
-  StringRef service_namespace;
-  StringRef service_name;
-  StringRef port;  // the Service port as the Ingress names it: a name or decimal digits
-};
-static_assert(sizeof(ServiceSlot) == 32 && offsetof(ServiceSlot, service_namespace) == 8);
+static_assert(sizeof(EndpointsHeader) == 128 && offsetof(EndpointsHeader, first_slot) == 64);
 
 // The conditions of discovery.k8s.io/v1, nil already resolved by the control plane.
 constexpr uint16_t endpoint_ready = 1;
@@ -304,5 +290,30 @@ struct EndpointRecord {
   uint16_t flags;
 };
 static_assert(sizeof(EndpointRecord) == 16 && offsetof(EndpointRecord, address) == 8);
+
+constexpr uint32_t slot_endpoints_max = 3;
+
+// Who answers for a service. Up to slot_endpoints_max endpoints lie in `few`, the rest of which is
+// zero; more of them lie in the endpoints array, which such slots partition in order: each begins
+// where the one before ended. A slot without endpoints, used or not, answers 503.
+struct ServiceSlot {
+  EndpointRecord few[slot_endpoints_max];
+  uint32_t endpoint_count;
+  uint32_t first_endpoint;  // index into this segment's endpoints; 0 when they lie in `few`
+  uint64_t reserved;
+};
+static_assert(sizeof(ServiceSlot) == 64 && offsetof(ServiceSlot, endpoint_count) == 48);
+
+constexpr uint32_t slot_in_use = 1;  // ServiceNames::flags
+
+// What a slot is, for messages; serving does not read it.
+struct ServiceNames {
+  uint32_t flags;
+  uint32_t reserved;
+  StringRef service_namespace;
+  StringRef service_name;
+  StringRef port;  // the Service port as the Ingress names it: a name or decimal digits
+};
+static_assert(sizeof(ServiceNames) == 32 && offsetof(ServiceNames, service_namespace) == 8);
 
 }  // namespace millrace::shm

@@ -44,11 +44,11 @@ TEST(SnapshotBuilder, WhatGoesInComesOut) {
   EXPECT_EQ(view.root().host_count, 18U);
   EXPECT_EQ(view.root().route_count, 27U);
   EXPECT_EQ(view.root().shadowed_count, 1U);
-  EXPECT_EQ(view.root().endpoint_count, 9U);
+  EXPECT_EQ(view.root().endpoint_count, 11U);
   EXPECT_EQ(view.service_slot_count(), 5U);
   EXPECT_EQ(view.service_name(2), "service-2");
   EXPECT_EQ(view.service_port(2), "http");
-  ASSERT_EQ(view.endpoints(1).size(), 3U);
+  ASSERT_EQ(view.endpoints(1).size(), 5U);
   EXPECT_EQ(view.endpoints(1)[0].id, 103U);
   EXPECT_EQ(view.endpoints(1)[2].flags, endpoint_serving | endpoint_terminating);
   EXPECT_EQ(view.service(3).flags, 0U) << "an unused slot";
@@ -170,7 +170,7 @@ TEST(SnapshotBuilder, ManySegmentsHoldEverythingOnce) {
   EXPECT_EQ(view.root().route_count, 27U);
   EXPECT_EQ(view.service_name(4), "service-4");
   EXPECT_EQ(view.endpoints(2).size(), 3U);
-  EXPECT_EQ(view.endpoints(2)[0].id, 106U);
+  EXPECT_EQ(view.endpoints(2)[0].id, 108U);
 }
 
 TEST(SnapshotBuilder, AnEmptyBuilderMakesAValidSnapshot) {

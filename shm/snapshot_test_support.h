@@ -159,7 +159,8 @@ inline SnapshotBuilder realistic_builder(SnapshotShape shape = {}) {
     const std::string name = "service-" + std::to_string(slot);
     service.service_name = name;
     service.port = slot == 2 ? "http" : "80";
-    const uint8_t endpoint_count = slot == 4 ? 0 : 3;
+    // None, as many as lie in the slot, more than that.
+    const uint8_t endpoint_count = slot == 4 ? 0 : slot == 1 ? 5 : 3;
     for (uint8_t i = 1; i <= endpoint_count; ++i) {
       EndpointInput endpoint;
       endpoint.id = id++;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <span>
 #include <unordered_map>
 #include <utility>
 
@@ -163,40 +164,47 @@ struct SnapshotBuilder::State {
 
 namespace {
 
+// The slot of a service with these endpoints; many of them go into the array.
+ServiceSlot slot_of(std::span<const EndpointRecord> endpoints, std::vector<EndpointRecord>& array) {
+  ServiceSlot slot{};
+  slot.endpoint_count = static_cast<uint32_t>(endpoints.size());
+  if (endpoints.size() <= slot_endpoints_max) {
+    std::copy(endpoints.begin(), endpoints.end(), slot.few);
+  } else {
+    slot.first_endpoint = static_cast<uint32_t>(array.size());
+    array.insert(array.end(), endpoints.begin(), endpoints.end());
+  }
+  return slot;
+}
+
 Result<BuiltSegment> build_endpoints_segment(const SnapshotInput& input, uint32_t index,
                                              uint32_t count, uint32_t first_slot,
                                              uint32_t slot_count, uint64_t* endpoint_count) {
   std::vector<ServiceSlot> slots(slot_count, ServiceSlot{});
-  std::vector<uint32_t> rows;
-  std::vector<EndpointRecord> endpoints;
+  std::vector<ServiceNames> names(slot_count, ServiceNames{});
+  std::vector<EndpointRecord> array;
   StringPool strings;
-  rows.reserve(slot_count + size_t{1});
-  rows.push_back(0);
   const auto name = [&](uint32_t number) { return strings.add_name(input.names[number]); };
-  auto service = input.services.lower_bound(first_slot);
-  for (uint32_t i = 0; i < slot_count; ++i) {
-    if (service != input.services.end() && service->first == first_slot + i) {
-      const ServiceInputRecord& record = service->second;
-      slots[i] = {slot_in_use, 0, name(record.service_namespace), name(record.service_name),
-                  name(record.port)};
-      const auto first =
-          input.endpoints.begin() + static_cast<std::ptrdiff_t>(record.first_endpoint);
-      endpoints.insert(endpoints.end(), first, first + record.endpoint_count);
-      ++service;
-    }
-    if (endpoints.size() > endpoints_max) return Error{"too many endpoints for one segment"};
-    rows.push_back(static_cast<uint32_t>(endpoints.size()));
+  for (auto service = input.services.lower_bound(first_slot);
+       service != input.services.end() && service->first - first_slot < slot_count; ++service) {
+    const uint32_t slot = service->first - first_slot;
+    const ServiceInputRecord& record = service->second;
+    names[slot] = {slot_in_use, 0, name(record.service_namespace), name(record.service_name),
+                   name(record.port)};
+    slots[slot] = slot_of(
+        std::span(input.endpoints).subspan(record.first_endpoint, record.endpoint_count), array);
+    *endpoint_count += record.endpoint_count;
+    if (array.size() > endpoints_max) return Error{"too many endpoints for one segment"};
   }
-  *endpoint_count += endpoints.size();
   EndpointsHeader header{};
   header.common = {endpoints_magic, snapshot_abi, static_cast<uint32_t>(SegmentKind::endpoints),
                    index,           count,        0};
-  SegmentBytes bytes(header, endpoints.size() * sizeof(EndpointRecord) +
-                                 rows.size() * sizeof(uint32_t) +
-                                 slots.size() * sizeof(ServiceSlot) + strings.bytes().size() + 32);
-  header.endpoints = bytes.append(endpoints);
-  header.rows = bytes.append(rows);
+  SegmentBytes bytes(header, slots.size() * sizeof(ServiceSlot) +
+                                 array.size() * sizeof(EndpointRecord) +
+                                 names.size() * sizeof(ServiceNames) + strings.bytes().size() + 32);
   header.slots = bytes.append(slots);
+  header.endpoints = bytes.append(array);
+  header.names = bytes.append(names);
   header.strings = bytes.append(strings.bytes());
   header.first_slot = first_slot;
   if (bytes.size() > segment_bytes_max) return Error{"an endpoints segment exceeds 1 GiB"};
