@@ -18,18 +18,20 @@
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 program='' list='' arguments=()
+give_up() { printf 'replay: %s\n' "$*" >&2; exit 1; }
+refuse() { printf 'replay: %s\n' "$*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --split | --details) arguments+=("$1") ;;
     --scenario | --requests | --times | --fast-paths | --json | --keep)
-      arguments+=("$1" "${2:?$1 needs a value}"); shift ;;
-    --program) program=${2:?--program needs a file}; shift ;;
+      [ $# -gt 1 ] || refuse "$1 needs a value"
+      arguments+=("$1" "$2"); shift ;;
+    --program) [ $# -gt 1 ] || refuse '--program needs a file'; program=$2; shift ;;
     --list) list=1 ;;
     *) sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
-give_up() { printf 'replay: %s\n' "$*" >&2; exit 1; }
 
 if [ -z "$program" ]; then
   cmake -S "$top" --preset release >/dev/null || give_up 'configuring failed'

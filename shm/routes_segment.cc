@@ -54,26 +54,39 @@ bool RoutesSegmentBuilder::is_mine(const RouteInput& route) const {
 // ---- who stands where --------------------------------------------------------------------------
 
 void RoutesSegmentBuilder::place_hosts() {
-  std::vector<uint32_t> mine;
+  // With the hash beside it: sorting hundreds of thousands must not fetch each host's own memory.
+  struct Mine {
+    uint64_t hash;
+    uint32_t input;
+  };
+  std::vector<Mine> mine;
   std::vector<uint64_t> hashes;
   for (uint32_t i = 0; i < input_.hosts.size(); ++i) {
-    if (segment_of(input_.hosts[i].hash, count_) != index_) continue;
-    mine.push_back(i);
-    hashes.push_back(input_.hosts[i].hash);
+    const uint64_t hash = input_.hosts[i].hash;
+    if (segment_of(hash, count_) != index_) continue;
+    mine.push_back({hash, i});
+    hashes.push_back(hash);
   }
   host_bucket_count_ = bucket_count_for(mine.size());
   const std::vector<bool> fits = fitting(hashes, host_bucket_count_);
+  size_t kept = 0;
   for (size_t i = 0; i < mine.size(); ++i) {
-    if (fits[i]) host_inputs_.push_back(mine[i]);
+    if (fits[i]) mine[kept++] = mine[i];
   }
-  std::sort(host_inputs_.begin(), host_inputs_.end(), [this](uint32_t left, uint32_t right) {
-    const HostInput& a = input_.hosts[left];
-    const HostInput& b = input_.hosts[right];
-    return std::tuple(bucket_of(a.hash, host_bucket_count_), a.hash, std::string_view(a.name)) <
-           std::tuple(bucket_of(b.hash, host_bucket_count_), b.hash, std::string_view(b.name));
+  mine.resize(kept);
+  std::sort(mine.begin(), mine.end(), [this](const Mine& a, const Mine& b) {
+    const uint32_t bucket_a = bucket_of(a.hash, host_bucket_count_);
+    const uint32_t bucket_b = bucket_of(b.hash, host_bucket_count_);
+    if (bucket_a != bucket_b) return bucket_a < bucket_b;
+    if (a.hash != b.hash) return a.hash < b.hash;
+    return input_.hosts[a.input].name < input_.hosts[b.input].name;
   });
   placed_host_.assign(input_.hosts.size(), index_none);
-  for (uint32_t i = 0; i < host_inputs_.size(); ++i) placed_host_[host_inputs_[i]] = i;
+  host_inputs_.reserve(mine.size());
+  for (const Mine& host : mine) {
+    placed_host_[host.input] = static_cast<uint32_t>(host_inputs_.size());
+    host_inputs_.push_back(host.input);
+  }
 }
 
 void RoutesSegmentBuilder::reject(uint32_t input, std::vector<RejectedRoute>& rejected) {

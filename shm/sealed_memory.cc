@@ -16,6 +16,10 @@ constexpr int seals_needed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL
 constexpr size_t memfd_name_bytes_max = 200;  // the kernel takes 249
 
 constexpr size_t huge_page_bytes = size_t{2} << 20;
+// A memory file has small pages. What is larger than this is copied into huge ones: a lookup in a
+// table of a million routes is a tenth of a request faster for it, and the sender may let go of its
+// own.
+constexpr size_t copied_bytes_min = 8 * huge_page_bytes;
 
 Error system_error(const std::string& what) {
   return Error{what + ": " + std::strerror(errno)};
@@ -69,7 +73,10 @@ Result<MappedBytes> MappedBytes::map_sealed(int fd, uint64_t bytes_max) {
   }
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (start == MAP_FAILED) return system_error("cannot map the memory file");
-  return MappedBytes(start, size);
+  MappedBytes mapped(start, size);
+  if (size < copied_bytes_min) return mapped;
+  Result<MappedBytes> copy = copy_of(mapped.view());
+  return copy.ok() ? std::move(copy) : Result<MappedBytes>(std::move(mapped));
 }
 
 Result<MappedBytes> MappedBytes::copy_of(ByteView bytes) {

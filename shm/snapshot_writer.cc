@@ -28,25 +28,25 @@ RouteKind kind_of(PathType type) {
 // ---- what an input must be ----
 
 Status check_host(std::string_view host) {
-  const std::string named = "host " + quoted(host);
-  if (host.size() > host_bytes_max) return Error{named + " is longer than 253 bytes"};
+  const auto named = [&] { return "host " + quoted(host); };  // only when something is wrong
+  if (host.size() > host_bytes_max) return Error{named() + " is longer than 253 bytes"};
   const bool starred = host.substr(0, 2) == "*.";
-  if (starred && host.size() == 2) return Error{named + " has no suffix behind its wildcard"};
+  if (starred && host.size() == 2) return Error{named() + " has no suffix behind its wildcard"};
   for (char c : starred ? host.substr(2) : host) {
     const bool taken =
         (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-    if (!taken) return Error{named + " has a byte that no host has (lower-case names only)"};
+    if (!taken) return Error{named() + " has a byte that no host has (lower-case names only)"};
   }
   return Ok{};
 }
 
 Status check_path(std::string_view path, PathType type) {
-  const std::string named = "path " + quoted(path.substr(0, 80));
-  if (path.empty() || path.front() != '/') return Error{named + " does not begin with '/'"};
-  if (path.size() > path_bytes_max) return Error{named + " is longer than 4096 bytes"};
-  if (!is_clean(path)) return Error{named + " has a control byte"};
+  const auto named = [&] { return "path " + quoted(path.substr(0, 80)); };
+  if (path.empty() || path.front() != '/') return Error{named() + " does not begin with '/'"};
+  if (path.size() > path_bytes_max) return Error{named() + " is longer than 4096 bytes"};
+  if (!is_clean(path)) return Error{named() + " has a control byte"};
   if (type != PathType::exact && element_count(canonical_prefix(path)) > prefix_elements_max) {
-    return Error{named + " has more than 63 elements"};
+    return Error{named() + " has more than 63 elements"};
   }
   return Ok{};
 }
@@ -61,15 +61,19 @@ Status check_source(const RouteSource& source) {
   return Ok{};
 }
 
+std::string named(const ServiceInput& service) {
+  return "service " + quoted(service.service_namespace) + "/" + quoted(service.service_name) +
+         " port " + quoted(service.port);
+}
+
 // A service's endpoints, sorted by id.
-Result<std::vector<EndpointRecord>> endpoint_records(const ServiceInput& service,
-                                                     const std::string& named) {
+Result<std::vector<EndpointRecord>> endpoint_records(const ServiceInput& service) {
   std::vector<EndpointRecord> records;
   records.reserve(service.endpoints.size());
   for (const EndpointInput& input : service.endpoints) {
     if (input.id == 0 || input.port == 0 || !input.address.is_unicast()) {
-      return Error{named + ": endpoint " + input.address.text() + ":" + std::to_string(input.port) +
-                   " has no id, no port or no unicast address"};
+      return Error{named(service) + ": endpoint " + input.address.text() + ":" +
+                   std::to_string(input.port) + " has no id, no port or no unicast address"};
     }
     const uint32_t flags = (input.ready ? endpoint_ready : 0U) |
                            (input.serving ? endpoint_serving : 0U) |
@@ -81,7 +85,7 @@ Result<std::vector<EndpointRecord>> endpoint_records(const ServiceInput& service
             [](const EndpointRecord& a, const EndpointRecord& b) { return a.id < b.id; });
   for (size_t i = 1; i < records.size(); ++i) {
     if (records[i - 1].id == records[i].id) {
-      return Error{named + ": two endpoints have the same id"};
+      return Error{named(service) + ": two endpoints have the same id"};
     }
   }
   return records;
@@ -328,26 +332,24 @@ Status SnapshotBuilder::add_shadowed_cluster_default(const RouteSource& source, 
 }
 
 Status SnapshotBuilder::add_service(const ServiceInput& service) {
-  const std::string named = "service " + quoted(service.service_namespace) + "/" +
-                            quoted(service.service_name) + " port " + quoted(service.port);
-  if (service.slot >= service_slots_max) return Error{named + ": slot is too large"};
+  if (service.slot >= service_slots_max) return Error{named(service) + ": slot is too large"};
   if (service.service_namespace.size() > object_name_bytes_max ||
       service.service_name.size() > object_name_bytes_max ||
       service.port.size() > port_name_bytes_max) {
-    return Error{named + ": a name is too long"};
+    return Error{named(service) + ": a name is too long"};
   }
   if (!is_clean(service.service_namespace) || !is_clean(service.service_name) ||
       !is_clean(service.port)) {
-    return Error{named + ": a name has a control byte"};
+    return Error{named(service) + ": a name has a control byte"};
   }
   if (service.endpoints.size() > endpoints_per_service_max) {
-    return Error{named + ": more than 65536 endpoints"};
+    return Error{named(service) + ": more than 65536 endpoints"};
   }
   State& state = *state_;
   if (state.input.services.contains(service.slot)) {
-    return Error{named + ": slot " + std::to_string(service.slot) + " is taken"};
+    return Error{named(service) + ": slot " + std::to_string(service.slot) + " is taken"};
   }
-  Result<std::vector<EndpointRecord>> endpoints = endpoint_records(service, named);
+  Result<std::vector<EndpointRecord>> endpoints = endpoint_records(service);
   if (!endpoints.ok()) return Error{endpoints.error()};
   ServiceInputRecord record;
   record.service_namespace = state.input.names.add(service.service_namespace);

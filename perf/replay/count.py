@@ -82,7 +82,10 @@ def main():
             file.write("\n")
 
 
-try:
-    main()
-except lane.LaneError as error:
-    sys.exit(f"replay: {error}")
+if __name__ == "__main__":
+    try:
+        main()
+    except lane.LaneError as problem:
+        sys.exit(f"replay: {problem}")
+    except BrokenPipeError:
+        sys.exit(1)  # whoever read this has seen enough
