@@ -50,6 +50,19 @@ def measure(found, rows, arguments):
     return results
 
 
+def octets_per_idle_connection(results):
+    """What one more idle connection costs the process: the slope between the rows that have most and
+    fewest of them, each of a worker made for so many."""
+    rows = sorted((row for row in results if row["idle_connections"] and "memory" in row),
+                  key=lambda row: row["idle_connections"])
+    if len(rows) < 2:
+        return None
+    def octets(row):
+        return row["memory"]["worker_octets"] + row["memory"]["opening_octets"]
+    return round((octets(rows[-1]) - octets(rows[0])) /
+                 (rows[-1]["idle_connections"] - rows[0]["idle_connections"]), 1)
+
+
 def main():
     program = sys.argv[sys.argv.index("--program") + 1]
     rows = lane.Lane(program).scenarios()
@@ -72,12 +85,16 @@ def main():
         if arguments.details:
             table("by function, without what it calls", figures["by_function"], 40)
             table("by line", figures["by_line"], 60)
+    per_idle = octets_per_idle_connection(results)
+    if per_idle is not None:
+        print(f"\noctets of the process for one more idle connection: {per_idle}")
     print(f"\n{NOTE}\n{NGINX}")
     if arguments.json:
         for figures in results:
             del figures["by_function"], figures["by_line"]
         with open(arguments.json, "w", encoding="utf-8") as file:
-            json.dump({"format": 1, "lane": "R", "note": NOTE, **facts, "scenarios": results}, file,
+            json.dump({"format": 1, "lane": "R", "note": NOTE, **facts,
+                       "octets_per_idle_connection": per_idle, "scenarios": results}, file,
                       indent=1)
             file.write("\n")
 
