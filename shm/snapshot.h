@@ -98,6 +98,9 @@ class SnapshotView {
     return routes_[ref.segment].text(string);
   }
 
+  const ServiceSlot& slot_record(uint32_t slot) const {
+    return segment_of_slot(slot).slots[slot & slot_mask_];
+  }
   const ServiceNames& service(uint32_t slot) const {
     return segment_of_slot(slot).names[slot & slot_mask_];
   }

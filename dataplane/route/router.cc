@@ -203,4 +203,43 @@ RouteMatch match(const SnapshotView& snapshot, std::string_view host, std::strin
   return {RouteFound::cluster_default, snapshot.route(rest).service_slot, rest};
 }
 
+uint64_t host_hint(std::string_view host) {
+  return shm::precise_hash(host);
+}
+
+void prefetch_row(const SnapshotView& snapshot, uint64_t hint) {
+  const RoutesSegment& segment =
+      snapshot.routes_segment(shm::segment_of(hint, snapshot.routes_segment_count()));
+  __builtin_prefetch(segment.host_buckets + shm::bucket_of(hint, segment.host_bucket_count));
+}
+
+void prefetch_record(const SnapshotView& snapshot, uint64_t hint) {
+  const RoutesSegment& segment =
+      snapshot.routes_segment(shm::segment_of(hint, snapshot.routes_segment_count()));
+  const uint32_t first = segment.host_buckets[shm::bucket_of(hint, segment.host_bucket_count)];
+  // Both lines; an index at the end of the hosts is not read, only asked for.
+  const char* const record = reinterpret_cast<const char*>(segment.hosts + first);
+  __builtin_prefetch(record);
+  __builtin_prefetch(record + sizeof(HostRecord) / 2);
+}
+
+void prefetch_slots(const SnapshotView& snapshot, uint64_t hint) {
+  const RoutesSegment& segment =
+      snapshot.routes_segment(shm::segment_of(hint, snapshot.routes_segment_count()));
+  const uint32_t* const bucket =
+      segment.host_buckets + shm::bucket_of(hint, segment.host_bucket_count);
+  const uint32_t end = bucket[1];
+  for (uint32_t i = bucket[0]; i < end; ++i) {
+    const HostRecord& host = segment.hosts[i];
+    if (host.hash != hint) continue;
+    if (host.root.route != index_none) {
+      __builtin_prefetch(&snapshot.slot_record(host.root.service_slot));
+    }
+    if (host.path_count != 0) {
+      __builtin_prefetch(&snapshot.slot_record(host.paths[0].target.service_slot));
+    }
+    return;
+  }
+}
+
 }  // namespace millrace::route
