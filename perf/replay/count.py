@@ -1,5 +1,15 @@
 #!/usr/bin/env python3
-"""Lane R: see perf/replay.sh, which calls this."""
+"""Lane R: see perf/replay.sh, which calls this.
+
+The JSON: format, lane, note; compiler, c_library, vectors, valgrind, architecture, flags, commit,
+machine, fast_paths; octets_per_idle_connection (null without --times); scenarios, each with
+  scenario, note, unit, units       what it is; instructions and the like are those of one unit
+                                    (request, connection, 1460_octets, turn)
+  instructions, by_room, by_stage   name -> instructions; each of the two adds up to the whole
+  turns, frames_received, frames_sent, bare_segments
+  requests, connections, idle_connections, routes, upstream_connections, wire_hash
+and with --times: ticks, ticks_least, ticks_most (time-stamp counter, in the worker's turns), memory.
+"""
 import argparse
 import json
 import sys
