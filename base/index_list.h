@@ -54,6 +54,9 @@ class IndexLinks {
     --list.count;
   }
 
+  // Behind the record on its list; IndexList::none at the end. The record is on a list.
+  uint32_t next(uint32_t index) const { return links_[index].next; }
+
   uint32_t pop_front(IndexList& list) {
     const uint32_t index = list.head;
     if (index != IndexList::none) remove(list, index);

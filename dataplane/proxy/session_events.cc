@@ -38,6 +38,7 @@ void Proxy::set_date(std::string_view date) {
 
 void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
   const Turn turn{snapshot, now};
+  look_ahead(turn);
   // Only what is ready now: whoever becomes ready meanwhile has its turn in the next one.
   for (uint32_t left = tcp_.ready_count(); left > 0; --left) {
     const auto ready = tcp_.next_ready();

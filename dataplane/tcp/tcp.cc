@@ -216,6 +216,16 @@ std::optional<Ready> Tcp::next_ready() {
   return ready;
 }
 
+size_t Tcp::peek_ready(std::span<Ready> out) const {
+  size_t count = 0;
+  for (uint32_t index = ready_.head; index != none && count < out.size();
+       index = ready_links_.next(index)) {
+    const Connection& c = connections_.at(index);
+    out[count++] = {connections_.id_at(index), c.owner, c.events};
+  }
+  return count;
+}
+
 void Tcp::make_ready(ConnId id, uint8_t events) {
   notify(id.index, connections_[id], events);
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "base/hash.h"
 #include "base/index_list.h"
@@ -102,6 +103,9 @@ class Tcp {
   // Takes one connection off the ready list; bounded by ready_count() at the start of a turn.
   std::optional<Ready> next_ready();
   uint32_t ready_count() const { return ready_.count; }
+  // Looks at the first ones on the list without taking them; how many there were, at most
+  // out.size().
+  size_t peek_ready(std::span<Ready> out) const;
   // Puts a connection back on the list (the proxy left work for the next turn).
   void make_ready(ConnId id, uint8_t events);
 
