@@ -1,5 +1,7 @@
 #include "dataplane/http/field_semantics.h"
 
+#include <cstring>
+
 #include "dataplane/http/char_class.h"
 
 namespace millrace::http {
@@ -26,6 +28,23 @@ HeadError for_each_element(std::string_view list, Visit visit) {
 
 FieldName recognise(std::string_view name) {
   return recognise_field_name(reinterpret_cast<const uint8_t*>(name.data()), name.size());
+}
+
+uint64_t word_at(const char* from) {
+  uint64_t word;
+  std::memcpy(&word, from, sizeof word);
+  return word;
+}
+
+// "keep-alive" in any case, as two words that overlap. No letter is left out of `fold`, and the
+// hyphen is no part of it: it would make one of a CR.
+bool is_keep_alive(std::string_view text) {
+  constexpr uint64_t fold = 0x2020202020202020;
+  constexpr uint64_t hyphen_at_4 = uint64_t{0xff} << 32;
+  constexpr uint64_t hyphen_at_2 = uint64_t{0xff} << 16;
+  return text.size() == 10 &&
+         ((word_at(text.data()) | (fold & ~hyphen_at_4)) ^ word_at("keep-ali")) == 0 &&
+         ((word_at(text.data() + 2) | (fold & ~hyphen_at_2)) ^ word_at("ep-alive")) == 0;
 }
 
 bool names_are_equal(std::string_view a, std::string_view b) {
@@ -87,9 +106,8 @@ HeadError take_transfer_encoding(std::string_view value, Semantics& semantics) {
 }
 
 HeadError take_connection(std::string_view value, Direction direction, Semantics& semantics) {
-  // What nearly all of them say; the option happens to be a field name too.
-  if (recognise(value) == FieldName::keep_alive &&
-      semantics.connection_options < connection_options_max) {
+  // What nearly all of them say.
+  if (is_keep_alive(value) && semantics.connection_options < connection_options_max) {
     ++semantics.connection_options;
     semantics.has_keep_alive = true;
     return HeadError::none;

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "dataplane/http/byte_scan.h"
 #include "dataplane/http/field_semantics.h"
 #include "dataplane/http/host.h"
+#include "dataplane/http/vector_head.h"
 
 namespace millrace::http {
 namespace {
@@ -78,10 +80,12 @@ HeadError parse_version(std::string_view text, Version& version, HeadError other
 // told only when its line's LF lies in the window; so the answer is the same however the input was
 // cut, and HeadScan may skip an input without a new LF.
 //
-// Positions are locals, not members: they stay in registers on the way that every head goes. The
-// ways out are functions of their own.
-template <class Scan>
+// What nearly every head consists of is taken by a level's vector functions; what they leave, and
+// heads too short for them, is walked octet by octet or with the level's scans.
+template <class Level>
 class HeadWalk {
+  using Scan = typename Level::Scan;
+
  public:
   HeadWalk(ByteView input, HeadScan* scan, HeadError start_line_too_long, HeadError& error)
       : begin_(input.data()),
@@ -121,14 +125,12 @@ class HeadWalk {
     const ParseStatus method = take_method(line, at, out);
     if (method != ParseStatus::complete) return method;
     const uint8_t* const target_start = at;
-    query_at = std::string_view::npos;
-    for (;;) {
-      at = Scan::target_stop(at, line.window);
-      if (at == line.window) return out_of_line(line);
-      if (*at != '?') break;
-      if (query_at == std::string_view::npos) query_at = static_cast<size_t>(at - target_start);
-      ++at;
-    }
+    const TargetEnd target_end = find_target_end(at, line.window);
+    at = target_end.at;
+    if (at == line.window) return out_of_line(line);
+    query_at = target_end.question == nullptr
+                   ? std::string_view::npos
+                   : static_cast<size_t>(target_end.question - target_start);
     if (*at != ' ') {
       const bool at_line_end = *at == '\r' || *at == '\n';
       return refuse(line, at,
@@ -179,56 +181,35 @@ class HeadWalk {
   template <class Judge>
   ParseStatus field_lines(Fields& fields, Judge judge) {
     line_too_long_ = HeadError::field_line_too_long;
-    const bool is_long = static_cast<size_t>(end_ - begin_) >= line_bytes_max;
-    Line line{at_, end_};
-    for (Field* field = fields.lines.data();; ++field) {
-      if (__builtin_expect(is_long, 0)) line.window = window_of(line.start);
+    const uint8_t* const run_end =
+        begin_ + std::min(static_cast<size_t>(end_ - begin_), head_bytes_max);
+    FieldRun run;
+    run.next = fields.lines.data();
+    run.limit = fields.lines.data() + fields_max;
+    for (;;) {
+      if (static_cast<size_t>(run_end - begin_) >= vector_input_bytes_min) {
+        run.judged_count = 0;
+        at_ = Level::take_field_lines(at_, run_end, run);
+        // In their order, and before anything is said about the line that ended the run.
+        for (uint32_t i = 0; i < run.judged_count; ++i) {
+          const HeadError error = judge(*run.judged[i]);
+          if (error != HeadError::none) return answer(error);
+        }
+      }
+      const Line line = open_line();
       if (line.start == line.window) return out_of_line(line);
       if (*line.start <= ' ') {
-        fields.count = static_cast<uint32_t>(field - fields.lines.data());
+        fields.count = static_cast<uint32_t>(run.next - fields.lines.data());
         return empty_line(line);
       }
-      if (field == fields.lines.data() + fields_max) {
-        return refuse(line, line.start, HeadError::fields_too_many);
-      }
-
-      const uint8_t* const colon = Scan::name_end(line.start, line.window);
-      if (colon == line.window) return out_of_line(line);
-      if (*colon != ':' || colon == line.start) {
-        return refuse(line, colon, HeadError::field_name_invalid);
-      }
-      const size_t name_bytes = static_cast<size_t>(colon - line.start);
-      field->flags = 0;
-      field->known = recognise_listed_name(line.start, name_bytes);
-      if (field->known == FieldName::other && !take_unlisted_name(line.start, name_bytes, *field)) {
-        return refuse(line, colon, HeadError::field_name_invalid);
-      }
-
-      const uint8_t* value = colon + 1;
-      const uint8_t* value_end = Scan::value_end(value, line.window);
-      if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf) {
-        return value_without_end(line, value_end);
-      }
-      const uint8_t* const next = value_end + 2;
-      // One space in front is the rule; the loops are for everything else. Behind a value stands
-      // its CR and before it a colon, so both conditions end them.
-      if (*value == ' ') ++value;
-      if (*value <= ' ') {
-        while (is_ows(*value)) ++value;
-      }
-      if (value_end[-1] <= ' ') {
-        while (value_end > value && is_ows(value_end[-1])) --value_end;
-      }
-
-      field->line = reinterpret_cast<const char*>(line.start);
-      field->name_bytes = static_cast<uint16_t>(name_bytes);
-      field->value_offset = static_cast<uint16_t>(value - line.start);
-      field->value_bytes = static_cast<uint16_t>(value_end - value);
-      if (is_parsed_field(field->known)) {
-        const HeadError error = judge(*field);
+      if (run.next == run.limit) return refuse(line, line.start, HeadError::fields_too_many);
+      const ParseStatus status = take_field_line(line, *run.next);
+      if (status != ParseStatus::complete) return status;
+      if (is_parsed_field(run.next->known)) {
+        const HeadError error = judge(*run.next);
         if (error != HeadError::none) return answer(error);
       }
-      line.start = next;
+      ++run.next;
     }
   }
 
@@ -241,6 +222,48 @@ class HeadWalk {
   static constexpr uint64_t http_1_1 = load_constant("HTTP/1.1");
   static constexpr auto get = static_cast<uint32_t>(load_constant("GET "));
   static constexpr auto crlf = static_cast<uint16_t>(load_constant("\r\n"));
+
+  TargetEnd find_target_end(const uint8_t* from, const uint8_t* window) const {
+    if (static_cast<size_t>(window - begin_) >= vector_input_bytes_min) {
+      return Level::find_target_end(from, window);
+    }
+    const uint8_t* question = nullptr;
+    for (const uint8_t* at = from;; ++at) {
+      at = Scan::target_stop(at, window);
+      if (at == window || *at != '?') return {at, question};
+      if (question == nullptr) question = at;
+    }
+  }
+
+  // One line, whatever is in it.
+  [[gnu::noinline]] ParseStatus take_field_line(Line line, Field& field) {
+    const uint8_t* const colon = Scan::name_end(line.start, line.window);
+    if (colon == line.window) return out_of_line(line);
+    if (*colon != ':' || colon == line.start) {
+      return refuse(line, colon, HeadError::field_name_invalid);
+    }
+    const size_t name_bytes = static_cast<size_t>(colon - line.start);
+    field.flags = 0;
+    field.known = recognise_listed_name(line.start, name_bytes);
+    if (field.known == FieldName::other && !take_unlisted_name(line.start, name_bytes, field)) {
+      return refuse(line, colon, HeadError::field_name_invalid);
+    }
+
+    const uint8_t* value = colon + 1;
+    const uint8_t* value_end = Scan::value_end(value, line.window);
+    if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf) {
+      return value_without_end(line, value_end);
+    }
+    at_ = value_end + 2;
+    // Behind the value stands its CR and before it a colon, so white space ends there.
+    while (is_ows(*value)) ++value;
+    while (value_end > value && is_ows(value_end[-1])) --value_end;
+    field.line = reinterpret_cast<const char*>(line.start);
+    field.name_bytes = static_cast<uint16_t>(name_bytes);
+    field.value_offset = static_cast<uint16_t>(value - line.start);
+    field.value_bytes = static_cast<uint16_t>(value_end - value);
+    return ParseStatus::complete;
+  }
 
   // A name that is not known by heart is looked at octet by octet. False: it is no token.
   [[gnu::noinline]] static bool take_unlisted_name(const uint8_t* name, size_t bytes,
@@ -511,11 +534,29 @@ class ResponseJudge {
   Semantics semantics_;
 };
 
-template <class Scan>
+struct PortableLevel {
+  using Scan = PortableScan;
+  static constexpr auto find_target_end = find_target_end_portable;
+  static constexpr auto take_field_lines = take_field_lines_portable;
+};
+#if defined(__x86_64__)
+struct Sse2Level {
+  using Scan = Sse2Scan;
+  static constexpr auto find_target_end = find_target_end_sse2;
+  static constexpr auto take_field_lines = take_field_lines_sse2;
+};
+struct Avx2Level {
+  using Scan = Sse2Scan;
+  static constexpr auto find_target_end = find_target_end_avx2;
+  static constexpr auto take_field_lines = take_field_lines_avx2;
+};
+#endif
+
+template <class Level>
 ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  HeadWalk<Scan> walk(input, scan, HeadError::target_too_long, out.error);
+  HeadWalk<Level> walk(input, scan, HeadError::target_too_long, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   ParseStatus status = walk.skip_empty_line();
   if (status != ParseStatus::complete) return status;
@@ -534,12 +575,12 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
   return ParseStatus::complete;
 }
 
-template <class Scan>
+template <class Level>
 ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
                            size_t& consumed, HeadScan* scan) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  HeadWalk<Scan> walk(input, scan, HeadError::status_line_malformed, out.error);
+  HeadWalk<Level> walk(input, scan, HeadError::status_line_malformed, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   ParseStatus status = walk.status_line(out);
   if (status != ParseStatus::complete) return status;
@@ -552,22 +593,51 @@ ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& 
   return ParseStatus::complete;
 }
 
+struct Parsers {
+  decltype(&parse_request_head_portable) request;
+  decltype(&parse_response_head_portable) response;
+};
+
+template <class Level>
+constexpr Parsers parsers_of = {parse_request<Level>, parse_response<Level>};
+
+Parsers parsers_at(VectorLevel level) {
+#if defined(__x86_64__)
+  if (level == VectorLevel::avx2) return parsers_of<Avx2Level>;
+  if (level == VectorLevel::sse2) return parsers_of<Sse2Level>;
+#endif
+  CHECK(level == VectorLevel::portable);
+  return parsers_of<PortableLevel>;
+}
+
+const Parsers best_parsers = parsers_at(vector_level_max());
+
 }  // namespace
 
 ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
-  return parse_request<FastScan>(input, out, consumed, scan);
+  return best_parsers.request(input, out, consumed, scan);
 }
 ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
                                 size_t& consumed, HeadScan* scan) {
-  return parse_response<FastScan>(input, request_method, out, consumed, scan);
+  return best_parsers.response(input, request_method, out, consumed, scan);
+}
+ParseStatus parse_request_head_at(VectorLevel level, ByteView input, RequestHead& out,
+                                  size_t& consumed, HeadScan* scan) {
+  CHECK(level <= vector_level_max());
+  return parsers_at(level).request(input, out, consumed, scan);
+}
+ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method request_method,
+                                   ResponseHead& out, size_t& consumed, HeadScan* scan) {
+  CHECK(level <= vector_level_max());
+  return parsers_at(level).response(input, request_method, out, consumed, scan);
 }
 ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
                                         HeadScan* scan) {
-  return parse_request<PortableScan>(input, out, consumed, scan);
+  return parse_request<PortableLevel>(input, out, consumed, scan);
 }
 ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
                                          size_t& consumed, HeadScan* scan) {
-  return parse_response<PortableScan>(input, request_method, out, consumed, scan);
+  return parse_response<PortableLevel>(input, request_method, out, consumed, scan);
 }
 
 const Field* Fields::find(FieldName name) const {

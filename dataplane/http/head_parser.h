@@ -37,7 +37,18 @@ ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consume
 ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
                                 size_t& consumed, HeadScan* scan = nullptr);
 
-// The same without vector instructions: what other machines run. Tests compare the two.
+// The vector instructions that a parse may use. Every machine chooses the most that it has, once,
+// at start; the answers are the same.
+enum class VectorLevel : uint8_t { portable, sse2, avx2 };
+VectorLevel vector_level_max();
+
+// The same at a level up to vector_level_max(), for tests and measurements.
+ParseStatus parse_request_head_at(VectorLevel level, ByteView input, RequestHead& out,
+                                  size_t& consumed, HeadScan* scan = nullptr);
+ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method request_method,
+                                   ResponseHead& out, size_t& consumed, HeadScan* scan = nullptr);
+
+// The same without vector instructions: what other machines run.
 ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
                                         HeadScan* scan = nullptr);
 ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,

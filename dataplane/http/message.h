@@ -83,15 +83,21 @@ struct Field {
   uint16_t name_bytes;
   uint16_t value_offset;
   uint16_t value_bytes;
-  FieldName known;
   uint8_t flags;
+  FieldName known;
 
   static constexpr uint8_t has_underscore_flag = 1;
   static constexpr uint8_t is_nominated_flag = 2;
+  static constexpr uint8_t is_canonical_flag = 4;
   // H33: many origins take `_` for `-`, so such a name could be an alias; not sent on in requests.
   bool has_underscore() const { return (flags & has_underscore_flag) != 0; }
   // H14: a Connection field lists it, so it ends at this hop.
   bool is_nominated() const { return (flags & is_nominated_flag) != 0; }
+  // The line as received is octet for octet what would be written for this name and value: name,
+  // ": ", a value that is not empty, CRLF. Such lines may be copied whole.
+  bool is_canonical() const { return (flags & is_canonical_flag) != 0; }
+  // Of a canonical line, its end included.
+  size_t line_bytes() const { return size_t{value_offset} + value_bytes + 2; }
   std::string_view name() const { return {line, name_bytes}; }
   std::string_view value() const { return {line + value_offset, value_bytes}; }  // OWS trimmed
 };
