@@ -14,8 +14,11 @@ namespace millrace::http {
 // and its Field filled by one store.
 struct alignas(64) NameEntry {
   std::array<uint8_t, 32> text;  // name, colon and space; in lower case, zeros behind
-  uint64_t field_word;  // Field from name_bytes on, of a canonical line with an empty value
+  // Field from name_bytes on, of a canonical line without an end: its octets up to the CR, shifted
+  // to value_bytes, have to be added.
+  uint64_t field_word;
   uint32_t match_bits;  // one for each octet of text that a canonical line must match
+  FieldName known;
 };
 
 inline constexpr size_t listed_name_bytes_max = 30;  // text holds the colon and the space as well

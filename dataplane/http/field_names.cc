@@ -123,15 +123,19 @@ constexpr NameEntry make_entry(const NameText& from) {
   for (size_t i = 0; i < bytes; ++i) entry.text[i] = static_cast<uint8_t>(from.text[i]);
   entry.text[bytes] = ':';
   entry.text[bytes + 1] = ' ';
+  entry.known = from.name;
   entry.match_bits = static_cast<uint32_t>((uint64_t{1} << (bytes + 2)) - 1);
-  entry.field_word = bytes | (bytes + 2) << 16 | uint64_t{Field::is_canonical_flag} << 48 |
-                     static_cast<uint64_t>(from.name) << 56;
+  const unsigned flags =
+      Field::is_canonical_flag | (is_parsed_field(from.name) ? Field::is_judged_flag : 0U);
+  entry.field_word = bytes + ((bytes + 2) << 16) - ((bytes + 2) << 32) +
+                     (static_cast<uint64_t>(from.name) << 48) + (uint64_t{flags} << 56);
   return entry;
 }
 // The same layout as field_word.
 static_assert(offsetof(Field, value_offset) == offsetof(Field, name_bytes) + 2 &&
-              offsetof(Field, flags) == offsetof(Field, name_bytes) + 6 &&
-              offsetof(Field, known) == offsetof(Field, name_bytes) + 7);
+              offsetof(Field, value_bytes) == offsetof(Field, name_bytes) + 4 &&
+              offsetof(Field, known) == offsetof(Field, name_bytes) + 6 &&
+              offsetof(Field, flags) == offsetof(Field, name_bytes) + 7);
 
 constexpr bool is_perfect() {
   bool used[size_t{1} << name_slot_bits] = {};

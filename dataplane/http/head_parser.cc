@@ -23,6 +23,10 @@ constexpr uint64_t load_constant(std::string_view text) {
   }
   return word;
 }
+constexpr uint64_t http_1_1_octets = load_constant("HTTP/1.1");
+constexpr auto get_octets = static_cast<uint32_t>(load_constant("GET "));
+constexpr auto crlf_octets = static_cast<uint16_t>(load_constant("\r\n"));
+
 template <class T>
 T load(const uint8_t* from) {
   T word;
@@ -87,9 +91,11 @@ class HeadWalk {
   using Scan = typename Level::Scan;
 
  public:
-  HeadWalk(ByteView input, HeadScan* scan, HeadError start_line_too_long, HeadError& error)
+  HeadWalk(ByteView input, Readable readable, HeadScan* scan, HeadError start_line_too_long,
+           HeadError& error)
       : begin_(input.data()),
         end_(input.data() + input.size()),
+        readable_end_(end_ + readable.bytes_behind),
         at_(begin_),
         scan_(scan),
         line_too_long_(start_line_too_long),
@@ -140,8 +146,8 @@ class HeadWalk {
     if (target.empty()) return refuse(line, at, HeadError::request_line_malformed);
     if (target.size() > target_bytes_max) return refuse(line, at, HeadError::target_too_long);
     ++at;
-    if (line.window - at >= 10 && load<uint64_t>(at) == http_1_1 &&
-        load<uint16_t>(at + 8) == crlf) {
+    if (line.window - at >= 10 && load<uint64_t>(at) == http_1_1_octets &&
+        load<uint16_t>(at + 8) == crlf_octets) {
       out.version = Version::http_1_1;
       at_ = at + 10;
       return ParseStatus::complete;
@@ -159,7 +165,7 @@ class HeadWalk {
     std::string_view text;
     const ParseStatus rest = take_rest_of_line(line, line.start, text);
     if (rest != ParseStatus::complete) return rest;
-    if (text.size() >= 8 && load<uint64_t>(line.start) == http_1_1) {
+    if (text.size() >= 8 && load<uint64_t>(line.start) == http_1_1_octets) {
       out.version = Version::http_1_1;
     } else {
       const HeadError version =
@@ -181,15 +187,13 @@ class HeadWalk {
   template <class Judge>
   ParseStatus field_lines(Fields& fields, Judge judge) {
     line_too_long_ = HeadError::field_line_too_long;
-    const uint8_t* const run_end =
-        begin_ + std::min(static_cast<size_t>(end_ - begin_), head_bytes_max);
     FieldRun run;
     run.next = fields.lines.data();
     run.limit = fields.lines.data() + fields_max;
     for (;;) {
-      if (static_cast<size_t>(run_end - begin_) >= vector_input_bytes_min) {
+      {
         run.judged_count = 0;
-        at_ = Level::take_field_lines(at_, run_end, run);
+        at_ += Level::take_field_lines(at_, window_of(at_), readable_end_, run);
         // In their order, and before anything is said about the line that ended the run.
         for (uint32_t i = 0; i < run.judged_count; ++i) {
           const HeadError error = judge(*run.judged[i]);
@@ -219,12 +223,8 @@ class HeadWalk {
     const uint8_t* window;
   };
 
-  static constexpr uint64_t http_1_1 = load_constant("HTTP/1.1");
-  static constexpr auto get = static_cast<uint32_t>(load_constant("GET "));
-  static constexpr auto crlf = static_cast<uint16_t>(load_constant("\r\n"));
-
   TargetEnd find_target_end(const uint8_t* from, const uint8_t* window) const {
-    if (static_cast<size_t>(window - begin_) >= vector_input_bytes_min) {
+    if (static_cast<size_t>(window - begin_) >= target_input_bytes_min) {
       return Level::find_target_end(from, window);
     }
     const uint8_t* question = nullptr;
@@ -251,7 +251,7 @@ class HeadWalk {
 
     const uint8_t* value = colon + 1;
     const uint8_t* value_end = Scan::value_end(value, line.window);
-    if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf) {
+    if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf_octets) {
       return value_without_end(line, value_end);
     }
     at_ = value_end + 2;
@@ -322,7 +322,8 @@ class HeadWalk {
 
   // CRLF, or not, behind what was understood of the line.
   ParseStatus take_line_end(Line line, const uint8_t* at) {
-    if (line.window - at < 2 || load<uint16_t>(at) != crlf) return value_without_end(line, at);
+    if (line.window - at < 2 || load<uint16_t>(at) != crlf_octets)
+      return value_without_end(line, at);
     at_ = at + 2;
     return ParseStatus::complete;
   }
@@ -335,7 +336,7 @@ class HeadWalk {
   }
 
   ParseStatus take_method(Line line, const uint8_t*& at, RequestHead& out) {
-    if (line.window - at >= 4 && load<uint32_t>(at) == get) {
+    if (line.window - at >= 4 && load<uint32_t>(at) == get_octets) {
       out.method = Method::get;
       out.method_text = text_between(at, at + 3);
       at += 4;
@@ -369,6 +370,7 @@ class HeadWalk {
 
   const uint8_t* const begin_;
   const uint8_t* const end_;
+  const uint8_t* const readable_end_;
   const uint8_t* at_;  // behind the last line that was taken
   HeadScan* const scan_;
   HeadError line_too_long_;
@@ -552,11 +554,108 @@ struct Avx2Level {
 };
 #endif
 
+// The heads that nearly all messages have, in one go: a request line with an origin-form target and
+// HTTP/1.1, field lines that a run takes and the judge accepts, the empty line, all of it there and
+// short. False for every other head, and for what is no head: the walk starts over and decides. So
+// nothing is refused here, and what is accepted was seen by the same run and the same judge.
+template <class Level, class Judge>
+bool take_plain_fields(const uint8_t*& at, const uint8_t* end, Readable readable, Fields& fields,
+                       Judge& judge) {
+  FieldRun run;
+  run.next = fields.lines.data();
+  run.limit = fields.lines.data() + fields_max;
+  at += Level::take_field_lines(at, end, end + readable.bytes_behind, run);
+  if (end - at < 2 || load<uint16_t>(at) != crlf_octets) return false;
+  at += 2;
+  fields.count = static_cast<uint32_t>(run.next - fields.lines.data());
+  for (uint32_t i = 0; i < run.judged_count; ++i) {
+    if (judge(*run.judged[i]) != HeadError::none) return false;
+  }
+  return judge.conclude() == HeadError::none;
+}
+
+constexpr size_t plain_head_bytes_min = 32;
+constexpr size_t plain_method_bytes_max = 16;
+
+// A head of which a part was here before is not begun anew with each piece of it.
+bool is_first_look(const HeadScan* scan) {
+  return scan == nullptr || scan->bytes_seen == 0;
+}
+
 template <class Level>
-ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
+bool take_plain_request(ByteView input, Readable readable, RequestHead& out, size_t& consumed) {
+  if (input.size() < plain_head_bytes_min) return false;
+  const uint8_t* const begin = input.data();
+  const uint8_t* const end = begin + std::min(input.size(), line_bytes_max);
+  const uint8_t* at = begin;
+  if (load<uint32_t>(at) == get_octets) {
+    out.method = Method::get;
+    at += 3;
+  } else {
+    while (at != begin + plain_method_bytes_max && !is_in_class(*at, not_token)) ++at;
+    out.method = recognise_method(text_between(begin, at));
+    if (*at != ' ' || at == begin || out.method == Method::connect || out.method == Method::trace) {
+      return false;
+    }
+  }
+  out.method_text = text_between(begin, at);
+  ++at;
+  const TargetEnd target = Level::find_target_end(at, end);
+  if (*at != '/' || end - target.at < 11 || *target.at != ' ' ||
+      static_cast<size_t>(target.at - at) > target_bytes_max ||
+      load<uint64_t>(target.at + 1) != http_1_1_octets ||
+      load<uint16_t>(target.at + 9) != crlf_octets) {
+    return false;
+  }
+  out.version = Version::http_1_1;
+  out.form = TargetForm::origin;
+  out.has_query = target.question != nullptr;
+  out.path = text_between(at, out.has_query ? target.question : target.at);
+  out.query = out.has_query ? text_between(target.question + 1, target.at) : std::string_view{};
+  out.host_bytes = 0;
+  out.port = 0;
+  out.error = HeadError::none;
+  at = target.at + 11;
+  RequestJudge judge(out);
+  if (!take_plain_fields<Level>(at, end, readable, out.fields, judge)) return false;
+  consumed = static_cast<size_t>(at - begin);
+  return true;
+}
+
+template <class Level>
+bool take_plain_response(ByteView input, Readable readable, Method request_method,
+                         ResponseHead& out, size_t& consumed) {
+  if (input.size() < plain_head_bytes_min) return false;
+  const uint8_t* const begin = input.data();
+  const uint8_t* const end = begin + std::min(input.size(), line_bytes_max);
+  if (load<uint64_t>(begin) != http_1_1_octets || begin[8] != ' ' || begin[12] != ' ') return false;
+  const unsigned hundreds = begin[9] - unsigned{'1'};
+  const unsigned tens = begin[10] - unsigned{'0'};
+  const unsigned ones = begin[11] - unsigned{'0'};
+  if (hundreds > 8 || tens > 9 || ones > 9) return false;
+  const uint8_t* const reason = begin + 13;
+  const uint8_t* at = Level::Scan::value_end(reason, end);
+  if (end - at < 2 || load<uint16_t>(at) != crlf_octets) return false;
+  out.version = Version::http_1_1;
+  out.status = static_cast<uint16_t>((hundreds + 1) * 100 + tens * 10 + ones);
+  out.reason = text_between(reason, at);
+  out.error = HeadError::none;
+  at += 2;
+  ResponseJudge judge(out, request_method);
+  if (!take_plain_fields<Level>(at, end, readable, out.fields, judge)) return false;
+  consumed = static_cast<size_t>(at - begin);
+  return true;
+}
+
+template <class Level>
+ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
+                          Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  HeadWalk<Level> walk(input, scan, HeadError::target_too_long, out.error);
+  if (is_first_look(scan) && take_plain_request<Level>(input, readable, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  HeadWalk<Level> walk(input, readable, scan, HeadError::target_too_long, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   ParseStatus status = walk.skip_empty_line();
   if (status != ParseStatus::complete) return status;
@@ -577,10 +676,14 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
 
 template <class Level>
 ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
-                           size_t& consumed, HeadScan* scan) {
+                           size_t& consumed, HeadScan* scan, Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  HeadWalk<Level> walk(input, scan, HeadError::status_line_malformed, out.error);
+  if (is_first_look(scan) &&
+      take_plain_response<Level>(input, readable, request_method, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  HeadWalk<Level> walk(input, readable, scan, HeadError::status_line_malformed, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   ParseStatus status = walk.status_line(out);
   if (status != ParseStatus::complete) return status;
@@ -614,30 +717,32 @@ const Parsers best_parsers = parsers_at(vector_level_max());
 
 }  // namespace
 
-ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
-  return best_parsers.request(input, out, consumed, scan);
+ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
+                               Readable readable) {
+  return best_parsers.request(input, out, consumed, scan, readable);
 }
 ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
-                                size_t& consumed, HeadScan* scan) {
-  return best_parsers.response(input, request_method, out, consumed, scan);
+                                size_t& consumed, HeadScan* scan, Readable readable) {
+  return best_parsers.response(input, request_method, out, consumed, scan, readable);
 }
 ParseStatus parse_request_head_at(VectorLevel level, ByteView input, RequestHead& out,
-                                  size_t& consumed, HeadScan* scan) {
+                                  size_t& consumed, HeadScan* scan, Readable readable) {
   CHECK(level <= vector_level_max());
-  return parsers_at(level).request(input, out, consumed, scan);
+  return parsers_at(level).request(input, out, consumed, scan, readable);
 }
 ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method request_method,
-                                   ResponseHead& out, size_t& consumed, HeadScan* scan) {
+                                   ResponseHead& out, size_t& consumed, HeadScan* scan,
+                                   Readable readable) {
   CHECK(level <= vector_level_max());
-  return parsers_at(level).response(input, request_method, out, consumed, scan);
+  return parsers_at(level).response(input, request_method, out, consumed, scan, readable);
 }
 ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
-                                        HeadScan* scan) {
-  return parse_request<PortableLevel>(input, out, consumed, scan);
+                                        HeadScan* scan, Readable readable) {
+  return parse_request<PortableLevel>(input, out, consumed, scan, readable);
 }
 ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
-                                         size_t& consumed, HeadScan* scan) {
-  return parse_response<PortableLevel>(input, request_method, out, consumed, scan);
+                                         size_t& consumed, HeadScan* scan, Readable readable) {
+  return parse_response<PortableLevel>(input, request_method, out, consumed, scan, readable);
 }
 
 const Field* Fields::find(FieldName name) const {

@@ -83,12 +83,13 @@ struct Field {
   uint16_t name_bytes;
   uint16_t value_offset;
   uint16_t value_bytes;
-  uint8_t flags;
   FieldName known;
+  uint8_t flags;
 
   static constexpr uint8_t has_underscore_flag = 1;
   static constexpr uint8_t is_nominated_flag = 2;
   static constexpr uint8_t is_canonical_flag = 4;
+  static constexpr uint8_t is_judged_flag = 0x80;  // the parser's own: see vector_head.h
   // H33: many origins take `_` for `-`, so such a name could be an alias; not sent on in requests.
   bool has_underscore() const { return (flags & has_underscore_flag) != 0; }
   // H14: a Connection field lists it, so it ends at this hop.

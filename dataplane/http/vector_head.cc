@@ -49,6 +49,7 @@ static_assert(gathered(0x8000000000008000U) == 0x82);
 
 class PortableBlock {
  public:
+  struct Rows {};
   static PortableBlock load(const uint8_t* from) {
     PortableBlock block;
     std::memcpy(block.words_, from, sizeof block.words_);
@@ -56,19 +57,19 @@ class PortableBlock {
   }
   static PortableBlock zero() { return {}; }
   void store(uint8_t* to) const { std::memcpy(to, words_, sizeof words_); }
-  uint32_t colons() const {
+  uint32_t colons(Rows) const {
     return each([](uint64_t word) { return are(':', word); });
   }
   uint32_t questions() const {
     return each([](uint64_t word) { return are('?', word); });
   }
-  uint32_t line_stops() const {
+  uint32_t line_stops(Rows) const {
     return each([](uint64_t word) { return are_outside(0x20, word); });
   }
   uint32_t target_stops() const {
     return each([](uint64_t word) { return are_outside(0x21, word) | are('#', word); });
   }
-  uint32_t matches(const uint8_t* text) const {
+  uint32_t matches(const uint8_t* text, Rows) const {
     const PortableBlock other = load(text);
     uint32_t bits = 0;
     for (size_t i = 0; i < 4; ++i) {
@@ -77,8 +78,8 @@ class PortableBlock {
     return bits;
   }
   uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
-  static unsigned first(uint32_t bits) {
-    return bits == 0 ? 32 : static_cast<unsigned>(__builtin_ctz(bits));
+  static size_t first(uint32_t bits) {
+    return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
   }
 
  private:
@@ -94,6 +95,7 @@ class PortableBlock {
 
 class Sse2Block {
  public:
+  struct Rows {};
   static Sse2Block load(const uint8_t* from) {
     const auto* vectors = reinterpret_cast<const __m128i*>(from);
     return {_mm_loadu_si128(vectors), _mm_loadu_si128(vectors + 1)};
@@ -104,22 +106,24 @@ class Sse2Block {
     _mm_storeu_si128(vectors, low_);
     _mm_storeu_si128(vectors + 1, high_);
   }
-  uint32_t colons() const { return bits(are(low_, ':'), are(high_, ':')); }
+  uint32_t colons(Rows) const { return bits(are(low_, ':'), are(high_, ':')); }
   uint32_t questions() const { return bits(are(low_, '?'), are(high_, '?')); }
-  uint32_t line_stops() const { return bits(are_outside(low_, 0x20), are_outside(high_, 0x20)); }
+  uint32_t line_stops(Rows) const {
+    return bits(are_outside(low_, 0x20), are_outside(high_, 0x20));
+  }
   uint32_t target_stops() const {
     return bits(_mm_or_si128(are_outside(low_, 0x21), are(low_, '#')),
                 _mm_or_si128(are_outside(high_, 0x21), are(high_, '#')));
   }
-  uint32_t matches(const uint8_t* text) const {
+  uint32_t matches(const uint8_t* text, Rows) const {
     const __m128i fold = _mm_set1_epi8(0x20);
     const Sse2Block other = load(text);
     return bits(_mm_cmpeq_epi8(_mm_or_si128(low_, fold), other.low_),
                 _mm_cmpeq_epi8(_mm_or_si128(high_, fold), other.high_));
   }
   uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
-  static unsigned first(uint32_t bits) {
-    return bits == 0 ? 32 : static_cast<unsigned>(__builtin_ctz(bits));
+  static size_t first(uint32_t bits) {
+    return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
   }
 
  private:
@@ -145,8 +149,9 @@ class Sse2Block {
 TargetEnd find_target_end_portable(const uint8_t* at, const uint8_t* end) {
   return find_target_end<PortableBlock>(at, end);
 }
-const uint8_t* take_field_lines_portable(const uint8_t* line, const uint8_t* end, FieldRun& run) {
-  return take_field_lines<PortableBlock>(line, end, run);
+size_t take_field_lines_portable(const uint8_t* line, const uint8_t* end,
+                                 const uint8_t* readable_end, FieldRun& run) {
+  return take_field_lines<PortableBlock>(line, end, readable_end, run);
 }
 
 #if defined(__SSE2__)
@@ -154,8 +159,9 @@ const uint8_t* take_field_lines_portable(const uint8_t* line, const uint8_t* end
 TargetEnd find_target_end_sse2(const uint8_t* at, const uint8_t* end) {
   return find_target_end<Sse2Block>(at, end);
 }
-const uint8_t* take_field_lines_sse2(const uint8_t* line, const uint8_t* end, FieldRun& run) {
-  return take_field_lines<Sse2Block>(line, end, run);
+size_t take_field_lines_sse2(const uint8_t* line, const uint8_t* end, const uint8_t* readable_end,
+                             FieldRun& run) {
+  return take_field_lines<Sse2Block>(line, end, readable_end, run);
 }
 
 VectorLevel vector_level_max() {

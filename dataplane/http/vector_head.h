@@ -15,32 +15,34 @@
 
 namespace millrace::http {
 
-// Both functions need that many octets of input, so that each block lies within it.
-inline constexpr size_t vector_input_bytes_min = 64;
+// Octets of input that find_target_end needs before `end`.
+inline constexpr size_t target_input_bytes_min = 32;
 
 struct TargetEnd {
   const uint8_t* at;        // the first octet that is not part of a target, or the end
   const uint8_t* question;  // the first "?" before it, or nullptr
 };
 
-// `at` to `end` is searched; at least vector_input_bytes_min octets before `end` are readable.
 TargetEnd find_target_end_portable(const uint8_t* at, const uint8_t* end);
 TargetEnd find_target_end_sse2(const uint8_t* at, const uint8_t* end);
 TargetEnd find_target_end_avx2(const uint8_t* at, const uint8_t* end);
 
 struct FieldRun {
-  Field* next;            // in: where the first goes; out: behind the last
-  Field* limit;           // no field goes here
-  uint32_t judged_count;  // in: 0
-  // The fields that the parser has to look at (is_parsed_field).
+  Field* next;                // in: where the first goes; out: behind the last
+  Field* limit;               // no field goes here
+  uint32_t judged_count = 0;  // of the fields that the parser has to look at (is_parsed_field)
   std::array<const Field*, fields_max> judged;
 };
 
-// Takes field lines from `line` on and answers where the first begins that it did not take. `line`
-// follows at least 8 octets of the same head; at least vector_input_bytes_min octets before `end`
-// are readable.
-const uint8_t* take_field_lines_portable(const uint8_t* line, const uint8_t* end, FieldRun& run);
-const uint8_t* take_field_lines_sse2(const uint8_t* line, const uint8_t* end, FieldRun& run);
-const uint8_t* take_field_lines_avx2(const uint8_t* line, const uint8_t* end, FieldRun& run);
+// Takes field lines from `line` on, which at least 8 octets of input precede: those that end up to
+// `end`, and answers how many octets it took. `end` is at most line_bytes_max behind `line`. Up to
+// `readable_end` memory may be read whatever is in it; with 64 octets behind `end` nothing has to
+// be copied.
+size_t take_field_lines_portable(const uint8_t* line, const uint8_t* end,
+                                 const uint8_t* readable_end, FieldRun& run);
+size_t take_field_lines_sse2(const uint8_t* line, const uint8_t* end, const uint8_t* readable_end,
+                             FieldRun& run);
+size_t take_field_lines_avx2(const uint8_t* line, const uint8_t* end, const uint8_t* readable_end,
+                             FieldRun& run);
 
 }  // namespace millrace::http

@@ -28,17 +28,29 @@ inline __m256i octets_at(const uint8_t* from) {
 
 class Avx2Block {
  public:
+  struct Rows {
+    Rows()
+        : colon(octets_at(byte_rows.colon)),
+          one(octets_at(byte_rows.one)),
+          line_floor(octets_at(byte_rows.line_floor)),
+          fold(octets_at(byte_rows.fold)) {}
+    __m256i colon, one, line_floor, fold;
+  };
   static Avx2Block load(const uint8_t* from) { return Avx2Block(octets_at(from)); }
   static Avx2Block zero() { return Avx2Block(_mm256_setzero_si256()); }
   void store(uint8_t* to) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), octets_); }
-  uint32_t colons() const { return bits(are(byte_rows.colon)); }
+  uint32_t colons(const Rows& rows) const { return bits(_mm256_cmpeq_epi8(octets_, rows.colon)); }
   uint32_t questions() const { return bits(are(byte_rows.question)); }
-  uint32_t line_stops() const { return bits(are_outside(byte_rows.line_floor)); }
-  uint32_t target_stops() const {
-    return bits(_mm256_or_si256(are_outside(byte_rows.target_floor), are(byte_rows.hash)));
+  uint32_t line_stops(const Rows& rows) const {
+    return bits(are_outside(rows.line_floor, rows.one));
   }
-  uint32_t matches(const uint8_t* text) const {
-    const __m256i folded = _mm256_or_si256(octets_, octets_at(byte_rows.fold));
+  uint32_t target_stops() const {
+    return bits(
+        _mm256_or_si256(are_outside(octets_at(byte_rows.target_floor), octets_at(byte_rows.one)),
+                        are(byte_rows.hash)));
+  }
+  uint32_t matches(const uint8_t* text, const Rows& rows) const {
+    const __m256i folded = _mm256_or_si256(octets_, rows.fold);
     return bits(_mm256_cmpeq_epi8(folded, octets_at(text)));
   }
   // RFC 9110 5.6.2: an octet is a tchar if its row (low half) and its column (high half) share a
@@ -55,15 +67,14 @@ class Avx2Block {
         ((others & in_name) != 0 ? not_token : 0) |
         ((bits(are(byte_rows.underscore)) & in_name) != 0 ? underscore : 0));
   }
-  static unsigned first(uint32_t bits) { return _tzcnt_u32(bits); }
+  static size_t first(uint32_t bits) { return _tzcnt_u64(bits); }
 
  private:
   explicit Avx2Block(__m256i octets) : octets_(octets) {}
   __m256i are(const uint8_t* row) const { return _mm256_cmpeq_epi8(octets_, octets_at(row)); }
   // One more, and 0x7f is negative like everything above it.
-  __m256i are_outside(const uint8_t* floor) const {
-    const __m256i one_more = _mm256_add_epi8(octets_, octets_at(byte_rows.one));
-    return _mm256_cmpgt_epi8(octets_at(floor), one_more);
+  __m256i are_outside(__m256i floor, __m256i one) const {
+    return _mm256_cmpgt_epi8(floor, _mm256_add_epi8(octets_, one));
   }
   static uint32_t bits(__m256i octets) {
     return static_cast<uint32_t>(_mm256_movemask_epi8(octets));
@@ -82,8 +93,9 @@ namespace millrace::http {
 TargetEnd find_target_end_avx2(const uint8_t* at, const uint8_t* end) {
   return find_target_end<Avx2Block>(at, end);
 }
-const uint8_t* take_field_lines_avx2(const uint8_t* line, const uint8_t* end, FieldRun& run) {
-  return take_field_lines<Avx2Block>(line, end, run);
+size_t take_field_lines_avx2(const uint8_t* line, const uint8_t* end, const uint8_t* readable_end,
+                             FieldRun& run) {
+  return take_field_lines<Avx2Block>(line, end, readable_end, run);
 }
 
 }  // namespace millrace::http
