@@ -13,15 +13,18 @@ namespace millrace::http {
 // One name, laid out so that a line that begins with it is recognised by one compare of 32 octets
 // and its Field filled by one store.
 struct alignas(64) NameEntry {
-  std::array<uint8_t, 32> text;  // name, colon and space; in lower case, zeros behind
+  std::array<uint8_t, 32> text;  // name in lower case, colon and two spaces, zeros behind
   // Field from name_bytes on, of a canonical line without an end: its octets up to the CR, shifted
   // to value_bytes, have to be added.
   uint64_t field_word;
-  uint32_t match_bits;  // one for each octet of text that a canonical line must match
+  // Which octets of text a canonical line must match, and which it must match or not match: one
+  // more, because a second space would be no part of the value.
+  uint32_t match_bits;
+  uint32_t compared_bits;
   FieldName known;
 };
 
-inline constexpr size_t listed_name_bytes_max = 30;  // text holds the colon and the space as well
+inline constexpr size_t listed_name_bytes_max = 29;  // text holds the colon and the spaces as well
 
 // A perfect hash over a name's length and the four octets in front of its last one, which for names
 // of three and four letters reach into the line end before them.
@@ -45,12 +48,12 @@ extern const NameTable name_table;
 
 // The only entry whose name a line's first `name_bytes` octets can be. The five octets before the
 // end of the name are read, so a shorter name needs a line before it.
-inline const NameEntry& name_entry_of(const uint8_t* line, size_t name_bytes) {
+inline const NameEntry& name_entry_of(const NameTable* names, const uint8_t* line,
+                                      size_t name_bytes) {
   uint32_t octets;
   std::memcpy(&octets, line + name_bytes - 5, sizeof octets);
-  const auto* base = reinterpret_cast<const uint8_t*>(&name_table);
-  return *reinterpret_cast<const NameEntry*>(base +
-                                             name_table.slots[name_slot(octets, name_bytes)]);
+  const auto* base = reinterpret_cast<const uint8_t*>(names);
+  return *reinterpret_cast<const NameEntry*>(base + names->slots[name_slot(octets, name_bytes)]);
 }
 
 }  // namespace millrace::http

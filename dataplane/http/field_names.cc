@@ -117,14 +117,15 @@ constexpr NameEntry make_entry(const NameText& from) {
   NameEntry entry{};
   const size_t bytes = from.text.size();
   if (bytes == 0) {  // a folded octet is never zero
-    entry.match_bits = ~0U;
+    entry.match_bits = entry.compared_bits = ~0U;
     return entry;
   }
   for (size_t i = 0; i < bytes; ++i) entry.text[i] = static_cast<uint8_t>(from.text[i]);
   entry.text[bytes] = ':';
-  entry.text[bytes + 1] = ' ';
+  entry.text[bytes + 1] = entry.text[bytes + 2] = ' ';
   entry.known = from.name;
   entry.match_bits = static_cast<uint32_t>((uint64_t{1} << (bytes + 2)) - 1);
+  entry.compared_bits = static_cast<uint32_t>((uint64_t{1} << (bytes + 3)) - 1);
   const unsigned flags =
       Field::is_canonical_flag | (is_parsed_field(from.name) ? Field::is_judged_flag : 0U);
   entry.field_word = bytes + ((bytes + 2) << 16) - ((bytes + 2) << 32) +

@@ -1,7 +1,5 @@
 #include "dataplane/http/field_semantics.h"
 
-#include <cstring>
-
 #include "dataplane/http/char_class.h"
 
 namespace millrace::http {
@@ -30,23 +28,6 @@ FieldName recognise(std::string_view name) {
   return recognise_field_name(reinterpret_cast<const uint8_t*>(name.data()), name.size());
 }
 
-uint64_t word_at(const char* from) {
-  uint64_t word;
-  std::memcpy(&word, from, sizeof word);
-  return word;
-}
-
-// "keep-alive" in any case, as two words that overlap. No letter is left out of `fold`, and the
-// hyphen is no part of it: it would make one of a CR.
-bool is_keep_alive(std::string_view text) {
-  constexpr uint64_t fold = 0x2020202020202020;
-  constexpr uint64_t hyphen_at_4 = uint64_t{0xff} << 32;
-  constexpr uint64_t hyphen_at_2 = uint64_t{0xff} << 16;
-  return text.size() == 10 &&
-         ((word_at(text.data()) | (fold & ~hyphen_at_4)) ^ word_at("keep-ali")) == 0 &&
-         ((word_at(text.data() + 2) | (fold & ~hyphen_at_2)) ^ word_at("ep-alive")) == 0;
-}
-
 bool names_are_equal(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -72,14 +53,21 @@ void mark_nominated(std::string_view option, Fields& fields) {
 
 }  // namespace
 
+// So many digits always stay below content_length_max.
+constexpr size_t content_length_digits_safe = 18;
+static_assert(content_length_max > 999'999'999'999'999'999);
+
 HeadError take_content_length(std::string_view value, Semantics& semantics) {
   if (semantics.has_content_length) return HeadError::content_length_duplicate;
   if (value.empty()) return HeadError::content_length_invalid;
   uint64_t length = 0;
+  const bool may_overflow = value.size() > content_length_digits_safe;
   for (char c : value) {
     if (c < '0' || c > '9') return HeadError::content_length_invalid;
     const auto digit = static_cast<uint64_t>(c - '0');
-    if (length > (content_length_max - digit) / 10) return HeadError::content_length_invalid;
+    if (may_overflow && length > (content_length_max - digit) / 10) {
+      return HeadError::content_length_invalid;
+    }
     length = length * 10 + digit;
   }
   semantics.has_content_length = true;
@@ -106,12 +94,6 @@ HeadError take_transfer_encoding(std::string_view value, Semantics& semantics) {
 }
 
 HeadError take_connection(std::string_view value, Direction direction, Semantics& semantics) {
-  // What nearly all of them say.
-  if (is_keep_alive(value) && semantics.connection_options < connection_options_max) {
-    ++semantics.connection_options;
-    semantics.has_keep_alive = true;
-    return HeadError::none;
-  }
   return for_each_element(value, [&](std::string_view option) {
     if (++semantics.connection_options > connection_options_max) {
       return HeadError::connection_invalid;

@@ -5,60 +5,13 @@
 
 #include "base/check.h"
 #include "dataplane/http/byte_scan.h"
-#include "dataplane/http/field_semantics.h"
+#include "dataplane/http/head_judge.h"
 #include "dataplane/http/host.h"
+#include "dataplane/http/start_line.h"
 #include "dataplane/http/vector_head.h"
 
 namespace millrace::http {
 namespace {
-
-std::string_view text_between(const uint8_t* from, const uint8_t* to) {
-  return {reinterpret_cast<const char*>(from), static_cast<size_t>(to - from)};
-}
-
-constexpr uint64_t load_constant(std::string_view text) {
-  uint64_t word = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    word |= uint64_t{static_cast<uint8_t>(text[i])} << (8 * i);
-  }
-  return word;
-}
-constexpr uint64_t http_1_1_octets = load_constant("HTTP/1.1");
-constexpr auto get_octets = static_cast<uint32_t>(load_constant("GET "));
-constexpr auto crlf_octets = static_cast<uint16_t>(load_constant("\r\n"));
-
-template <class T>
-T load(const uint8_t* from) {
-  T word;
-  std::memcpy(&word, from, sizeof word);
-  return word;
-}
-
-Method recognise_method(std::string_view text) {
-  switch (text.size()) {
-    case 3:
-      if (text == "GET") return Method::get;
-      if (text == "PUT") return Method::put;
-      break;
-    case 4:
-      if (text == "POST") return Method::post;
-      if (text == "HEAD") return Method::head;
-      break;
-    case 5:
-      if (text == "PATCH") return Method::patch;
-      if (text == "TRACE") return Method::trace;
-      break;
-    case 6:
-      if (text == "DELETE") return Method::delete_;
-      break;
-    case 7:
-      if (text == "OPTIONS") return Method::options;
-      if (text == "CONNECT") return Method::connect;
-      break;
-    default: break;
-  }
-  return Method::other;
-}
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -131,12 +84,14 @@ class HeadWalk {
     const ParseStatus method = take_method(line, at, out);
     if (method != ParseStatus::complete) return method;
     const uint8_t* const target_start = at;
-    const TargetEnd target_end = find_target_end(at, line.window);
-    at = target_end.at;
-    if (at == line.window) return out_of_line(line);
-    query_at = target_end.question == nullptr
-                   ? std::string_view::npos
-                   : static_cast<size_t>(target_end.question - target_start);
+    query_at = std::string_view::npos;
+    for (;;) {
+      at = Scan::target_stop(at, line.window);
+      if (at == line.window) return out_of_line(line);
+      if (*at != '?') break;
+      if (query_at == std::string_view::npos) query_at = static_cast<size_t>(at - target_start);
+      ++at;
+    }
     if (*at != ' ') {
       const bool at_line_end = *at == '\r' || *at == '\n';
       return refuse(line, at,
@@ -185,35 +140,30 @@ class HeadWalk {
   // field-line = field-name ":" OWS field-value OWS CRLF, up to the empty line (RFC 9112 5). Calls
   // judge(field) for each field whose meaning concerns the parser.
   template <class Judge>
-  ParseStatus field_lines(Fields& fields, Judge judge) {
+  ParseStatus field_lines(Fields& fields, Judge& judge) {
     line_too_long_ = HeadError::field_line_too_long;
-    FieldRun run;
-    run.next = fields.lines.data();
-    run.limit = fields.lines.data() + fields_max;
+    Field* field = fields.lines.data();
+    Field* const limit = field + fields_max;
     for (;;) {
-      {
-        run.judged_count = 0;
-        at_ += Level::take_field_lines(at_, window_of(at_), readable_end_, run);
-        // In their order, and before anything is said about the line that ended the run.
-        for (uint32_t i = 0; i < run.judged_count; ++i) {
-          const HeadError error = judge(*run.judged[i]);
-          if (error != HeadError::none) return answer(error);
-        }
-      }
+      const FieldRun run =
+          Level::take_field_lines({at_, window_of(at_), readable_end_, field, limit}, judge);
+      if (run.error != HeadError::none) return answer(run.error);
+      at_ += run.octets;
+      field = run.next;
       const Line line = open_line();
       if (line.start == line.window) return out_of_line(line);
       if (*line.start <= ' ') {
-        fields.count = static_cast<uint32_t>(run.next - fields.lines.data());
+        fields.count = static_cast<uint32_t>(field - fields.lines.data());
         return empty_line(line);
       }
-      if (run.next == run.limit) return refuse(line, line.start, HeadError::fields_too_many);
-      const ParseStatus status = take_field_line(line, *run.next);
+      if (field == limit) return refuse(line, line.start, HeadError::fields_too_many);
+      const ParseStatus status = take_field_line(line, *field);
       if (status != ParseStatus::complete) return status;
-      if (is_parsed_field(run.next->known)) {
-        const HeadError error = judge(*run.next);
+      if (is_parsed_field(field->known)) {
+        const HeadError error = judge.template judge<NoVectors>(*field);
         if (error != HeadError::none) return answer(error);
       }
-      ++run.next;
+      ++field;
     }
   }
 
@@ -222,18 +172,6 @@ class HeadWalk {
     const uint8_t* start;
     const uint8_t* window;
   };
-
-  TargetEnd find_target_end(const uint8_t* from, const uint8_t* window) const {
-    if (static_cast<size_t>(window - begin_) >= target_input_bytes_min) {
-      return Level::find_target_end(from, window);
-    }
-    const uint8_t* question = nullptr;
-    for (const uint8_t* at = from;; ++at) {
-      at = Scan::target_stop(at, window);
-      if (at == window || *at != '?') return {at, question};
-      if (question == nullptr) question = at;
-    }
-  }
 
   // One line, whatever is in it.
   [[gnu::noinline]] ParseStatus take_field_line(Line line, Field& field) {
@@ -423,159 +361,17 @@ HeadError interpret_target(std::string_view target, size_t query_at, RequestHead
   return HeadError::none;
 }
 
-// Judges the fields of a request as they come, and the request when they are over.
-class RequestJudge {
- public:
-  explicit RequestJudge(RequestHead& out) : out_(out) {}
-
-  HeadError operator()(const Field& field) {
-    switch (field.known) {
-      case FieldName::host: return take_host(field.value());
-      case FieldName::expect: return take_expect(field.value());
-      case FieldName::content_length: return take_content_length(field.value(), semantics_);
-      case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
-      case FieldName::connection:
-        return take_connection(field.value(), Direction::request, semantics_);
-      default: return HeadError::none;
-    }
-  }
-
-  HeadError conclude() {
-    if (!has_host_ && out_.version == Version::http_1_1) return HeadError::host_missing;
-    out_.framing = BodyFraming::none();
-    if (semantics_.has_transfer_encoding) {
-      // RFC 9112 6.1 lets a server choose one of the two. The next hop may choose the other.
-      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
-      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
-      out_.framing = BodyFraming::chunked();
-    } else if (semantics_.has_content_length) {
-      out_.framing = BodyFraming::content_length(semantics_.content_length);
-    }
-    out_.keep_alive = wants_keep_alive(out_.version, semantics_);
-    out_.expects_continue =
-        has_expect_ && out_.version == Version::http_1_1 && !out_.framing.is_empty();
-    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
-    return HeadError::none;
-  }
-
- private:
-  HeadError take_host(std::string_view value) {
-    if (has_host_) return HeadError::host_duplicate;
-    has_host_ = true;
-    if (out_.form != TargetForm::absolute) {
-      return parse_authority(value, {out_.host_text, out_.host_bytes, out_.port})
-                 ? HeadError::none
-                 : HeadError::host_invalid;
-    }
-    std::array<char, host_bytes_max + 1> ignored_text;
-    uint8_t ignored_bytes;
-    uint16_t ignored_port;
-    return parse_authority(value, {ignored_text, ignored_bytes, ignored_port})
-               ? HeadError::none
-               : HeadError::host_invalid;
-  }
-
-  HeadError take_expect(std::string_view value) {
-    has_expect_ = true;
-    return equals_ignoring_case(value, "100-continue") ? HeadError::none
-                                                       : HeadError::expectation_unsupported;
-  }
-
-  RequestHead& out_;
-  Semantics semantics_;
-  bool has_host_ = false;
-  bool has_expect_ = false;
-};
-
-// The same for a response; what concerns only requests is carried through.
-class ResponseJudge {
- public:
-  ResponseJudge(ResponseHead& out, Method request_method)
-      : out_(out), request_method_(request_method) {}
-
-  HeadError operator()(const Field& field) {
-    switch (field.known) {
-      case FieldName::content_length: return take_content_length(field.value(), semantics_);
-      case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
-      case FieldName::connection:
-        return take_connection(field.value(), Direction::response, semantics_);
-      default: return HeadError::none;
-    }
-  }
-
-  // RFC 9112 6.3, in its order.
-  HeadError conclude() {
-    if (semantics_.has_transfer_encoding) {
-      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
-      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
-    }
-    out_.has_content_length = semantics_.has_content_length;
-    out_.content_length = semantics_.content_length;
-    out_.framing = framing();
-    out_.keep_alive = wants_keep_alive(out_.version, semantics_) &&
-                      out_.framing.kind != BodyFraming::Kind::until_close;
-    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
-    return HeadError::none;
-  }
-
- private:
-  BodyFraming framing() const {
-    if (request_method_ == Method::head || out_.status < 200 || out_.status == 204 ||
-        out_.status == 304) {
-      return BodyFraming::none();
-    }
-    if (semantics_.has_transfer_encoding) return BodyFraming::chunked();
-    if (semantics_.has_content_length) {
-      return BodyFraming::content_length(semantics_.content_length);
-    }
-    return BodyFraming::until_close();
-  }
-
-  ResponseHead& out_;
-  const Method request_method_;
-  Semantics semantics_;
-};
-
-struct PortableLevel {
+struct PortableLevel : PortableVectors {
   using Scan = PortableScan;
-  static constexpr auto find_target_end = find_target_end_portable;
-  static constexpr auto take_field_lines = take_field_lines_portable;
 };
 #if defined(__x86_64__)
-struct Sse2Level {
+struct Sse2Level : Sse2Vectors {
   using Scan = Sse2Scan;
-  static constexpr auto find_target_end = find_target_end_sse2;
-  static constexpr auto take_field_lines = take_field_lines_sse2;
 };
-struct Avx2Level {
+struct Avx2Level : Avx2Vectors {
   using Scan = Sse2Scan;
-  static constexpr auto find_target_end = find_target_end_avx2;
-  static constexpr auto take_field_lines = take_field_lines_avx2;
 };
 #endif
-
-// The heads that nearly all messages have, in one go: a request line with an origin-form target and
-// HTTP/1.1, field lines that a run takes and the judge accepts, the empty line, all of it there and
-// short. False for every other head, and for what is no head: the walk starts over and decides. So
-// nothing is refused here, and what is accepted was seen by the same run and the same judge.
-template <class Level, class Judge>
-bool take_plain_fields(const uint8_t*& at, const uint8_t* end, Readable readable, Fields& fields,
-                       Judge& judge) {
-  FieldRun run;
-  run.next = fields.lines.data();
-  run.limit = fields.lines.data() + fields_max;
-  at += Level::take_field_lines(at, end, end + readable.bytes_behind, run);
-  if (end - at < 2 || load<uint16_t>(at) != crlf_octets) return false;
-  at += 2;
-  fields.count = static_cast<uint32_t>(run.next - fields.lines.data());
-  for (uint32_t i = 0; i < run.judged_count; ++i) {
-    if (judge(*run.judged[i]) != HeadError::none) return false;
-  }
-  return judge.conclude() == HeadError::none;
-}
-
-constexpr size_t plain_head_bytes_min = 32;
-constexpr size_t plain_method_bytes_max = 16;
 
 // A head of which a part was here before is not begun anew with each piece of it.
 bool is_first_look(const HeadScan* scan) {
@@ -583,76 +379,11 @@ bool is_first_look(const HeadScan* scan) {
 }
 
 template <class Level>
-bool take_plain_request(ByteView input, Readable readable, RequestHead& out, size_t& consumed) {
-  if (input.size() < plain_head_bytes_min) return false;
-  const uint8_t* const begin = input.data();
-  const uint8_t* const end = begin + std::min(input.size(), line_bytes_max);
-  const uint8_t* at = begin;
-  if (load<uint32_t>(at) == get_octets) {
-    out.method = Method::get;
-    at += 3;
-  } else {
-    while (at != begin + plain_method_bytes_max && !is_in_class(*at, not_token)) ++at;
-    out.method = recognise_method(text_between(begin, at));
-    if (*at != ' ' || at == begin || out.method == Method::connect || out.method == Method::trace) {
-      return false;
-    }
-  }
-  out.method_text = text_between(begin, at);
-  ++at;
-  const TargetEnd target = Level::find_target_end(at, end);
-  if (*at != '/' || end - target.at < 11 || *target.at != ' ' ||
-      static_cast<size_t>(target.at - at) > target_bytes_max ||
-      load<uint64_t>(target.at + 1) != http_1_1_octets ||
-      load<uint16_t>(target.at + 9) != crlf_octets) {
-    return false;
-  }
-  out.version = Version::http_1_1;
-  out.form = TargetForm::origin;
-  out.has_query = target.question != nullptr;
-  out.path = text_between(at, out.has_query ? target.question : target.at);
-  out.query = out.has_query ? text_between(target.question + 1, target.at) : std::string_view{};
-  out.host_bytes = 0;
-  out.port = 0;
-  out.error = HeadError::none;
-  at = target.at + 11;
-  RequestJudge judge(out);
-  if (!take_plain_fields<Level>(at, end, readable, out.fields, judge)) return false;
-  consumed = static_cast<size_t>(at - begin);
-  return true;
-}
-
-template <class Level>
-bool take_plain_response(ByteView input, Readable readable, Method request_method,
-                         ResponseHead& out, size_t& consumed) {
-  if (input.size() < plain_head_bytes_min) return false;
-  const uint8_t* const begin = input.data();
-  const uint8_t* const end = begin + std::min(input.size(), line_bytes_max);
-  if (load<uint64_t>(begin) != http_1_1_octets || begin[8] != ' ' || begin[12] != ' ') return false;
-  const unsigned hundreds = begin[9] - unsigned{'1'};
-  const unsigned tens = begin[10] - unsigned{'0'};
-  const unsigned ones = begin[11] - unsigned{'0'};
-  if (hundreds > 8 || tens > 9 || ones > 9) return false;
-  const uint8_t* const reason = begin + 13;
-  const uint8_t* at = Level::Scan::value_end(reason, end);
-  if (end - at < 2 || load<uint16_t>(at) != crlf_octets) return false;
-  out.version = Version::http_1_1;
-  out.status = static_cast<uint16_t>((hundreds + 1) * 100 + tens * 10 + ones);
-  out.reason = text_between(reason, at);
-  out.error = HeadError::none;
-  at += 2;
-  ResponseJudge judge(out, request_method);
-  if (!take_plain_fields<Level>(at, end, readable, out.fields, judge)) return false;
-  consumed = static_cast<size_t>(at - begin);
-  return true;
-}
-
-template <class Level>
 ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
                           Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  if (is_first_look(scan) && take_plain_request<Level>(input, readable, out, consumed)) {
+  if (is_first_look(scan) && Level::take_plain_request(input, readable, out, consumed)) {
     return ParseStatus::complete;
   }
   HeadWalk<Level> walk(input, readable, scan, HeadError::target_too_long, out.error);
@@ -666,7 +397,7 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
   out.error = interpret_target(target, query_at, out);
   if (out.error != HeadError::none) return ParseStatus::error;
   RequestJudge judge(out);
-  status = walk.field_lines(out.fields, [&judge](const Field& field) { return judge(field); });
+  status = walk.field_lines(out.fields, judge);
   if (status != ParseStatus::complete) return status;
   out.error = judge.conclude();
   if (out.error != HeadError::none) return ParseStatus::error;
@@ -680,7 +411,7 @@ ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& 
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
   if (is_first_look(scan) &&
-      take_plain_response<Level>(input, readable, request_method, out, consumed)) {
+      Level::take_plain_response(input, readable, request_method, out, consumed)) {
     return ParseStatus::complete;
   }
   HeadWalk<Level> walk(input, readable, scan, HeadError::status_line_malformed, out.error);
@@ -688,7 +419,7 @@ ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& 
   ParseStatus status = walk.status_line(out);
   if (status != ParseStatus::complete) return status;
   ResponseJudge judge(out, request_method);
-  status = walk.field_lines(out.fields, [&judge](const Field& field) { return judge(field); });
+  status = walk.field_lines(out.fields, judge);
   if (status != ParseStatus::complete) return status;
   out.error = judge.conclude();
   if (out.error != HeadError::none) return ParseStatus::error;

@@ -3,9 +3,11 @@
 
 #include <cstring>
 
+#include "dataplane/http/byte_rows.h"
 #include "dataplane/http/char_class.h"
 #include "dataplane/http/field_name_table.h"
 #include "dataplane/http/head_parser.h"
+#include "dataplane/http/start_line.h"
 #include "dataplane/http/vector_walk.h"
 
 #if defined(__SSE2__)
@@ -78,6 +80,7 @@ class PortableBlock {
     return bits;
   }
   uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
+  static size_t copy_host(std::string_view, std::array<char, host_bytes_max + 1>&) { return 0; }
   static size_t first(uint32_t bits) {
     return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
   }
@@ -122,6 +125,7 @@ class Sse2Block {
                 _mm_cmpeq_epi8(_mm_or_si128(high_, fold), other.high_));
   }
   uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
+  static size_t copy_host(std::string_view, std::array<char, host_bytes_max + 1>&) { return 0; }
   static size_t first(uint32_t bits) {
     return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
   }
@@ -146,22 +150,36 @@ class Sse2Block {
 
 }  // namespace
 
-TargetEnd find_target_end_portable(const uint8_t* at, const uint8_t* end) {
-  return find_target_end<PortableBlock>(at, end);
+FieldRun PortableVectors::take_field_lines(const LineRange& range, RequestJudge& judge) {
+  return take_lines<PortableBlock>(range, judge);
 }
-size_t take_field_lines_portable(const uint8_t* line, const uint8_t* end,
-                                 const uint8_t* readable_end, FieldRun& run) {
-  return take_field_lines<PortableBlock>(line, end, readable_end, run);
+FieldRun PortableVectors::take_field_lines(const LineRange& range, ResponseJudge& judge) {
+  return take_lines<PortableBlock>(range, judge);
+}
+bool PortableVectors::take_plain_request(ByteView input, Readable readable, RequestHead& out,
+                                         size_t& consumed) {
+  return take_plain_request_head<PortableBlock>(input, readable, out, consumed);
+}
+bool PortableVectors::take_plain_response(ByteView input, Readable readable, Method request_method,
+                                          ResponseHead& out, size_t& consumed) {
+  return take_plain_response_head<PortableBlock>(input, readable, request_method, out, consumed);
 }
 
 #if defined(__SSE2__)
 
-TargetEnd find_target_end_sse2(const uint8_t* at, const uint8_t* end) {
-  return find_target_end<Sse2Block>(at, end);
+FieldRun Sse2Vectors::take_field_lines(const LineRange& range, RequestJudge& judge) {
+  return take_lines<Sse2Block>(range, judge);
 }
-size_t take_field_lines_sse2(const uint8_t* line, const uint8_t* end, const uint8_t* readable_end,
-                             FieldRun& run) {
-  return take_field_lines<Sse2Block>(line, end, readable_end, run);
+FieldRun Sse2Vectors::take_field_lines(const LineRange& range, ResponseJudge& judge) {
+  return take_lines<Sse2Block>(range, judge);
+}
+bool Sse2Vectors::take_plain_request(ByteView input, Readable readable, RequestHead& out,
+                                     size_t& consumed) {
+  return take_plain_request_head<Sse2Block>(input, readable, out, consumed);
+}
+bool Sse2Vectors::take_plain_response(ByteView input, Readable readable, Method request_method,
+                                      ResponseHead& out, size_t& consumed) {
+  return take_plain_response_head<Sse2Block>(input, readable, request_method, out, consumed);
 }
 
 VectorLevel vector_level_max() {

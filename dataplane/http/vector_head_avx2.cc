@@ -7,6 +7,7 @@
 #include "dataplane/http/byte_rows.h"
 #include "dataplane/http/char_class.h"
 #include "dataplane/http/field_name_table.h"
+#include "dataplane/http/start_line.h"
 #include "dataplane/http/vector_head.h"
 
 #if defined(__x86_64__)
@@ -53,19 +54,29 @@ class Avx2Block {
     const __m256i folded = _mm256_or_si256(octets_, rows.fold);
     return bits(_mm256_cmpeq_epi8(folded, octets_at(text)));
   }
-  // RFC 9110 5.6.2: an octet is a tchar if its row (low half) and its column (high half) share a
-  // bit. The look-up of a row answers 0 for octets above 0x7f.
   uint8_t name_classes(const uint8_t* /*line*/, size_t bytes) const {
-    const __m256i columns =
-        _mm256_and_si256(_mm256_srli_epi16(octets_, 4), octets_at(byte_rows.low_half));
-    const __m256i shared =
-        _mm256_and_si256(_mm256_shuffle_epi8(octets_at(byte_rows.tchar_rows), octets_),
-                         _mm256_shuffle_epi8(octets_at(byte_rows.tchar_columns), columns));
-    const uint32_t others = bits(_mm256_cmpeq_epi8(shared, _mm256_setzero_si256()));
+    const uint32_t others = bits(outside(octets_, byte_rows.tchar_rows, byte_rows.tchar_columns));
     const uint32_t in_name = (1U << bytes) - 1;
     return static_cast<uint8_t>(
         ((others & in_name) != 0 ? not_token : 0) |
         ((bits(are(byte_rows.underscore)) & in_name) != 0 ? underscore : 0));
+  }
+  static size_t copy_host(std::string_view text, std::array<char, host_bytes_max + 1>& to) {
+    const size_t bytes = text.size();
+    if (bytes - 1 >= 31) return 0;
+    const __m256i octets = octets_at(reinterpret_cast<const uint8_t*>(text.data()));
+    const __m256i upper =
+        _mm256_and_si256(_mm256_cmpgt_epi8(octets, octets_at(byte_rows.before_upper)),
+                         _mm256_cmpgt_epi8(octets_at(byte_rows.behind_upper), octets));
+    const __m256i lower =
+        _mm256_or_si256(octets, _mm256_and_si256(upper, octets_at(byte_rows.fold)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.data()), lower);
+    const uint32_t in_host = (1U << bytes) - 1;
+    const uint32_t others = bits(outside(octets, byte_rows.host_rows, byte_rows.host_columns));
+    const uint32_t dots = bits(_mm256_cmpeq_epi8(octets, octets_at(byte_rows.dot))) & in_host;
+    // No label may be empty: neither the first nor the last nor one between two dots.
+    const uint32_t ends = 1U | 1U << (bytes - 1) | dots << 1;
+    return ((others & in_host) | (dots & ends)) == 0 ? bytes : 0;
   }
   static size_t first(uint32_t bits) { return _tzcnt_u64(bits); }
 
@@ -75,6 +86,15 @@ class Avx2Block {
   // One more, and 0x7f is negative like everything above it.
   __m256i are_outside(__m256i floor, __m256i one) const {
     return _mm256_cmpgt_epi8(floor, _mm256_add_epi8(octets_, one));
+  }
+  // Where an octet is not of the matrix: its row (low half) and column (high half) share no bit.
+  // The look-up of a row answers 0 for octets above 0x7f.
+  static __m256i outside(__m256i octets, const uint8_t* rows, const uint8_t* columns) {
+    const __m256i highs =
+        _mm256_and_si256(_mm256_srli_epi16(octets, 4), octets_at(byte_rows.low_half));
+    const __m256i shared = _mm256_and_si256(_mm256_shuffle_epi8(octets_at(rows), octets),
+                                            _mm256_shuffle_epi8(octets_at(columns), highs));
+    return _mm256_cmpeq_epi8(shared, _mm256_setzero_si256());
   }
   static uint32_t bits(__m256i octets) {
     return static_cast<uint32_t>(_mm256_movemask_epi8(octets));
@@ -90,12 +110,19 @@ class Avx2Block {
 
 namespace millrace::http {
 
-TargetEnd find_target_end_avx2(const uint8_t* at, const uint8_t* end) {
-  return find_target_end<Avx2Block>(at, end);
+FieldRun Avx2Vectors::take_field_lines(const LineRange& range, RequestJudge& judge) {
+  return take_lines<Avx2Block>(range, judge);
 }
-size_t take_field_lines_avx2(const uint8_t* line, const uint8_t* end, const uint8_t* readable_end,
-                             FieldRun& run) {
-  return take_field_lines<Avx2Block>(line, end, readable_end, run);
+FieldRun Avx2Vectors::take_field_lines(const LineRange& range, ResponseJudge& judge) {
+  return take_lines<Avx2Block>(range, judge);
+}
+bool Avx2Vectors::take_plain_request(ByteView input, Readable readable, RequestHead& out,
+                                     size_t& consumed) {
+  return take_plain_request_head<Avx2Block>(input, readable, out, consumed);
+}
+bool Avx2Vectors::take_plain_response(ByteView input, Readable readable, Method request_method,
+                                      ResponseHead& out, size_t& consumed) {
+  return take_plain_response_head<Avx2Block>(input, readable, request_method, out, consumed);
 }
 
 }  // namespace millrace::http

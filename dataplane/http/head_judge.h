@@ -1,0 +1,144 @@
+// What the fields of a head decide, judged one by one as they come, and the head when they are
+// over. Only the cases that nearly every head has are inline.
+#pragma once
+
+#include <cstring>
+
+#include "dataplane/http/field_semantics.h"
+#include "dataplane/http/host.h"
+#include "dataplane/http/message.h"
+
+namespace millrace::http {
+
+// "keep-alive" in any case, as two words that overlap. The hyphen is left out of the folding, which
+// would make one of a CR.
+inline bool is_keep_alive(std::string_view text) {
+  constexpr uint64_t fold = 0x2020202020202020;
+  uint64_t front;
+  uint64_t back;
+  if (text.size() != 10) return false;
+  std::memcpy(&front, text.data(), sizeof front);
+  std::memcpy(&back, text.data() + 2, sizeof back);
+  front |= fold & ~(uint64_t{0x20} << 32);
+  back |= fold & ~(uint64_t{0x20} << 16);
+  return front == 0x696c612d7065656bU && back == 0x6576696c612d7065U;  // "keep-ali", "ep-alive"
+}
+
+// Octets that are not looked at in vectors.
+struct NoVectors {
+  static size_t copy_host(std::string_view, std::array<char, host_bytes_max + 1>&) { return 0; }
+};
+
+class RequestJudge {
+ public:
+  explicit RequestJudge(RequestHead& out) : out_(out) {}
+
+  // For a field with is_parsed_field(known). `Octets` may know how to copy a host in vectors: see
+  // copy_host() in vector_walk.h.
+  template <class Octets>
+  HeadError judge(const Field& field) {
+    if (field.known == FieldName::host) return take_host<Octets>(field.value());
+    if (field.known == FieldName::connection) {
+      if (is_keep_alive(field.value()) && semantics_.connection_options == 0) {
+        semantics_.connection_options = 1;
+        semantics_.has_keep_alive = true;
+        return HeadError::none;
+      }
+    }
+    return take_other(field);
+  }
+
+  // RFC 9112 6.3, in its order.
+  HeadError conclude() {
+    if (!has_host_ && out_.version == Version::http_1_1) return HeadError::host_missing;
+    out_.framing = BodyFraming::none();
+    if (semantics_.has_transfer_encoding) {
+      // RFC 9112 6.1 lets a server choose one of the two. The next hop may choose the other.
+      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
+      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
+      out_.framing = BodyFraming::chunked();
+    } else if (semantics_.has_content_length) {
+      out_.framing = BodyFraming::content_length(semantics_.content_length);
+    }
+    out_.keep_alive = wants_keep_alive(out_.version, semantics_);
+    out_.expects_continue =
+        has_expect_ && out_.version == Version::http_1_1 && !out_.framing.is_empty();
+    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    return HeadError::none;
+  }
+
+ private:
+  template <class Octets>
+  HeadError take_host(std::string_view value) {
+    if (has_host_ || out_.form == TargetForm::absolute) return take_unusual_host(value);
+    const size_t length = Octets::copy_host(value, out_.host_text);
+    if (length == 0) return take_unusual_host(value);
+    has_host_ = true;
+    out_.host_bytes = static_cast<uint8_t>(length);
+    out_.port = 0;
+    return HeadError::none;
+  }
+
+  HeadError take_unusual_host(std::string_view value);
+  HeadError take_other(const Field& field);
+
+  RequestHead& out_;
+  Semantics semantics_;
+  bool has_host_ = false;
+  bool has_expect_ = false;
+};
+
+// The same for a response; what concerns only requests is carried through.
+class ResponseJudge {
+ public:
+  ResponseJudge(ResponseHead& out, Method request_method)
+      : out_(out), request_method_(request_method) {}
+
+  template <class Octets>
+  HeadError judge(const Field& field) {
+    if (field.known == FieldName::connection) {
+      if (is_keep_alive(field.value()) && semantics_.connection_options == 0) {
+        semantics_.connection_options = 1;
+        semantics_.has_keep_alive = true;
+        return HeadError::none;
+      }
+    }
+    return take_other(field);
+  }
+
+  // RFC 9112 6.3, in its order.
+  HeadError conclude() {
+    if (semantics_.has_transfer_encoding) {
+      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
+      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
+    }
+    out_.has_content_length = semantics_.has_content_length;
+    out_.content_length = semantics_.content_length;
+    out_.framing = framing();
+    out_.keep_alive = wants_keep_alive(out_.version, semantics_) &&
+                      out_.framing.kind != BodyFraming::Kind::until_close;
+    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    return HeadError::none;
+  }
+
+ private:
+  BodyFraming framing() const {
+    if (request_method_ == Method::head || out_.status < 200 || out_.status == 204 ||
+        out_.status == 304) {
+      return BodyFraming::none();
+    }
+    if (semantics_.has_transfer_encoding) return BodyFraming::chunked();
+    if (semantics_.has_content_length) {
+      return BodyFraming::content_length(semantics_.content_length);
+    }
+    return BodyFraming::until_close();
+  }
+
+  HeadError take_other(const Field& field);
+
+  ResponseHead& out_;
+  const Method request_method_;
+  Semantics semantics_;
+};
+
+}  // namespace millrace::http
