@@ -388,6 +388,7 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
   }
   HeadWalk<Level> walk(input, readable, scan, HeadError::target_too_long, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
+  out.canonical_line = {};
   ParseStatus status = walk.skip_empty_line();
   if (status != ParseStatus::complete) return status;
   std::string_view target;
@@ -416,6 +417,7 @@ ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& 
   }
   HeadWalk<Level> walk(input, readable, scan, HeadError::status_line_malformed, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
+  out.canonical_line = {};
   ParseStatus status = walk.status_line(out);
   if (status != ParseStatus::complete) return status;
   ResponseJudge judge(out, request_method);

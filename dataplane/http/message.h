@@ -104,7 +104,7 @@ struct Field {
 };
 static_assert(sizeof(Field) == 16);
 
-// A field section in the order of arrival.
+// A field section in the order of arrival: all of its lines, each where the one before it ends.
 struct Fields {
   uint32_t count;
   std::array<Field, fields_max> lines;
@@ -164,6 +164,9 @@ struct RequestHead {
   std::string_view method_text;
   std::string_view path;   // begins with "/", or is "*"; percent-encoding untouched
   std::string_view query;  // without "?"
+  // The start line as received, if it is octet for octet what would be written for this head (with
+  // HTTP/1.1 and the target in origin form), its line end included; else empty.
+  std::string_view canonical_line;
   Fields fields;
   std::array<char, host_bytes_max + 1> host_text;
 
@@ -181,6 +184,7 @@ struct ResponseHead {
   uint64_t content_length;  // bytes, if has_content_length
   BodyFraming framing;      // of the body that follows on the wire
   std::string_view reason;
+  std::string_view canonical_line;  // as in RequestHead
   Fields fields;
 
   // 1xx: another head follows (RFC 9110 15.2). 101 ends HTTP on the connection; the caller refuses

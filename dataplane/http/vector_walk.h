@@ -265,8 +265,10 @@ inline bool take_plain_request_head(ByteView input, Readable readable, RequestHe
   out.host_bytes = 0;
   out.port = 0;
   out.error = HeadError::none;
+  at = target.at + version_octets;
+  out.canonical_line = text_between(begin, at);
   RequestJudge judge(out);
-  at = take_plain_lines<Block>(target.at + version_octets, end, readable, out.fields, judge);
+  at = take_plain_lines<Block>(at, end, readable, out.fields, judge);
   if (at == nullptr) return false;
   consumed = distance(begin, at);
   return true;
@@ -291,6 +293,7 @@ inline bool take_plain_response_head(ByteView input, Readable readable, Method r
   out.version = Version::http_1_1;
   out.status = static_cast<uint16_t>((hundreds + 1) * 100 + tens * 10 + ones);
   out.reason = text_between(reason, reason_end);
+  out.canonical_line = text_between(begin, reason_end + 2);
   out.error = HeadError::none;
   ResponseJudge judge(out, request_method);
   const uint8_t* const at =
