@@ -228,11 +228,25 @@ class RoomyOutput {
     }
   }
   static void copy_long(uint8_t* to, const char* from, size_t bytes) {
-    const char* const last = from + bytes - 16;
-    uint8_t* const last_to = to + bytes - 16;
-    for (; last - from > 48; from += 64, to += 64) move<64>(to, from);
-    for (; from < last; from += 16, to += 16) move<16>(to, from);
-    move<16>(last_to, last);
+    if (bytes > 64) {
+      copy_longer(to, from, bytes);
+    } else if (bytes > 32) {
+      move<32>(to, from);
+      move<32>(to + bytes - 32, from + bytes - 32);
+    } else {
+      move<16>(to, from);
+      move<16>(to + bytes - 16, from + bytes - 16);
+    }
+  }
+  [[gnu::noinline]] static void copy_longer(uint8_t* to, const char* from, size_t bytes) {
+    const char* const last = from + bytes - 64;
+    uint8_t* const last_to = to + bytes - 64;
+    do {
+      move<64>(to, from);
+      from += 64;
+      to += 64;
+    } while (from < last);
+    move<64>(last_to, last);
   }
   // Octets behind which there are others that may be read.
   void scribble(const uint8_t* from, size_t bytes) {

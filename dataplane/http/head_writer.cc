@@ -1,5 +1,8 @@
 #include "dataplane/http/head_writer.h"
 
+#include <cstddef>
+#include <cstring>
+
 #include "base/check.h"
 #include "dataplane/http/head_output.h"
 
@@ -84,7 +87,11 @@ void write_date(std::string_view date, Output& output) {
 // A field that goes on as it stands: its flags are canonical and nothing else. `names_end`: the
 // first name that does not go on.
 bool is_sent_whole(const Field& field, FieldName names_end) {
-  return field.flags == Field::is_canonical_flag && field.known < names_end;
+  uint16_t known_and_flags;
+  static_assert(offsetof(Field, flags) == offsetof(Field, known) + 1);
+  std::memcpy(&known_and_flags, &field.known, sizeof known_and_flags);
+  const unsigned above = known_and_flags - (unsigned{Field::is_canonical_flag} << 8);
+  return above < static_cast<unsigned>(names_end);
 }
 
 // Writes the lines that are sent whole, as many at a time as follow each other, behind `line` (or
