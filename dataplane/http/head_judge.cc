@@ -6,6 +6,7 @@ namespace millrace::http {
 
 HeadError RequestJudge::take_other(const Field& field) {
   switch (field.known) {
+    case FieldName::host: return take_any_host(field.value());
     case FieldName::content_length: return take_content_length(field.value(), semantics_);
     case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
     case FieldName::connection:
@@ -19,7 +20,7 @@ HeadError RequestJudge::take_other(const Field& field) {
   }
 }
 
-HeadError RequestJudge::take_unusual_host(std::string_view value) {
+HeadError RequestJudge::take_any_host(std::string_view value) {
   if (has_host_) return HeadError::host_duplicate;
   has_host_ = true;
   if (out_.form != TargetForm::absolute) {

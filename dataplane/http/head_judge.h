@@ -24,28 +24,30 @@ inline bool is_keep_alive(std::string_view text) {
   return front == 0x696c612d7065656bU && back == 0x6576696c612d7065U;  // "keep-ali", "ep-alive"
 }
 
-// Octets that are not looked at in vectors.
-struct NoVectors {
-  static size_t copy_host(std::string_view, std::array<char, host_bytes_max + 1>&) { return 0; }
-};
-
 class RequestJudge {
  public:
   explicit RequestJudge(RequestHead& out) : out_(out) {}
 
-  // For a field with is_parsed_field(known). `Octets` may know how to copy a host in vectors: see
-  // copy_host() in vector_walk.h.
-  template <class Octets>
+  // For a field with is_parsed_field(known).
   HeadError judge(const Field& field) {
-    if (field.known == FieldName::host) return take_host<Octets>(field.value());
-    if (field.known == FieldName::connection) {
-      if (is_keep_alive(field.value()) && semantics_.connection_options == 0) {
-        semantics_.connection_options = 1;
-        semantics_.has_keep_alive = true;
-        return HeadError::none;
-      }
+    if (field.known == FieldName::connection && is_keep_alive(field.value()) &&
+        semantics_.connection_options == 0) {
+      semantics_.connection_options = 1;
+      semantics_.has_keep_alive = true;
+      return HeadError::none;
     }
     return take_other(field);
+  }
+
+  // Where a caller who knows how puts a Host that is nothing but a host; nullptr if this one is not
+  // to be taken so. Then take_host() instead of judge().
+  char* host_text() {
+    return has_host_ || out_.form == TargetForm::absolute ? nullptr : out_.host_text.data();
+  }
+  void take_host(size_t host_bytes) {
+    has_host_ = true;
+    out_.host_bytes = static_cast<uint8_t>(host_bytes);
+    out_.port = 0;
   }
 
   // RFC 9112 6.3, in its order.
@@ -68,18 +70,7 @@ class RequestJudge {
   }
 
  private:
-  template <class Octets>
-  HeadError take_host(std::string_view value) {
-    if (has_host_ || out_.form == TargetForm::absolute) return take_unusual_host(value);
-    const size_t length = Octets::copy_host(value, out_.host_text);
-    if (length == 0) return take_unusual_host(value);
-    has_host_ = true;
-    out_.host_bytes = static_cast<uint8_t>(length);
-    out_.port = 0;
-    return HeadError::none;
-  }
-
-  HeadError take_unusual_host(std::string_view value);
+  HeadError take_any_host(std::string_view value);
   HeadError take_other(const Field& field);
 
   RequestHead& out_;
@@ -94,17 +85,17 @@ class ResponseJudge {
   ResponseJudge(ResponseHead& out, Method request_method)
       : out_(out), request_method_(request_method) {}
 
-  template <class Octets>
   HeadError judge(const Field& field) {
-    if (field.known == FieldName::connection) {
-      if (is_keep_alive(field.value()) && semantics_.connection_options == 0) {
-        semantics_.connection_options = 1;
-        semantics_.has_keep_alive = true;
-        return HeadError::none;
-      }
+    if (field.known == FieldName::connection && is_keep_alive(field.value()) &&
+        semantics_.connection_options == 0) {
+      semantics_.connection_options = 1;
+      semantics_.has_keep_alive = true;
+      return HeadError::none;
     }
     return take_other(field);
   }
+  char* host_text() { return nullptr; }
+  void take_host(size_t) {}
 
   // RFC 9112 6.3, in its order.
   HeadError conclude() {

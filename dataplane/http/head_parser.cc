@@ -160,7 +160,7 @@ class HeadWalk {
       const ParseStatus status = take_field_line(line, *field);
       if (status != ParseStatus::complete) return status;
       if (is_parsed_field(field->known)) {
-        const HeadError error = judge.template judge<NoVectors>(*field);
+        const HeadError error = judge.judge(*field);
         if (error != HeadError::none) return answer(error);
       }
       ++field;
@@ -379,13 +379,11 @@ bool is_first_look(const HeadScan* scan) {
 }
 
 template <class Level>
-ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
-                          Readable readable) {
+[[gnu::noinline]] ParseStatus parse_request_by_lines(ByteView input, RequestHead& out,
+                                                     size_t& consumed, HeadScan* scan,
+                                                     Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  if (is_first_look(scan) && Level::take_plain_request(input, readable, out, consumed)) {
-    return ParseStatus::complete;
-  }
   HeadWalk<Level> walk(input, readable, scan, HeadError::target_too_long, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   out.canonical_line = {};
@@ -407,14 +405,11 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
 }
 
 template <class Level>
-ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
-                           size_t& consumed, HeadScan* scan, Readable readable) {
+[[gnu::noinline]] ParseStatus parse_response_by_lines(ByteView input, Method request_method,
+                                                      ResponseHead& out, size_t& consumed,
+                                                      HeadScan* scan, Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  if (is_first_look(scan) &&
-      Level::take_plain_response(input, readable, request_method, out, consumed)) {
-    return ParseStatus::complete;
-  }
   HeadWalk<Level> walk(input, readable, scan, HeadError::status_line_malformed, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
   out.canonical_line = {};
@@ -427,6 +422,25 @@ ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& 
   if (out.error != HeadError::none) return ParseStatus::error;
   consumed = walk.consumed();
   return ParseStatus::complete;
+}
+
+template <class Level>
+ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
+                          Readable readable) {
+  if (is_first_look(scan) && Level::take_plain_request(input, readable, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_request_by_lines<Level>(input, out, consumed, scan, readable);
+}
+
+template <class Level>
+ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
+                           size_t& consumed, HeadScan* scan, Readable readable) {
+  if (is_first_look(scan) &&
+      Level::take_plain_response(input, readable, request_method, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_response_by_lines<Level>(input, request_method, out, consumed, scan, readable);
 }
 
 struct Parsers {

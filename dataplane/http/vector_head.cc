@@ -80,7 +80,7 @@ class PortableBlock {
     return bits;
   }
   uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
-  static size_t copy_host(std::string_view, std::array<char, host_bytes_max + 1>&) { return 0; }
+  static size_t copy_host(std::string_view, char*) { return 0; }
   static size_t first(uint32_t bits) {
     return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
   }
@@ -125,7 +125,7 @@ class Sse2Block {
                 _mm_cmpeq_epi8(_mm_or_si128(high_, fold), other.high_));
   }
   uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
-  static size_t copy_host(std::string_view, std::array<char, host_bytes_max + 1>&) { return 0; }
+  static size_t copy_host(std::string_view, char*) { return 0; }
   static size_t first(uint32_t bits) {
     return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
   }

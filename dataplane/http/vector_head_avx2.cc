@@ -61,7 +61,7 @@ class Avx2Block {
         ((others & in_name) != 0 ? not_token : 0) |
         ((bits(are(byte_rows.underscore)) & in_name) != 0 ? underscore : 0));
   }
-  static size_t copy_host(std::string_view text, std::array<char, host_bytes_max + 1>& to) {
+  [[gnu::always_inline]] static size_t copy_host(std::string_view text, char* to) {
     const size_t bytes = text.size();
     if (bytes - 1 >= 31) return 0;
     const __m256i octets = octets_at(reinterpret_cast<const uint8_t*>(text.data()));
@@ -70,7 +70,7 @@ class Avx2Block {
                          _mm256_cmpgt_epi8(octets_at(byte_rows.behind_upper), octets));
     const __m256i lower =
         _mm256_or_si256(octets, _mm256_and_si256(upper, octets_at(byte_rows.fold)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to.data()), lower);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), lower);
     const uint32_t in_host = (1U << bytes) - 1;
     const uint32_t others = bits(outside(octets, byte_rows.host_rows, byte_rows.host_columns));
     const uint32_t dots = bits(_mm256_cmpeq_epi8(octets, octets_at(byte_rows.dot))) & in_host;

@@ -37,7 +37,8 @@ constexpr size_t walk_reach = 2 * block_octets;
 // The octets from the start of the line to its first stop, when the first two blocks have none; 0
 // if there is none up to `safe`.
 template <class Block>
-size_t find_far_stop(const uint8_t* line, const uint8_t* safe, const typename Block::Rows& rows) {
+[[gnu::always_inline]] inline size_t find_far_stop(const uint8_t* line, const uint8_t* safe,
+                                                   const typename Block::Rows& rows) {
   for (const uint8_t* at = line + walk_reach; at < safe; at += block_octets) {
     const uint32_t stops = Block::load(at).line_stops(rows);
     if (stops != 0) return distance(line, at) + Block::first(stops);
@@ -68,8 +69,10 @@ inline uint64_t with_trimmed_value(uint64_t word, const uint8_t* line, size_t na
 
 // The word, without its end, of a name that is not listed; 0: it is no token.
 template <class Block>
-uint64_t word_of_unlisted_name(const Block& block, const typename Block::Rows& rows,
-                               const uint8_t* line, size_t name_bytes) {
+[[gnu::always_inline]] inline uint64_t word_of_unlisted_name(const Block& block,
+                                                             const typename Block::Rows& rows,
+                                                             const uint8_t* line,
+                                                             size_t name_bytes) {
   const uint8_t classes = block.name_classes(line, name_bytes);
   if ((classes & not_token) != 0) return 0;
   uint64_t word = name_bytes + ((name_bytes + 2) << 16) - ((name_bytes + 2) << 32) +
@@ -105,13 +108,11 @@ template <class Block, class Judge>
     size_t line_bytes = Block::first(stops);
     if (stops == 0) {
       const uint32_t more_stops = Block::load(line + block_octets).line_stops(rows);
-      line_bytes = block_octets + Block::first(more_stops);
-      if (__builtin_expect(more_stops == 0, 0)) {
-        line_bytes = find_far_stop<Block>(line, safe, rows);
-      }
+      line_bytes = more_stops != 0 ? block_octets + Block::first(more_stops)
+                                   : find_far_stop<Block>(line, safe, rows);
     }
     const uint8_t* const next = line + line_bytes + 2;
-    if (next > safe || load_word(line + line_bytes) != crlf_word) break;
+    if (next > safe || load_word(line + line_bytes) != crlf_word || line_bytes == 0) break;
     const size_t name_bytes = Block::first(block.colons(rows));
     const NameEntry& entry = name_entry_of(names, line, name_bytes);
     uint64_t word = with_end(entry.field_word, line_bytes);
@@ -132,12 +133,20 @@ template <class Block, class Judge>
     }
     store_word(word, field);
     field->line = reinterpret_cast<const char*>(line);
+    if (static_cast<int64_t>(word) < 0) {
+      size_t host_bytes = 0;
+      if (field->known == FieldName::host && judge.host_text() != nullptr) {
+        host_bytes = Block::copy_host(field->value(), judge.host_text());
+      }
+      if (host_bytes != 0) {
+        judge.take_host(host_bytes);
+      } else {
+        const HeadError error = judge.judge(*field);
+        if (error != HeadError::none) return {next, field + 1, error};
+      }
+    }
     line = next;
     ++field;
-    if (static_cast<int64_t>(word) < 0) {
-      const HeadError error = judge.template judge<Block>(field[-1]);
-      if (error != HeadError::none) return {line, field, error};
-    }
   }
   return {line, field, HeadError::none};
 }
