@@ -61,14 +61,20 @@ HeadError take_content_length(std::string_view value, Semantics& semantics) {
   if (semantics.has_content_length) return HeadError::content_length_duplicate;
   if (value.empty()) return HeadError::content_length_invalid;
   uint64_t length = 0;
-  const bool may_overflow = value.size() > content_length_digits_safe;
-  for (char c : value) {
-    if (c < '0' || c > '9') return HeadError::content_length_invalid;
-    const auto digit = static_cast<uint64_t>(c - '0');
-    if (may_overflow && length > (content_length_max - digit) / 10) {
-      return HeadError::content_length_invalid;
+  if (value.size() <= content_length_digits_safe) {
+    for (char c : value) {
+      const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
+      if (digit > 9) return HeadError::content_length_invalid;
+      length = length * 10 + digit;
     }
-    length = length * 10 + digit;
+  } else {
+    for (char c : value) {
+      const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
+      if (digit > 9 || length > (content_length_max - digit) / 10) {
+        return HeadError::content_length_invalid;
+      }
+      length = length * 10 + digit;
+    }
   }
   semantics.has_content_length = true;
   semantics.content_length = length;

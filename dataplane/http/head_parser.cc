@@ -361,6 +361,14 @@ HeadError interpret_target(std::string_view target, size_t query_at, RequestHead
   return HeadError::none;
 }
 
+struct OffLevel {
+  using Scan = PortableScan;
+  template <class Judge>
+  static FieldRun take_field_lines(const LineRange& range, Judge&) {
+    return {0, range.next, HeadError::none};
+  }
+};
+
 struct PortableLevel : PortableVectors {
   using Scan = PortableScan;
 };
@@ -456,8 +464,8 @@ Parsers parsers_at(VectorLevel level) {
   if (level == VectorLevel::avx2) return parsers_of<Avx2Level>;
   if (level == VectorLevel::sse2) return parsers_of<Sse2Level>;
 #endif
-  CHECK(level == VectorLevel::portable);
-  return parsers_of<PortableLevel>;
+  if (level == VectorLevel::portable) return parsers_of<PortableLevel>;
+  return {parse_request_by_lines<OffLevel>, parse_response_by_lines<OffLevel>};
 }
 
 const Parsers best_parsers = parsers_at(vector_level_max());

@@ -44,9 +44,14 @@ ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consume
 ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
                                 size_t& consumed, HeadScan* scan = nullptr, Readable readable = {});
 
-// The vector instructions that a parse may use. Every machine chooses the most that it has, once,
-// at start; the answers are the same.
-enum class VectorLevel : uint8_t { portable, sse2, avx2 };
+// How a parse may look at octets. Every machine chooses the most that it has, once, at start; the
+// answers are the same.
+enum class VectorLevel : uint8_t {
+  off,       // one octet after the other, one line after the other: what all others agree with
+  portable,  // eight octets in a word
+  sse2,
+  avx2,
+};
 VectorLevel vector_level_max();
 
 // The same at a level up to vector_level_max(), for tests and measurements.

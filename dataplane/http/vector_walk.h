@@ -194,15 +194,14 @@ FieldRun take_lines(const LineRange& range, Judge& judge) {
 }
 
 struct TargetEnd {
-  const uint8_t* at;        // the first octet that is not part of a target, or the end
+  const uint8_t* at;  // the first octet that is not part of a target; may lie behind the input
   const uint8_t* question;  // the first "?" before it, or nullptr
 };
 
-// At least block_octets of input stand before `end`.
 template <class Block>
-inline TargetEnd find_target_end(const uint8_t* at, const uint8_t* end) {
+inline TargetEnd find_target_end(const uint8_t* at, const uint8_t* readable_end) {
   const uint8_t* question = nullptr;
-  for (; distance(at, end) > block_octets; at += block_octets) {
+  for (; distance(at, readable_end) >= block_octets; at += block_octets) {
     const Block block = Block::load(at);
     const uint32_t stops = block.target_stops();
     const size_t stop = Block::first(stops);
@@ -210,8 +209,7 @@ inline TargetEnd find_target_end(const uint8_t* at, const uint8_t* end) {
     if (first_question < stop && question == nullptr) question = at + first_question;
     if (stops != 0) return {at + stop, question};
   }
-  // A target that ends there leaves no room for a version.
-  return {end, question};
+  return {readable_end, question};  // not found in what may be looked at
 }
 
 // The field lines and the empty line of a plain head. Answers where it ends, or nullptr.
@@ -236,8 +234,8 @@ template <class Block, class Judge>
   return judge.conclude() == HeadError::none ? walk.line + 2 : nullptr;
 }
 
-constexpr size_t plain_head_bytes_min = 2 * block_octets;
 constexpr size_t plain_method_bytes_max = 16;
+constexpr size_t plain_head_bytes_min = plain_method_bytes_max + 2;
 
 template <class Block>
 inline bool take_plain_request_head(ByteView input, Readable readable, RequestHead& out,
@@ -259,7 +257,7 @@ inline bool take_plain_request_head(ByteView input, Readable readable, RequestHe
   }
   out.method_text = text_between(begin, at);
   ++at;
-  const TargetEnd target = find_target_end<Block>(at, end);
+  const TargetEnd target = find_target_end<Block>(at, end + readable.bytes_behind);
   constexpr ptrdiff_t version_octets = sizeof(" HTTP/1.1\r\n") - 1;
   if (*at != '/' || end - target.at < version_octets || *target.at != ' ' ||
       distance(at, target.at) > target_bytes_max ||
@@ -290,15 +288,17 @@ inline bool take_plain_response_head(ByteView input, Readable readable, Method r
   const uint8_t* const begin = input.data();
   const uint8_t* const end =
       begin + (input.size() < line_bytes_max ? input.size() : line_bytes_max);
+  constexpr size_t reason_at = sizeof("HTTP/1.1 200 ") - 1;
+  if (distance(begin, end) + readable.bytes_behind < reason_at + block_octets + 1) return false;
   if (load<uint64_t>(begin) != http_1_1_octets || begin[8] != ' ' || begin[12] != ' ') return false;
   const unsigned hundreds = begin[9] - unsigned{'1'};
   const unsigned tens = begin[10] - unsigned{'0'};
   const unsigned ones = begin[11] - unsigned{'0'};
   if (hundreds > 8 || tens > 9 || ones > 9) return false;
-  const uint8_t* const reason = begin + 13;
+  const uint8_t* const reason = begin + reason_at;
   const uint32_t stops = Block::load(reason).line_stops(typename Block::Rows());
   const uint8_t* const reason_end = reason + Block::first(stops);
-  if (stops == 0 || load_word(reason_end) != crlf_word) return false;
+  if (stops == 0 || reason_end + 2 > end || load_word(reason_end) != crlf_word) return false;
   out.version = Version::http_1_1;
   out.status = static_cast<uint16_t>((hundreds + 1) * 100 + tens * 10 + ones);
   out.reason = text_between(reason, reason_end);
