@@ -51,8 +51,25 @@ MEASURED void measured_parse_request(RequestHead& head, size_t& consumed) {
   CHECK(parse_request_head(head_of(request), head, consumed, nullptr, frame_room) ==
         ParseStatus::complete);
 }
+// The same where memory ends with the head.
+MEASURED void measured_parse_request_without_room(RequestHead& head, size_t& consumed) {
+  CHECK(parse_request_head(head_of(request), head, consumed) == ParseStatus::complete);
+}
+MEASURED void measured_parse_request_sse2(RequestHead& head, size_t& consumed) {
+  CHECK(parse_request_head_at(VectorLevel::sse2, head_of(request), head, consumed, nullptr,
+                              frame_room) == ParseStatus::complete);
+}
 MEASURED void measured_parse_request_portable(RequestHead& head, size_t& consumed) {
-  CHECK(parse_request_head_portable(head_of(request), head, consumed) == ParseStatus::complete);
+  CHECK(parse_request_head_at(VectorLevel::portable, head_of(request), head, consumed, nullptr,
+                              frame_room) == ParseStatus::complete);
+}
+MEASURED void measured_parse_request_off(RequestHead& head, size_t& consumed) {
+  CHECK(parse_request_head_at(VectorLevel::off, head_of(request), head, consumed, nullptr,
+                              frame_room) == ParseStatus::complete);
+}
+MEASURED void measured_parse_response_without_room(ResponseHead& head, size_t& consumed) {
+  CHECK(parse_response_head(head_of(response), Method::get, head, consumed) ==
+        ParseStatus::complete);
 }
 MEASURED void measured_parse_response(ResponseHead& head, size_t& consumed) {
   CHECK(parse_response_head(head_of(response), Method::get, head, consumed, nullptr, frame_room) ==
@@ -80,7 +97,13 @@ int main(int argc, char** argv) {
     written += measured_write_request(request_head, output);
     measured_parse_response(response_head, consumed);
     written += measured_write_response(response_head, output);
+    measured_parse_request_without_room(request_head, consumed);
+    measured_parse_response_without_room(response_head, consumed);
+    if (vector_level_max() >= VectorLevel::sse2) {
+      measured_parse_request_sse2(request_head, consumed);
+    }
     measured_parse_request_portable(request_head, consumed);
+    measured_parse_request_off(request_head, consumed);
   }
   std::printf("%d rounds: request head %zu octets, response head %zu octets, %zu written\n", runs,
               head_of(request).size(), head_of(response).size(), written);

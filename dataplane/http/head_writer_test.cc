@@ -149,12 +149,16 @@ TEST(HeadWriter, CanonicalRequestIsAFixedPoint) {
 }
 
 TEST(HeadWriterDeath, H34_InsertedTextsCannotEndALine) {
-  const RequestHead head = parsed("GET / HTTP/1.0\r\n\r\n");
-  std::vector<uint8_t> output(2000);
-  for (const char* evil : {"1.2.3.4\r\nX: y", "a b", "\n", "\x80"}) {
-    EXPECT_DEATH(write_request_head(head, {evil, "http", "h"}, output), "invariant");
-    EXPECT_DEATH(write_request_head(head, {"a", evil, "h"}, output), "invariant");
-    EXPECT_DEATH(write_request_head(head, {"a", "http", evil}, output), "invariant");
+  const std::string in = "GET / HTTP/1.0\r\n\r\n";
+  const RequestHead head = parsed(in);
+  const std::string long_one = std::string(40, 'a') + "\n" + std::string(40, 'a');
+  for (const size_t room : {size_t{200}, size_t{4000}}) {
+    std::vector<uint8_t> output(room);
+    for (const char* evil : {"1.2.3.4\r\nX: y", "a b", "\n", "\x80", "\x7f", long_one.c_str()}) {
+      EXPECT_DEATH(write_request_head(head, {evil, "http", "h"}, output), "invariant");
+      EXPECT_DEATH(write_request_head(head, {"a", evil, "h"}, output), "invariant");
+      EXPECT_DEATH(write_request_head(head, {"a", "http", evil}, output), "invariant");
+    }
   }
 }
 

@@ -3,14 +3,18 @@
 // so this file includes nothing, and everything in it is local to its includer.
 //
 // A Block offers, with a bit an octet, the lowest first:
-//   Rows                        its constants, read once in front of a loop
-//   static load(from), zero(), store(to)
-//   colons(rows), questions()
-//   line_stops(rows)            below 0x20, or above 0x7e
-//   target_stops()              below 0x21, above 0x7e, or "#"
-//   matches(text, rows)         equal to the 32 octets there, when 0x20 is set in the block's
-//   name_classes(line, bytes)   CharClass bits of the block's first octets, which are also at
-//   `line` static first(bits)          the lowest set bit, 32 if there is none
+//   Rows                       its constants, read once in front of a loop
+//   load(from), store(to)      its 32 octets; zero() is a block of zeros
+//   colons(rows), questions()  where they are
+//   line_stops(rows)           octets below 0x20, or above 0x7e
+//   target_stops()             octets below 0x21, or above 0x7e, or "#"
+//   matches(text, rows)        equal to the 32 octets there, when 0x20 is set in the block's
+//   name_classes(line, bytes)  CharClass bits of its first octets, which `line` points to as well
+//   copy_host(text, to)        a host of at most 31 octets and nothing else, in lower case. Answers
+//                              its length, or 0 where parse_authority() has to decide. 32 octets
+//                              from the text on can be read, and written at `to`
+//   first(bits)                the lowest set bit, block_octets or more if there is none
+#pragma once
 
 namespace millrace::http {
 namespace {
