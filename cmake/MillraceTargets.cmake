@@ -7,6 +7,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 option(MILLRACE_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+option(MILLRACE_LTO "Optimise the programs across files when they are linked; tests link without" OFF)
 set(MILLRACE_SANITIZE "" CACHE STRING "Sanitizers for every target, e.g. address,undefined")
 
 find_program(MILLRACE_CCACHE ccache)
@@ -38,6 +39,16 @@ endif()
 if(MILLRACE_FUZZ)
   target_compile_options(millrace_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
+# Nothing of ours is interposed at run time; without this -fPIC keeps g++ from inlining what a file
+# exports into that same file.
+target_compile_options(millrace_options INTERFACE -fno-semantic-interposition)
+# Fat objects: programs are linked from the intermediate code, tests from the machine code, which
+# keeps their linking quick.
+if(MILLRACE_LTO)
+  target_compile_options(millrace_options INTERFACE -flto=auto -ffat-lto-objects)
+  target_link_options(millrace_options INTERFACE
+    $<IF:$<BOOL:$<TARGET_PROPERTY:MILLRACE_PROGRAM>>,-flto=auto,-fno-lto>)
+endif()
 
 # millrace_library(name SOURCES a.cc b.cc DEPENDS base packet)
 function(millrace_library name)
@@ -53,6 +64,12 @@ function(millrace_library name)
   foreach(dependency ${ARG_DEPENDS})
     target_link_libraries(millrace_${name} ${scope} millrace_${dependency})
   endforeach()
+endfunction()
+
+# millrace_program(target) marks an executable that is installed or measured: it is linked with
+# optimisation across files where the preset asks for it.
+function(millrace_program target)
+  set_target_properties(${target} PROPERTIES MILLRACE_PROGRAM ON)
 endfunction()
 
 # suite_<label> builds what the tests with that label run; tests/run.sh builds a suite, not everything.

@@ -20,7 +20,8 @@ struct PartialSum {
   constexpr PartialSum operator+(PartialSum other) const { return {value + other.value}; }
 };
 
-// Sum of bytes as if they began at an even offset; an odd last octet is padded with zero.
+// Sum of bytes as if they began at an even offset; an odd last octet is padded with zero. At most
+// 65,535 octets.
 PartialSum sum_of(ByteView bytes);
 
 // The same while copying count octets, because payload is copied exactly once and is in registers
@@ -42,8 +43,27 @@ constexpr uint16_t fold(PartialSum sum) {
 }
 
 // The pseudo-header of TCP and UDP over IPv4 (RFC 9293 section 3.1); length: octets of segment.
-PartialSum pseudo_header_sum(Ipv4Address source, Ipv4Address destination, uint8_t protocol,
-                             size_t length);
+inline PartialSum pseudo_header_sum(Ipv4Address source, Ipv4Address destination, uint8_t protocol,
+                                    size_t length) {
+  // 32-bit words in wire order, read as the host reads memory.
+  const uint64_t protocol_and_length =
+      __builtin_bswap32(uint32_t{protocol} << 16 | static_cast<uint16_t>(length));
+  return {uint64_t{__builtin_bswap32(source.host_order())} +
+          __builtin_bswap32(destination.host_order()) + protocol_and_length};
+}
+
+// A header of fixed size, a multiple of four octets, without a loop.
+template <size_t octets>
+PartialSum sum_of_header(const uint8_t* header) {
+  static_assert(octets % 4 == 0 && octets <= 64);
+  uint64_t sum = 0;
+  for (size_t at = 0; at < octets; at += 4) {
+    uint32_t word;
+    std::memcpy(&word, header + at, sizeof word);
+    sum += word;
+  }
+  return {sum};
+}
 
 // Writes the checksum of everything summed; the field itself was summed as zero.
 inline void store_checksum(uint8_t* field, PartialSum sum) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "dataplane/net/checksum_run.h"
 #include "tests/support/guard_page.h"
 #include "tests/support/packet_builder.h"
 
@@ -46,6 +47,34 @@ TEST(Checksum, T47_EqualsTheReferenceAtEveryLengthAndAlignment) {
     const size_t at = random.below(64);
     ASSERT_EQ(checksum_of(copy_and_sum(copy.data() + at, bytes.data(), length)), expected);
     ASSERT_EQ(std::memcmp(copy.data() + at, bytes.data(), length), 0);
+  }
+}
+
+// Every loop that this machine can run, against the reference.
+TEST(Checksum, T47_AllLoopsAgree) {
+  Random random(11);
+  const std::vector<uint8_t> pool = random_bytes(random, 70'000);
+  std::vector<uint8_t> copy(70'000);
+  for (const SumLoop& loop : sum_loops()) {
+    for (int i = 0; i < 20'000; ++i) {
+      const size_t length =
+          i < 300 ? static_cast<size_t>(i) : random.below(i % 50 == 0 ? 65'536 : 1'600);
+      const ByteView bytes(pool.data() + random.below(64), length);
+      const uint16_t expected = reference_checksum(bytes);
+      ASSERT_EQ(checksum_of({loop.sum(bytes.data(), length)}), expected) << loop.name << length;
+      ASSERT_EQ(checksum_of({loop.copy_and_sum(copy.data() + 1, bytes.data(), length)}), expected);
+      ASSERT_EQ(std::memcmp(copy.data() + 1, bytes.data(), length), 0);
+    }
+    for (const int fill : {0x00, 0x7f, 0x80, 0xff}) {
+      const std::vector<uint8_t> same(65'535, static_cast<uint8_t>(fill));
+      EXPECT_EQ(checksum_of({loop.sum(same.data(), same.size())}), reference_checksum(same));
+    }
+    GuardPage guard(4096);
+    for (size_t length = 0; length < 200; ++length) {
+      const auto bytes = random_bytes(random, length);
+      EXPECT_EQ(checksum_of({loop.sum(guard.place(bytes).data(), length)}),
+                reference_checksum(bytes));
+    }
   }
 }
 

@@ -24,7 +24,9 @@ std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop) {
       total_length > bytes.size()) {
     return std::nullopt;
   }
-  if (!is_intact(sum_of(bytes.first(header_length)))) {
+  const PartialSum sum = header_length == ipv4_header_bytes ? sum_of_header<ipv4_header_bytes>(at)
+                                                            : sum_of(bytes.first(header_length));
+  if (!is_intact(sum)) {
     *drop = Counter::net_ipv4_bad_checksum;
     return std::nullopt;
   }
@@ -74,7 +76,7 @@ void write_ipv4(uint8_t* at, Ipv4Address source, Ipv4Address destination, uint8_
   store_be16(at + 10, 0);
   source.store(at + 12);
   destination.store(at + 16);
-  store_checksum(at + 10, sum_of({at, ipv4_header_bytes}));
+  store_checksum(at + 10, sum_of_header<ipv4_header_bytes>(at));
 }
 
 }  // namespace millrace::net
