@@ -53,28 +53,16 @@ void mark_nominated(std::string_view option, Fields& fields) {
 
 }  // namespace
 
-// So many digits always stay below content_length_max.
-constexpr size_t content_length_digits_safe = 18;
-static_assert(content_length_max > 999'999'999'999'999'999);
-
 HeadError take_content_length(std::string_view value, Semantics& semantics) {
   if (semantics.has_content_length) return HeadError::content_length_duplicate;
   if (value.empty()) return HeadError::content_length_invalid;
   uint64_t length = 0;
-  if (value.size() <= content_length_digits_safe) {
-    for (char c : value) {
-      const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
-      if (digit > 9) return HeadError::content_length_invalid;
-      length = length * 10 + digit;
+  for (char c : value) {
+    const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
+    if (digit > 9 || length > (content_length_max - digit) / 10) {
+      return HeadError::content_length_invalid;
     }
-  } else {
-    for (char c : value) {
-      const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
-      if (digit > 9 || length > (content_length_max - digit) / 10) {
-        return HeadError::content_length_invalid;
-      }
-      length = length * 10 + digit;
-    }
+    length = length * 10 + digit;
   }
   semantics.has_content_length = true;
   semantics.content_length = length;

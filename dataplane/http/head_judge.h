@@ -24,19 +24,41 @@ inline bool is_keep_alive(std::string_view text) {
   return front == 0x696c612d7065656bU && back == 0x6576696c612d7065U;  // "keep-ali", "ep-alive"
 }
 
+inline constexpr size_t usual_length_digits_max = 18;  // always below content_length_max
+static_assert(content_length_max > 999'999'999'999'999'999);
+
+// What nearly every field that is judged says: the connection is kept, or a length of few digits.
+// False: nothing was decided.
+inline bool take_usual(const Field& field, Semantics& semantics) {
+  const std::string_view value = field.value();
+  if (field.known == FieldName::connection) {
+    if (!is_keep_alive(value) || semantics.connection_options != 0) return false;
+    semantics.connection_options = 1;
+    semantics.has_keep_alive = true;
+    return true;
+  }
+  if (field.known != FieldName::content_length || semantics.has_content_length ||
+      value.size() - 1 >= usual_length_digits_max) {
+    return false;
+  }
+  uint64_t length = 0;
+  for (const char c : value) {
+    const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
+    if (digit > 9) return false;
+    length = length * 10 + digit;
+  }
+  semantics.has_content_length = true;
+  semantics.content_length = length;
+  return true;
+}
+
 class RequestJudge {
  public:
   explicit RequestJudge(RequestHead& out) : out_(out) {}
 
   // For a field with is_parsed_field(known).
   HeadError judge(const Field& field) {
-    if (field.known == FieldName::connection && is_keep_alive(field.value()) &&
-        semantics_.connection_options == 0) {
-      semantics_.connection_options = 1;
-      semantics_.has_keep_alive = true;
-      return HeadError::none;
-    }
-    return take_other(field);
+    return take_usual(field, semantics_) ? HeadError::none : take_other(field);
   }
 
   // Where a caller who knows how puts a Host that is nothing but a host; nullptr if this one is not
@@ -86,13 +108,7 @@ class ResponseJudge {
       : out_(out), request_method_(request_method) {}
 
   HeadError judge(const Field& field) {
-    if (field.known == FieldName::connection && is_keep_alive(field.value()) &&
-        semantics_.connection_options == 0) {
-      semantics_.connection_options = 1;
-      semantics_.has_keep_alive = true;
-      return HeadError::none;
-    }
-    return take_other(field);
+    return take_usual(field, semantics_) ? HeadError::none : take_other(field);
   }
   char* host_text() { return nullptr; }
   void take_host(size_t) {}

@@ -381,15 +381,9 @@ struct Avx2Level : Avx2Vectors {
 };
 #endif
 
-// A head of which a part was here before is not begun anew with each piece of it.
-bool is_first_look(const HeadScan* scan) {
-  return scan == nullptr || scan->bytes_seen == 0;
-}
-
 template <class Level>
-[[gnu::noinline]] ParseStatus parse_request_by_lines(ByteView input, RequestHead& out,
-                                                     size_t& consumed, HeadScan* scan,
-                                                     Readable readable) {
+ParseStatus request_by_lines(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
+                             Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
   HeadWalk<Level> walk(input, readable, scan, HeadError::target_too_long, out.error);
@@ -413,9 +407,8 @@ template <class Level>
 }
 
 template <class Level>
-[[gnu::noinline]] ParseStatus parse_response_by_lines(ByteView input, Method request_method,
-                                                      ResponseHead& out, size_t& consumed,
-                                                      HeadScan* scan, Readable readable) {
+ParseStatus response_by_lines(ByteView input, Method request_method, ResponseHead& out,
+                              size_t& consumed, HeadScan* scan, Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
   HeadWalk<Level> walk(input, readable, scan, HeadError::status_line_malformed, out.error);
@@ -432,45 +425,42 @@ template <class Level>
   return ParseStatus::complete;
 }
 
-template <class Level>
-ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
-                          Readable readable) {
-  if (is_first_look(scan) && Level::take_plain_request(input, readable, out, consumed)) {
-    return ParseStatus::complete;
-  }
-  return parse_request_by_lines<Level>(input, out, consumed, scan, readable);
-}
-
-template <class Level>
-ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
-                           size_t& consumed, HeadScan* scan, Readable readable) {
-  if (is_first_look(scan) &&
-      Level::take_plain_response(input, readable, request_method, out, consumed)) {
-    return ParseStatus::complete;
-  }
-  return parse_response_by_lines<Level>(input, request_method, out, consumed, scan, readable);
-}
-
 struct Parsers {
   decltype(&parse_request_head_portable) request;
   decltype(&parse_response_head_portable) response;
 };
 
-template <class Level>
-constexpr Parsers parsers_of = {parse_request<Level>, parse_response<Level>};
-
 Parsers parsers_at(VectorLevel level) {
 #if defined(__x86_64__)
-  if (level == VectorLevel::avx2) return parsers_of<Avx2Level>;
-  if (level == VectorLevel::sse2) return parsers_of<Sse2Level>;
+  if (level == VectorLevel::avx2) return {Avx2Vectors::parse_request, Avx2Vectors::parse_response};
+  if (level == VectorLevel::sse2) return {Sse2Vectors::parse_request, Sse2Vectors::parse_response};
 #endif
-  if (level == VectorLevel::portable) return parsers_of<PortableLevel>;
-  return {parse_request_by_lines<OffLevel>, parse_response_by_lines<OffLevel>};
+  if (level == VectorLevel::portable) {
+    return {PortableVectors::parse_request, PortableVectors::parse_response};
+  }
+  return {request_by_lines<OffLevel>, response_by_lines<OffLevel>};
 }
 
 const Parsers best_parsers = parsers_at(vector_level_max());
 
 }  // namespace
+
+#define MILLRACE_BY_LINES(name)                                                                  \
+  ParseStatus name##Vectors::parse_request_by_lines(                                             \
+      ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan, Readable readable) {   \
+    return request_by_lines<name##Level>(input, out, consumed, scan, readable);                  \
+  }                                                                                              \
+  ParseStatus name##Vectors::parse_response_by_lines(ByteView input, Method request_method,      \
+                                                     ResponseHead& out, size_t& consumed,        \
+                                                     HeadScan* scan, Readable readable) {        \
+    return response_by_lines<name##Level>(input, request_method, out, consumed, scan, readable); \
+  }
+MILLRACE_BY_LINES(Portable)
+#if defined(__x86_64__)
+MILLRACE_BY_LINES(Sse2)
+MILLRACE_BY_LINES(Avx2)
+#endif
+#undef MILLRACE_BY_LINES
 
 ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
                                Readable readable) {
@@ -493,11 +483,11 @@ ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method req
 }
 ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
                                         HeadScan* scan, Readable readable) {
-  return parse_request<PortableLevel>(input, out, consumed, scan, readable);
+  return PortableVectors::parse_request(input, out, consumed, scan, readable);
 }
 ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
                                          size_t& consumed, HeadScan* scan, Readable readable) {
-  return parse_response<PortableLevel>(input, request_method, out, consumed, scan, readable);
+  return PortableVectors::parse_response(input, request_method, out, consumed, scan, readable);
 }
 
 const Field* Fields::find(FieldName name) const {

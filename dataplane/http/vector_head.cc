@@ -156,13 +156,21 @@ FieldRun PortableVectors::take_field_lines(const LineRange& range, RequestJudge&
 FieldRun PortableVectors::take_field_lines(const LineRange& range, ResponseJudge& judge) {
   return take_lines<PortableBlock>(range, judge);
 }
-bool PortableVectors::take_plain_request(ByteView input, Readable readable, RequestHead& out,
-                                         size_t& consumed) {
-  return take_plain_request_head<PortableBlock>(input, readable, out, consumed);
+ParseStatus PortableVectors::parse_request(ByteView input, RequestHead& out, size_t& consumed,
+                                           HeadScan* scan, Readable readable) {
+  if (is_first_look(scan) && take_plain_request<PortableBlock>(input, readable, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_request_by_lines(input, out, consumed, scan, readable);
 }
-bool PortableVectors::take_plain_response(ByteView input, Readable readable, Method request_method,
-                                          ResponseHead& out, size_t& consumed) {
-  return take_plain_response_head<PortableBlock>(input, readable, request_method, out, consumed);
+ParseStatus PortableVectors::parse_response(ByteView input, Method request_method,
+                                            ResponseHead& out, size_t& consumed, HeadScan* scan,
+                                            Readable readable) {
+  if (is_first_look(scan) &&
+      take_plain_response<PortableBlock>(input, readable, request_method, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_response_by_lines(input, request_method, out, consumed, scan, readable);
 }
 
 #if defined(__SSE2__)
@@ -173,13 +181,20 @@ FieldRun Sse2Vectors::take_field_lines(const LineRange& range, RequestJudge& jud
 FieldRun Sse2Vectors::take_field_lines(const LineRange& range, ResponseJudge& judge) {
   return take_lines<Sse2Block>(range, judge);
 }
-bool Sse2Vectors::take_plain_request(ByteView input, Readable readable, RequestHead& out,
-                                     size_t& consumed) {
-  return take_plain_request_head<Sse2Block>(input, readable, out, consumed);
+ParseStatus Sse2Vectors::parse_request(ByteView input, RequestHead& out, size_t& consumed,
+                                       HeadScan* scan, Readable readable) {
+  if (is_first_look(scan) && take_plain_request<Sse2Block>(input, readable, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_request_by_lines(input, out, consumed, scan, readable);
 }
-bool Sse2Vectors::take_plain_response(ByteView input, Readable readable, Method request_method,
-                                      ResponseHead& out, size_t& consumed) {
-  return take_plain_response_head<Sse2Block>(input, readable, request_method, out, consumed);
+ParseStatus Sse2Vectors::parse_response(ByteView input, Method request_method, ResponseHead& out,
+                                        size_t& consumed, HeadScan* scan, Readable readable) {
+  if (is_first_look(scan) &&
+      take_plain_response<Sse2Block>(input, readable, request_method, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_response_by_lines(input, request_method, out, consumed, scan, readable);
 }
 
 VectorLevel vector_level_max() {

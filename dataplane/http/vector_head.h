@@ -31,22 +31,37 @@ struct FieldRun {
   HeadError error;  // of the judge, about the last of them
 };
 
+// Each form is a struct of these functions.
+//
 // take_field_lines: takes lines until one is unusual, and asks the judge about those that concern
-// it. take_plain_request, take_plain_response: a head of a start line with HTTP/1.1 (and a target
-// in origin form), of lines that a run takes, and of the empty line, all of it there. False for
-// every other head, for what is no head, and for what the judge refuses: then `out` means nothing.
-#define MILLRACE_VECTORS(name)                                                                \
-  struct name {                                                                               \
-    static FieldRun take_field_lines(const LineRange& range, RequestJudge& judge);            \
-    static FieldRun take_field_lines(const LineRange& range, ResponseJudge& judge);           \
-    static bool take_plain_request(ByteView input, Readable readable, RequestHead& out,       \
-                                   size_t& consumed);                                         \
-    static bool take_plain_response(ByteView input, Readable readable, Method request_method, \
-                                    ResponseHead& out, size_t& consumed);                     \
+// it.
+//
+// parse_request, parse_response: take a plain head as a whole. That is a start line with HTTP/1.1
+// (and a target in origin form), lines that a run takes, and the empty line, all of it there. For
+// every other head, for what is no head, for what the judge refuses and for what came in pieces the
+// parser starts over: parse_*_by_lines, which are defined in head_parser.cc.
+#define MILLRACE_VECTORS(name)                                                                    \
+  struct name {                                                                                   \
+    static FieldRun take_field_lines(const LineRange& range, RequestJudge& judge);                \
+    static FieldRun take_field_lines(const LineRange& range, ResponseJudge& judge);               \
+    static ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed,          \
+                                     HeadScan* scan, Readable readable);                          \
+    static ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,   \
+                                      size_t& consumed, HeadScan* scan, Readable readable);       \
+    static ParseStatus parse_request_by_lines(ByteView input, RequestHead& out, size_t& consumed, \
+                                              HeadScan* scan, Readable readable);                 \
+    static ParseStatus parse_response_by_lines(ByteView input, Method request_method,             \
+                                               ResponseHead& out, size_t& consumed,               \
+                                               HeadScan* scan, Readable readable);                \
   }
 MILLRACE_VECTORS(PortableVectors);
 MILLRACE_VECTORS(Sse2Vectors);
 MILLRACE_VECTORS(Avx2Vectors);
 #undef MILLRACE_VECTORS
+
+// A head of which a part was here before is not begun anew with each piece of it.
+inline bool is_first_look(const HeadScan* scan) {
+  return scan == nullptr || scan->bytes_seen == 0;
+}
 
 }  // namespace millrace::http

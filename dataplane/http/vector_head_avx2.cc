@@ -116,13 +116,20 @@ FieldRun Avx2Vectors::take_field_lines(const LineRange& range, RequestJudge& jud
 FieldRun Avx2Vectors::take_field_lines(const LineRange& range, ResponseJudge& judge) {
   return take_lines<Avx2Block>(range, judge);
 }
-bool Avx2Vectors::take_plain_request(ByteView input, Readable readable, RequestHead& out,
-                                     size_t& consumed) {
-  return take_plain_request_head<Avx2Block>(input, readable, out, consumed);
+ParseStatus Avx2Vectors::parse_request(ByteView input, RequestHead& out, size_t& consumed,
+                                       HeadScan* scan, Readable readable) {
+  if (is_first_look(scan) && take_plain_request<Avx2Block>(input, readable, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_request_by_lines(input, out, consumed, scan, readable);
 }
-bool Avx2Vectors::take_plain_response(ByteView input, Readable readable, Method request_method,
-                                      ResponseHead& out, size_t& consumed) {
-  return take_plain_response_head<Avx2Block>(input, readable, request_method, out, consumed);
+ParseStatus Avx2Vectors::parse_response(ByteView input, Method request_method, ResponseHead& out,
+                                        size_t& consumed, HeadScan* scan, Readable readable) {
+  if (is_first_look(scan) &&
+      take_plain_response<Avx2Block>(input, readable, request_method, out, consumed)) {
+    return ParseStatus::complete;
+  }
+  return parse_response_by_lines(input, request_method, out, consumed, scan, readable);
 }
 
 }  // namespace millrace::http

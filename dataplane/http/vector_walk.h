@@ -242,8 +242,8 @@ constexpr size_t plain_method_bytes_max = 16;
 constexpr size_t plain_head_bytes_min = plain_method_bytes_max + 2;
 
 template <class Block>
-inline bool take_plain_request_head(ByteView input, Readable readable, RequestHead& out,
-                                    size_t& consumed) {
+[[gnu::always_inline]] inline bool take_plain_request(ByteView input, Readable readable,
+                                                      RequestHead& out, size_t& consumed) {
   if (input.size() < plain_head_bytes_min) return false;
   const uint8_t* const begin = input.data();
   const uint8_t* const end =
@@ -286,8 +286,9 @@ inline bool take_plain_request_head(ByteView input, Readable readable, RequestHe
 }
 
 template <class Block>
-inline bool take_plain_response_head(ByteView input, Readable readable, Method request_method,
-                                     ResponseHead& out, size_t& consumed) {
+[[gnu::always_inline]] inline bool take_plain_response(ByteView input, Readable readable,
+                                                       Method request_method, ResponseHead& out,
+                                                       size_t& consumed) {
   if (input.size() < plain_head_bytes_min) return false;
   const uint8_t* const begin = input.data();
   const uint8_t* const end =
