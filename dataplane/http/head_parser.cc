@@ -426,8 +426,8 @@ ParseStatus response_by_lines(ByteView input, Method request_method, ResponseHea
 }
 
 struct Parsers {
-  decltype(&parse_request_head_portable) request;
-  decltype(&parse_response_head_portable) response;
+  decltype(&parse_request_head) request;
+  decltype(&parse_response_head) response;
 };
 
 Parsers parsers_at(VectorLevel level) {
@@ -481,15 +481,6 @@ ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method req
   CHECK(level <= vector_level_max());
   return parsers_at(level).response(input, request_method, out, consumed, scan, readable);
 }
-ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
-                                        HeadScan* scan, Readable readable) {
-  return PortableVectors::parse_request(input, out, consumed, scan, readable);
-}
-ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
-                                         size_t& consumed, HeadScan* scan, Readable readable) {
-  return PortableVectors::parse_response(input, request_method, out, consumed, scan, readable);
-}
-
 const Field* Fields::find(FieldName name) const {
   for (const Field& field : all()) {
     if (field.known == name) return &field;

@@ -62,13 +62,6 @@ ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method req
                                    ResponseHead& out, size_t& consumed, HeadScan* scan = nullptr,
                                    Readable readable = {});
 
-// The same without vector instructions: what other machines run.
-ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
-                                        HeadScan* scan = nullptr, Readable readable = {});
-ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
-                                         size_t& consumed, HeadScan* scan = nullptr,
-                                         Readable readable = {});
-
 // The status of the local reply to a request refused for this reason: 400, 405, 414, 417, 431, 501
 // or 505.
 uint16_t reply_status(HeadError error);

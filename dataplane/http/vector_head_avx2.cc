@@ -106,7 +106,9 @@ class Avx2Block {
 }  // namespace
 }  // namespace millrace::http
 
+#define MILLRACE_VECTOR_REGION
 #include "dataplane/http/vector_walk.h"
+#undef MILLRACE_VECTOR_REGION
 
 namespace millrace::http {
 

@@ -1,6 +1,6 @@
 // The algorithm of vector_head.h over blocks of 32 octets. Included by the files that define it for
 // one kind of block each, inside the region in which the compiler may use that kind's instructions:
-// so this file includes nothing, and everything in it is local to its includer.
+// so there it includes nothing, and everything in it is local to its includer.
 //
 // A Block offers, with a bit an octet, the lowest first:
 //   Rows                       its constants, read once in front of a loop
@@ -15,6 +15,17 @@
 //                              from the text on can be read, and written at `to`
 //   first(bits)                the lowest set bit, block_octets or more if there is none
 #pragma once
+
+#if !defined(MILLRACE_VECTOR_REGION)
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/http/byte_rows.h"
+#include "dataplane/http/char_class.h"
+#include "dataplane/http/field_name_table.h"
+#include "dataplane/http/start_line.h"
+#include "dataplane/http/vector_head.h"
+#endif
 
 namespace millrace::http {
 namespace {
