@@ -79,7 +79,12 @@ class PortableBlock {
     }
     return bits;
   }
-  uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
+  bool is_token(const uint8_t* line, size_t bytes) const {
+    return (classes_of(line, bytes) & not_token) == 0;
+  }
+  bool has_underscore(const uint8_t* line, size_t bytes) const {
+    return (classes_of(line, bytes) & underscore) != 0;
+  }
   static size_t copy_host(std::string_view, char*) { return 0; }
   static size_t first(uint32_t bits) {
     return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));
@@ -124,7 +129,12 @@ class Sse2Block {
     return bits(_mm_cmpeq_epi8(_mm_or_si128(low_, fold), other.low_),
                 _mm_cmpeq_epi8(_mm_or_si128(high_, fold), other.high_));
   }
-  uint8_t name_classes(const uint8_t* line, size_t bytes) const { return classes_of(line, bytes); }
+  bool is_token(const uint8_t* line, size_t bytes) const {
+    return (classes_of(line, bytes) & not_token) == 0;
+  }
+  bool has_underscore(const uint8_t* line, size_t bytes) const {
+    return (classes_of(line, bytes) & underscore) != 0;
+  }
   static size_t copy_host(std::string_view, char*) { return 0; }
   static size_t first(uint32_t bits) {
     return bits == 0 ? block_octets : static_cast<size_t>(__builtin_ctz(bits));

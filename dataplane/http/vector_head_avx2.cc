@@ -54,12 +54,12 @@ class Avx2Block {
     const __m256i folded = _mm256_or_si256(octets_, rows.fold);
     return bits(_mm256_cmpeq_epi8(folded, octets_at(text)));
   }
-  uint8_t name_classes(const uint8_t* /*line*/, size_t bytes) const {
+  bool is_token(const uint8_t* /*line*/, size_t bytes) const {
     const uint32_t others = bits(outside(octets_, byte_rows.tchar_rows, byte_rows.tchar_columns));
-    const uint32_t in_name = (1U << bytes) - 1;
-    return static_cast<uint8_t>(
-        ((others & in_name) != 0 ? not_token : 0) |
-        ((bits(are(byte_rows.underscore)) & in_name) != 0 ? underscore : 0));
+    return first(others) >= bytes;
+  }
+  bool has_underscore(const uint8_t* /*line*/, size_t bytes) const {
+    return first(bits(are(byte_rows.underscore))) < bytes;
   }
   [[gnu::always_inline]] static size_t copy_host(std::string_view text, char* to) {
     const size_t bytes = text.size();

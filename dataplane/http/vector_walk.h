@@ -9,7 +9,8 @@
 //   line_stops(rows)           octets below 0x20, or above 0x7e
 //   target_stops()             octets below 0x21, or above 0x7e, or "#"
 //   matches(text, rows)        equal to the 32 octets there, when 0x20 is set in the block's
-//   name_classes(line, bytes)  CharClass bits of its first octets, which `line` points to as well
+//   is_token(line, bytes), has_underscore(line, bytes)
+//                              of its first octets, which `line` points to as well
 //   copy_host(text, to)        a host of at most 31 octets and nothing else, in lower case. Answers
 //                              its length, or 0 where parse_authority() has to decide. 32 octets
 //                              from the text on can be read, and written at `to`
@@ -88,11 +89,12 @@ template <class Block>
                                                              const typename Block::Rows& rows,
                                                              const uint8_t* line,
                                                              size_t name_bytes) {
-  const uint8_t classes = block.name_classes(line, name_bytes);
-  if ((classes & not_token) != 0) return 0;
-  uint64_t word = name_bytes + ((name_bytes + 2) << 16) - ((name_bytes + 2) << 32) +
-                  (uint64_t{Field::is_canonical_flag} << 56);
-  if ((classes & underscore) != 0) word += uint64_t{Field::has_underscore_flag} << 56;
+  if (!block.is_token(line, name_bytes)) return 0;
+  // name_bytes, value_offset of two more, and as much less of value_bytes.
+  constexpr uint64_t an_octet = 1 + (uint64_t{1} << 16) - (uint64_t{1} << 32);
+  constexpr uint64_t two_octets = 2 * ((uint64_t{1} << 16) - (uint64_t{1} << 32));
+  uint64_t word = name_bytes * an_octet + (two_octets + (uint64_t{Field::is_canonical_flag} << 56));
+  if (block.has_underscore(line, name_bytes)) word += uint64_t{Field::has_underscore_flag} << 56;
   // What the table does not find: TE, and the rest of X-Forwarded-*.
   if (name_bytes == 2 && (load_word(line) | 0x2020) == te_word) {
     word += (static_cast<uint64_t>(FieldName::te) << 48) + (uint64_t{Field::is_judged_flag} << 56);
