@@ -35,12 +35,13 @@ run    nginx              the backends of the demo (only the program; its servic
 run    curl               the client of the demo
 test   clang-format-14    the format check
 test   libclang-rt-14-dev sanitizers and libFuzzer for clang
-test   python3            the house rules and the test plan
+test   python3            the house rules, the test plan, what is measured
 test   ethtool            offload settings of veth pairs
 test   iputils-ping       the node must answer pings whatever happens to Millrace
 test   netcat-openbsd     a plain TCP service beside Millrace
 test   tcpdump            captures when a test fails
 test   valgrind           instructions per request
+test   binutils           addr2line: which stage of a turn an instruction belongs to
 test   wrk                a second load generator to check ours against
 vm     qemu-system-x86    boots a stock kernel
 vm     busybox-static     the userland in that machine

@@ -74,6 +74,9 @@ class Proxy {
   };
   enum class Progress : uint8_t { blocked, moved, session_gone };
 
+  // look_ahead.cc: asks for memory before it is needed
+  void look_ahead(const Turn& turn);
+
   // session_events.cc: what TCP says
   void on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn);
   void on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn);
