@@ -1,5 +1,5 @@
 #!/bin/bash
-# A data plane with nothing but a memif: no XDP program, the last good table from disk.
+# A data plane with nothing but a memif, as nobody: no XDP program, the last good table from disk.
 . "$(dirname "$0")/lab_test.bash"
 test_lab
 memif_cable
@@ -19,8 +19,11 @@ listeners:
 socket: $lab_dir/dataplane.sock
 state_directory: $lab_dir/state
 worker: {idle: spin}
+user: 65534
 CONFIGURATION
 } >"$lab_dir/dataplane.yaml"
+mkdir -p "$lab_dir/state"
+chown 65534:65534 "$lab_dir" "$lab_dir/state"
 memif_start # before its server: it tries until that is there
 lab_vip=$memif_vip
 test_millrace
@@ -33,6 +36,13 @@ lab_stop dataplane
 lab_start_dataplane
 lab_until 8 lab_gets wiki.apps.example / wiki-1 || fail 'no answer from the last good table'
 grep -q 'starting with the last good table' "$lab_dir/dataplane.log" || fail 'no last good table'
+
+# The far end comes again also when the data plane has no rights any more.
+[ "$(stat -c %u "/proc/$(lab_pid dataplane)")" = 65534 ] || fail 'the data plane is not nobody'
+lab_signal memif_wire KILL
+lab_wait_gone "$lab_dir/memif_wire.pid" 5
+memif_start
+lab_until 5 lab_gets wiki.apps.example / wiki-1 || fail 'no answer after the far end came again'
 
 rows=0 wrong=0
 while read -r host path expected; do
