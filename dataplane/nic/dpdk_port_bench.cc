@@ -128,7 +128,7 @@ struct Sender {
 };
 
 void measure(End& end, uint16_t frame_bytes, uint32_t in_flight_max, Duration span) {
-  constexpr int blocks = 40;
+  constexpr int blocks = 200;
   constexpr uint64_t turns_per_look = 16;
   const MonotonicClock clock;
   Sender sender{end, frame_bytes, in_flight_max};
