@@ -414,9 +414,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
     if (record.seq < segment.ack) {
       const uint32_t part = octets_between(record.seq, segment.ack);
       repeated |= record.retransmitted;
-      record.offset = static_cast<uint16_t>(record.offset + part);
-      record.length = static_cast<uint16_t>(record.length - part);
-      record.seq = segment.ack;
+      record.trim_front(static_cast<uint16_t>(part));
     }
     break;
   }

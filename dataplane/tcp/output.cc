@@ -133,7 +133,7 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   if (rest == slot_none) return false;
   SlotRecord& record = records_[slot];
   records_.append(rest, ByteView{records_.data(slot) + octets, record.length - octets});
-  record.length = static_cast<uint16_t>(octets);
+  record.cut_to(static_cast<uint16_t>(octets));
   records_[rest].sent_at = record.sent_at;
   records_[rest].retransmitted = record.retransmitted;
   records_.insert_after(t.send_queue, slot, rest);
@@ -199,7 +199,7 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   }
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, records_.text_sum(slot), header, now);
   if (c.retransmit_deadline.is_never())
     c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
@@ -224,7 +224,7 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
       c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   }
   note_ack_sent(c);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, {}, header, now);
   arena_.drop(slot);
   return Sent::segment;
 }
@@ -264,7 +264,7 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   t.flags.ack_now = false;
   t.snd_nxt = t.iss + 1;
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, {}, header, now);
   arena_.drop(slot);
   if (c.retransmit_deadline.is_never())
     c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
@@ -295,10 +295,13 @@ void Tcp::note_ack_sent(Connection& c) {
   c.last_ack_sent = c.rcv_nxt;
 }
 
-void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now) {
+// text: the sum of what stands behind the header's octets in the frame.
+void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
+                         uint32_t header_octets, Instant now) {
   uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
   net::store_transport_checksum(header + checksum_offset, c.flow.local.address,
-                                c.flow.remote.address, net::protocol_tcp, {header, frame.length});
+                                c.flow.remote.address, net::protocol_tcp, {header, header_octets},
+                                text, frame.length - header_octets);
   c.last_sent = Tick::at_or_before(now);
   counters_.add(Counter::tcp_segments_sent);
   output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);

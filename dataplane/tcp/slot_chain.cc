@@ -1,7 +1,5 @@
 #include "dataplane/tcp/slot_chain.h"
 
-#include <cstring>
-
 #include "base/check.h"
 
 namespace millrace::tcp {
@@ -45,7 +43,10 @@ void SlotRecords::drop_all(SlotChain& chain) {
 void SlotRecords::append(SlotIndex slot, ByteView bytes) {
   CHECK(bytes.size() <= room_behind(slot));
   SlotRecord& record = records_[slot];
-  std::memcpy(arena_.payload(slot) + record.offset + record.length, bytes.data(), bytes.size());
+  const net::PartialSum sum = net::copy_and_sum(
+      arena_.payload(slot) + record.offset + record.length, bytes.data(), bytes.size());
+  record.text_sum =
+      net::fold(net::PartialSum{record.text_sum} + net::at_offset(sum, record.length));
   record.length = static_cast<uint16_t>(record.length + bytes.size());
 }
 

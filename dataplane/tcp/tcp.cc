@@ -299,9 +299,7 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
     if (!t.receive_queue.empty()) {
       SlotRecord& record = records_[t.receive_queue.head];
       const auto part = static_cast<uint16_t>(std::min<size_t>(octets, record.length));
-      record.offset = static_cast<uint16_t>(record.offset + part);
-      record.length = static_cast<uint16_t>(record.length - part);
-      record.seq += part;
+      record.trim_front(part);
       octets -= part;
       if (record.length == 0) records_.pop_front(t.receive_queue);
       continue;

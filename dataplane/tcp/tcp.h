@@ -242,7 +242,8 @@ class Tcp {
   SlotIndex next_text(Connection& c);
   SlotIndex resendable(Connection& c, SlotIndex slot);
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
-  void finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now);
+  void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
+                      uint32_t header_octets, Instant now);
   HeaderFields header_for(Connection& c, Seq seq, uint8_t flags, Instant now);
   void note_ack_sent(Connection& c);
   uint16_t window_to_announce(Connection& c);
