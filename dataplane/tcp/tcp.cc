@@ -243,6 +243,14 @@ ByteView Tcp::readable(ConnId id) {
   return {};
 }
 
+size_t Tcp::readable_behind(ConnId id) const {
+  const Connection& c = *connections_.find(id);
+  if (c.transfer == Connection::no_transfer) return 0;
+  const Transfer& t = transfer(c);
+  if (!t.receive_queue.empty()) return records_.room_behind(t.receive_queue.head);
+  return t.turn_head == none ? 0 : turn_pieces_[t.turn_head].octets_behind;
+}
+
 size_t Tcp::peek(ConnId id, ByteSpan out) {
   const Connection& c = connections_[id];
   if (c.transfer == Connection::no_transfer) return 0;
