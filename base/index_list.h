@@ -20,6 +20,7 @@ struct IndexList {
 
 class IndexLinks {
  public:
+  static constexpr size_t bytes_per_record = 8;
   explicit IndexLinks(uint32_t record_count) : links_(std::make_unique<Link[]>(record_count)) {}
 
   bool linked(uint32_t index) const { return links_[index].next != unlinked; }
@@ -68,6 +69,7 @@ class IndexLinks {
     uint32_t next = unlinked;
     uint32_t previous = unlinked;
   };
+  static_assert(sizeof(Link) == bytes_per_record);
   std::unique_ptr<Link[]> links_;
 };
 

@@ -36,7 +36,7 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
       return reply_locally(index, http::reply_status(request_head_.error), false, turn);
     case http::ParseStatus::partial: break;
   }
-  if (tcp_.find(session.client)->peer_fin_taken) {
+  if (tcp_.peer_has_ended(session.client)) {
     counters_.add(Counter::proxy_client_aborts);
     session.keep_alive = false;
     return reply_locally(index, 400, false, turn);  // a head that can never become whole

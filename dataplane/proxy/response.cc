@@ -38,7 +38,7 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
     status = http::parse_response_head(input, session.method, response_head_, consumed,
                                        &session.response_scan);
   }
-  if (status == http::ParseStatus::partial && !tcp_.find(upstream)->peer_fin_taken)
+  if (status == http::ParseStatus::partial && !tcp_.peer_has_ended(upstream))
     return Progress::blocked;
   // 101 ends HTTP on the connection; we never forward an Upgrade, so nobody asked for it (H21).
   if (status != http::ParseStatus::complete || response_head_.status == 101)

@@ -43,6 +43,7 @@ class SlotRecords {
   SlotRecord& operator[](SlotIndex slot) { return records_[slot]; }
   const SlotRecord& operator[](SlotIndex slot) const { return records_[slot]; }
   packet::Arena& arena() { return arena_; }
+  size_t memory_bytes() const { return size_t{arena_.capacity()} * sizeof(SlotRecord); }
 
   // A slot with an empty range at seq, or slot_none when only the reserve is left.
   SlotIndex acquire(Seq seq, uint32_t reserve_count) {
