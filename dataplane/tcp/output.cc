@@ -132,7 +132,7 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   const SlotIndex rest = records_.acquire(records_[slot].seq + octets, turn_piece_count_);
   if (rest == slot_none) return false;
   SlotRecord& record = records_[slot];
-  records_.append(rest, ByteView{records_.data(slot) + octets, record.length - octets});
+  records_.append_summed(rest, ByteView{records_.data(slot) + octets, record.length - octets});
   record.cut_to(static_cast<uint16_t>(octets));
   records_[rest].sent_at = record.sent_at;
   records_[rest].retransmitted = record.retransmitted;
@@ -148,7 +148,7 @@ SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
   const SlotIndex copy = records_.acquire(records_[slot].seq, turn_piece_count_);
   if (copy == slot_none) return slot_none;
   const SlotRecord old = records_[slot];
-  records_.append(copy, ByteView{records_.data(slot), old.length});
+  records_.append_summed(copy, ByteView{records_.data(slot), old.length});
   SlotRecord& record = records_[copy];
   record.next = old.next;
   record.retransmitted = old.retransmitted;

@@ -1,5 +1,7 @@
 #include "dataplane/tcp/slot_chain.h"
 
+#include <cstring>
+
 #include "base/check.h"
 
 namespace millrace::tcp {
@@ -41,6 +43,14 @@ void SlotRecords::drop_all(SlotChain& chain) {
 }
 
 void SlotRecords::append(SlotIndex slot, ByteView bytes) {
+  CHECK(bytes.size() <= room_behind(slot));
+  SlotRecord& record = records_[slot];
+  std::memcpy(arena_.payload(slot) + record.offset + record.length, bytes.data(), bytes.size());
+  record.length = static_cast<uint16_t>(record.length + bytes.size());
+  record.text_sum_holds = false;
+}
+
+void SlotRecords::append_summed(SlotIndex slot, ByteView bytes) {
   CHECK(bytes.size() <= room_behind(slot));
   SlotRecord& record = records_[slot];
   const net::PartialSum sum = net::copy_and_sum(

@@ -22,8 +22,8 @@ struct SlotRecord {
   uint16_t offset =
       0;  // where the range starts in the slot's payload; receive queues consume by moving it
   uint16_t length = 0;  // octets
-  // The text's checksum as it was summed while it was copied, folded, not complemented; it holds
-  // while the range is what was appended.
+  // The text's checksum as append_summed() found it, folded, not complemented; it holds while the
+  // range is what was appended.
   uint16_t text_sum = 0;
   bool text_sum_holds = true;
   bool retransmitted = false;
@@ -84,6 +84,8 @@ class SlotRecords {
   }
   // Appends at most room_behind(slot) octets.
   void append(SlotIndex slot, ByteView bytes);
+  // The same for text that will be sent: summed on the way.
+  void append_summed(SlotIndex slot, ByteView bytes);
   // The checksum's share of the text, summed anew where it no longer holds.
   net::PartialSum text_sum(SlotIndex slot) const {
     const SlotRecord& record = records_[slot];

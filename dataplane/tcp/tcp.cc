@@ -421,7 +421,7 @@ size_t Tcp::append_text(Connection& c, ByteView bytes, uint32_t slots_allowed) {
       room = slot_octets;
     }
     const size_t part = std::min(room, bytes.size() - written);
-    records_.append(tail, bytes.subspan(written, part));
+    records_.append_summed(tail, bytes.subspan(written, part));
     t.send_end += static_cast<uint32_t>(part);
     written += part;
   }
