@@ -106,6 +106,7 @@ void Backend::turn() {
 
 void Backend::take(Connection* c, uint32_t index, Segment& segment, const MacAddress& source) {
   const bool opens = segment.has(syn) && !segment.has(ack | rst);
+  if (c == nullptr) c = find(segment, &index);  // a frame of the same burst may have added it
   if (c == nullptr && opens) c = add_peer(segment, source, &index);
   if (c == nullptr || (c->state == State::closed && !opens)) {
     const Flow flow{segment.destination_address, segment.source_address, segment.destination_port,

@@ -245,6 +245,25 @@ TEST(Station, SilentOnesStandAndSlowOnesTrickle) {
   EXPECT_TRUE(world.settle());
 }
 
+TEST(Station, MoreConnectionsThanAnAddressHasPorts) {
+  ClientOptions options = client_options(backend_itself);
+  options.connections = 100;
+  options.idle_connections = 70'000;
+  options.address_count = 2;
+  options.connects_per_second_max = 10'000'000;
+  StationOptions answers = backend_station(100);
+  answers.backend->connections_max = 80'000;
+  TwoStations world(client_station(options, 100), std::move(answers), 1);
+  ASSERT_TRUE(world.run_until([&] { return world.client.station().client()->is_ready(); },
+                              Duration::seconds(5)))
+      << world.client.station().connections_open();
+  EXPECT_TRUE(world.run_until([&] { return world.client.figures().responses_ok > 1'000; },
+                              Duration::seconds(5)));
+  EXPECT_EQ(world.client.station().connections_open(), 70'100U);
+  EXPECT_EQ(world.client.figures().errors_total(), 0U);
+  EXPECT_TRUE(world.settle());
+}
+
 TEST(Station, NobodyThereIsAnErrorByName) {
   ClientOptions options = client_options({backend_address, backend_port + 1});
   options.connections = 3;
