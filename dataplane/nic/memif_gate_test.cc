@@ -196,7 +196,7 @@ class MemifGateServer : public MemifGateTest {
   Side near;
 };
 
-TEST_F(MemifGateServer, PassesTheHandshakeOnWithItsDescriptors) {
+TEST_F(MemifGateServer, X7_PassesTheHandshakeOnWithItsDescriptors) {
   connect();
   const UniqueFd event(eventfd(0, EFD_CLOEXEC));
   ASSERT_TRUE(far.say(type_ring, event.get()));
@@ -211,7 +211,7 @@ TEST_F(MemifGateServer, PassesTheHandshakeOnWithItsDescriptors) {
   EXPECT_FALSE(gate->is_open());
 }
 
-TEST_F(MemifGateServer, OpensOnlyWhenTheDriverHasItsRings) {
+TEST_F(MemifGateServer, X7_OpensOnlyWhenTheDriverHasItsRings) {
   connect();
   ASSERT_TRUE(near.say(type_connected));
   EXPECT_EQ(far.hears(), type_connected);
@@ -224,7 +224,7 @@ TEST_F(MemifGateServer, OpensOnlyWhenTheDriverHasItsRings) {
 
 // The reason for the gate: the driver unmaps its rings when it hears of the end, so it must not
 // hear of it before the worker has looked and knows.
-TEST_F(MemifGateServer, TheDriverHearsOfTheEndOnlyWhenTheWorkerKnows) {
+TEST_F(MemifGateServer, X7_TheDriverHearsOfTheEndOnlyWhenTheWorkerKnows) {
   shake_hands();
   far.close();
   EXPECT_FALSE(near.readable_within(a_while_ms));
@@ -233,7 +233,7 @@ TEST_F(MemifGateServer, TheDriverHearsOfTheEndOnlyWhenTheWorkerKnows) {
   EXPECT_EQ(near.hears(), 0);
 }
 
-TEST_F(MemifGateServer, AGoodbyeAndAnyOtherWordOnAnOpenLinkEndIt) {
+TEST_F(MemifGateServer, X7_AGoodbyeAndAnyOtherWordOnAnOpenLinkEndIt) {
   for (const uint16_t type : {type_disconnect, type_ring}) {
     shake_hands();
     ASSERT_TRUE(far.say(type));
@@ -246,7 +246,7 @@ TEST_F(MemifGateServer, AGoodbyeAndAnyOtherWordOnAnOpenLinkEndIt) {
   EXPECT_EQ(gate->openings(), 2U);
 }
 
-TEST_F(MemifGateServer, TakesNoNextFarEndWhileTheDriverStillHasRings) {
+TEST_F(MemifGateServer, X7_TakesNoNextFarEndWhileTheDriverStillHasRings) {
   shake_hands();
   far.close();
   EXPECT_TRUE(door_becomes(false));
@@ -258,7 +258,7 @@ TEST_F(MemifGateServer, TakesNoNextFarEndWhileTheDriverStillHasRings) {
   EXPECT_TRUE(near);
 }
 
-TEST_F(MemifGateServer, WhatIsNoMessageEndsTheHandshake) {
+TEST_F(MemifGateServer, X7_WhatIsNoMessageEndsTheHandshake) {
   connect();
   std::array<uint8_t, 10> stump{};
   ASSERT_TRUE(far.say(stump.data(), stump.size()));
@@ -267,14 +267,14 @@ TEST_F(MemifGateServer, WhatIsNoMessageEndsTheHandshake) {
   shake_hands();
 }
 
-TEST_F(MemifGateServer, AFarEndThatSaysNothingIsLetGo) {
+TEST_F(MemifGateServer, X7_AFarEndThatSaysNothingIsLetGo) {
   connect();
   EXPECT_FALSE(far.readable_within(500));
   EXPECT_TRUE(far.readable_within(8'000));
   EXPECT_EQ(far.hears(), 0);
 }
 
-TEST_F(MemifGateServer, StopsWhateverItWaitsFor) {
+TEST_F(MemifGateServer, X7_StopsWhateverItWaitsFor) {
   shake_hands();
   far.close();  // and the worker never looks
   usleep(a_while_ms * 1000);
@@ -287,7 +287,7 @@ TEST_F(MemifGateServer, StopsWhateverItWaitsFor) {
 }
 
 // A client: the gate connects to the far end, again and again, then has the driver connect to it.
-TEST_F(MemifGateTest, AClientComesAgain) {
+TEST_F(MemifGateTest, X7_AClientComesAgain) {
   make(MemifRole::client);
   ASSERT_TRUE(gate->start(driver).ok());
   usleep(a_while_ms * 1000);
@@ -313,7 +313,7 @@ TEST_F(MemifGateTest, AClientComesAgain) {
   EXPECT_EQ(gate->openings(), 3U);
 }
 
-TEST_F(MemifGateTest, AClientWhoseDriverRefusesTriesAgain) {
+TEST_F(MemifGateTest, X7_AClientWhoseDriverRefusesTriesAgain) {
   make(MemifRole::client);
   driver.refuses = true;
   Side far_listener = Side::listening_on(socket);
@@ -326,7 +326,7 @@ TEST_F(MemifGateTest, AClientWhoseDriverRefusesTriesAgain) {
   EXPECT_TRUE(far);
 }
 
-TEST_F(MemifGateTest, OnlyOneListensAndADeadOnesSocketIsReplaced) {
+TEST_F(MemifGateTest, X7_OnlyOneListensAndADeadOnesSocketIsReplaced) {
   make(MemifRole::server);
   const auto second = MemifGate::create(socket, MemifRole::server, 3, std::nullopt);
   ASSERT_FALSE(second.ok());
