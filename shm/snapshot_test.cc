@@ -524,6 +524,21 @@ TEST(SealedMemory, RoundTripAndNobodyCanWriteAnyMore) {
   EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0), MAP_FAILED);
 }
 
+// Large ones are copied: the mapping must not need the file any more, and says the same.
+TEST(SealedMemory, LargeMemoryOutlivesItsFile) {
+  std::vector<uint8_t> bytes((size_t{17} << 20) + 5);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 31 >> 8);
+  MappedBytes memory;
+  {
+    const auto fd = seal_into_memfd(bytes, "large");
+    ASSERT_TRUE(fd.ok());
+    auto mapped = MappedBytes::map_sealed(fd->get(), bytes.size());
+    ASSERT_TRUE(mapped.ok()) << mapped.error();
+    memory = std::move(*mapped);
+  }
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), memory.view().begin(), memory.view().end()));
+}
+
 TEST(SealedMemory, S2EveryMissingSealIsRefused) {
   for (int missing : {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_SEAL}) {
     const UniqueFd fd(::memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING));

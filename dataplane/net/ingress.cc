@@ -137,6 +137,7 @@ void Ingress::on_ipv4(const packet::Frame& received, const EthernetFrame& frame,
   Ipv4Packet& packet = delivery->packet;
   packet = *parsed;
   packet.port = received.port;
+  packet.octets_behind = received.octets_behind;
   packet.source_mac = frame.source;
 
   const Ownership destination = steering_.kind_of(packet.port, packet.destination);

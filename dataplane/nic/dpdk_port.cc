@@ -314,6 +314,7 @@ size_t EthernetPort::receive(std::span<packet::Frame> frames, Instant) {
     }
     packet::Frame& out = frames[lent++];
     out.data = rte_pktmbuf_mtod(mbuf, uint8_t*);
+    out.octets_behind = rte_pktmbuf_tailroom(mbuf);
     __builtin_prefetch(out.data);
     out.length = mbuf->data_len;
     out.checksum_verified =

@@ -32,11 +32,11 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
   release_held_head(session, turn);
   size_t consumed = 0;
   auto status = http::parse_response_head(input, session.method, response_head_, consumed,
-                                          &session.response_scan);
+                                          &session.response_scan, {tcp_.readable_behind(upstream)});
   if (status == http::ParseStatus::partial && tcp_.has_more_than(upstream, input.size())) {
     input = gather(upstream, true);
     status = http::parse_response_head(input, session.method, response_head_, consumed,
-                                       &session.response_scan);
+                                       &session.response_scan, {gathered_bytes_behind});
   }
   if (status == http::ParseStatus::partial && !tcp_.peer_has_ended(upstream))
     return Progress::blocked;

@@ -46,6 +46,7 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
     return;
   }
   counters_.add(Counter::tcp_segments_received);
+  octets_behind_ = packet.octets_behind;
   const FlowKey flow{{packet.destination, segment->destination_port},
                      {packet.source, segment->source_port}};
   const uint32_t hash = flows_.hash(flow);
@@ -414,9 +415,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
     if (record.seq < segment.ack) {
       const uint32_t part = octets_between(record.seq, segment.ack);
       repeated |= record.retransmitted;
-      record.offset = static_cast<uint16_t>(record.offset + part);
-      record.length = static_cast<uint16_t>(record.length - part);
-      record.seq = segment.ack;
+      record.trim_front(static_cast<uint16_t>(part));
     }
     break;
   }
@@ -597,7 +596,7 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
 void Tcp::add_turn_piece(uint32_t index, Connection& c, ByteView text) {
   Transfer& t = transfer(c);
   const uint32_t piece = turn_piece_count_++;
-  turn_pieces_[piece] = {text.data(), static_cast<uint32_t>(text.size()), none};
+  turn_pieces_[piece] = {text.data(), static_cast<uint32_t>(text.size()), none, octets_behind_};
   if (t.turn_tail == none) {
     t.turn_head = piece;
     turn_connections_[turn_connection_count_++] = index;

@@ -132,8 +132,8 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   const SlotIndex rest = records_.acquire(records_[slot].seq + octets, turn_piece_count_);
   if (rest == slot_none) return false;
   SlotRecord& record = records_[slot];
-  records_.append(rest, ByteView{records_.data(slot) + octets, record.length - octets});
-  record.length = static_cast<uint16_t>(octets);
+  records_.append_summed(rest, ByteView{records_.data(slot) + octets, record.length - octets});
+  record.cut_to(static_cast<uint16_t>(octets));
   records_[rest].sent_at = record.sent_at;
   records_[rest].retransmitted = record.retransmitted;
   records_.insert_after(t.send_queue, slot, rest);
@@ -148,7 +148,7 @@ SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
   const SlotIndex copy = records_.acquire(records_[slot].seq, turn_piece_count_);
   if (copy == slot_none) return slot_none;
   const SlotRecord old = records_[slot];
-  records_.append(copy, ByteView{records_.data(slot), old.length});
+  records_.append_summed(copy, ByteView{records_.data(slot), old.length});
   SlotRecord& record = records_[copy];
   record.next = old.next;
   record.retransmitted = old.retransmitted;
@@ -199,7 +199,7 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   }
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, records_.text_sum(slot), header, now);
   if (c.retransmit_deadline.is_never())
     c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
@@ -224,7 +224,7 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
       c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   }
   note_ack_sent(c);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, {}, header, now);
   arena_.drop(slot);
   return Sent::segment;
 }
@@ -264,7 +264,7 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   t.flags.ack_now = false;
   t.snd_nxt = t.iss + 1;
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, {}, header, now);
   arena_.drop(slot);
   if (c.retransmit_deadline.is_never())
     c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
@@ -295,10 +295,13 @@ void Tcp::note_ack_sent(Connection& c) {
   c.last_ack_sent = c.rcv_nxt;
 }
 
-void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now) {
+// text: the sum of what stands behind the header's octets in the frame.
+void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
+                         uint32_t header_octets, Instant now) {
   uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
   net::store_transport_checksum(header + checksum_offset, c.flow.local.address,
-                                c.flow.remote.address, net::protocol_tcp, {header, frame.length});
+                                c.flow.remote.address, net::protocol_tcp, {header, header_octets},
+                                text, frame.length - header_octets);
   c.last_sent = Tick::at_or_before(now);
   counters_.add(Counter::tcp_segments_sent);
   output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);

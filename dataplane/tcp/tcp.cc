@@ -243,6 +243,14 @@ ByteView Tcp::readable(ConnId id) {
   return {};
 }
 
+size_t Tcp::readable_behind(ConnId id) const {
+  const Connection& c = *connections_.find(id);
+  if (c.transfer == Connection::no_transfer) return 0;
+  const Transfer& t = transfer(c);
+  if (!t.receive_queue.empty()) return records_.room_behind(t.receive_queue.head);
+  return t.turn_head == none ? 0 : turn_pieces_[t.turn_head].octets_behind;
+}
+
 size_t Tcp::peek(ConnId id, ByteSpan out) {
   const Connection& c = connections_[id];
   if (c.transfer == Connection::no_transfer) return 0;
@@ -299,9 +307,7 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
     if (!t.receive_queue.empty()) {
       SlotRecord& record = records_[t.receive_queue.head];
       const auto part = static_cast<uint16_t>(std::min<size_t>(octets, record.length));
-      record.offset = static_cast<uint16_t>(record.offset + part);
-      record.length = static_cast<uint16_t>(record.length - part);
-      record.seq += part;
+      record.trim_front(part);
       octets -= part;
       if (record.length == 0) records_.pop_front(t.receive_queue);
       continue;
@@ -415,7 +421,7 @@ size_t Tcp::append_text(Connection& c, ByteView bytes, uint32_t slots_allowed) {
       room = slot_octets;
     }
     const size_t part = std::min(room, bytes.size() - written);
-    records_.append(tail, bytes.subspan(written, part));
+    records_.append_summed(tail, bytes.subspan(written, part));
     t.send_end += static_cast<uint32_t>(part);
     written += part;
   }

@@ -112,6 +112,8 @@ class Tcp {
   // The first contiguous run of text; empty when nothing waits. Valid until consume() or the turn's
   // end.
   ByteView readable(ConnId id);
+  // How many octets of memory behind that run may be read; what they hold means nothing.
+  size_t readable_behind(ConnId id) const;
   void consume(ConnId id, size_t octets, Instant now);
   // Whether more text waits behind the run that readable() shows.
   bool has_more_than(ConnId id, size_t octets) const;
@@ -183,6 +185,7 @@ class Tcp {
     const uint8_t* data = nullptr;
     uint32_t length = 0;
     uint32_t next = none;
+    uint32_t octets_behind = 0;  // readable behind data + length
   };
 
   // Of a connection that has one: all but those at rest. Too often called for a CHECK.
@@ -242,7 +245,8 @@ class Tcp {
   SlotIndex next_text(Connection& c);
   SlotIndex resendable(Connection& c, SlotIndex slot);
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
-  void finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now);
+  void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
+                      uint32_t header_octets, Instant now);
   HeaderFields header_for(Connection& c, Seq seq, uint8_t flags, Instant now);
   void note_ack_sent(Connection& c);
   uint16_t window_to_announce(Connection& c);
@@ -312,6 +316,7 @@ class Tcp {
   IndexList starved_;
   std::unique_ptr<TurnPiece[]> turn_pieces_;
   uint32_t turn_piece_count_ = 0;
+  uint32_t octets_behind_ = 0;                    // the text of the segment that is being taken in
   std::unique_ptr<uint32_t[]> turn_connections_;  // that hold pieces
   uint32_t turn_connection_count_ = 0;
 };

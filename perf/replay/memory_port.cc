@@ -25,6 +25,7 @@ size_t MemoryPort::receive(std::span<packet::Frame> frames, Instant) {
     const Waiting& waiting = waiting_[waiting_first_++ % receive_frames];
     packet::Frame& frame = frames[i];
     frame.data = frame_at(waiting.frame);
+    frame.octets_behind = static_cast<uint16_t>(packet::slot_bytes - waiting.length);
     frame.length = waiting.length;
     frame.checksum_verified = false;
     frame.token = waiting.frame;

@@ -17,6 +17,8 @@ constexpr uint32_t patience_turns = 20'000;
 // Longer than the delayed-ACK time.
 constexpr uint32_t settle_turns = 10'000;
 constexpr uint32_t opening_at_once_max = 32;
+// Between two such batches: 40,000 connections a second, which is no flood.
+constexpr Duration opening_interval = Duration::microseconds(800);
 // Upstream connections and those that are being closed, beside the clients'.
 constexpr uint32_t connections_spare = 16'384;
 constexpr uint32_t backends = 4;
@@ -139,11 +141,15 @@ void World::prepare(uint32_t repeats) {
     const uint32_t batch = std::min(crowd, clients - connection_count_);
     for (uint32_t i = 0; i < batch; ++i) peers_.open();
     connection_count_ += batch;
+    now_ = now_ + opening_interval;
     for (uint32_t turns = 0; !peers_.is_idle(connection_count_ - 1); ++turns) {
       CHECK(turns < patience_turns);
       turn();
     }
-    if (connection_count_ == 1) ask(1);
+    if (connection_count_ == 1) {
+      ask(1);
+      peers_.acknowledge();  // it may not ask again for long
+    }
   }
   first_asking_ = scenario_.idle_connections;
   memory_.resident_open = resident_bytes();
