@@ -109,16 +109,17 @@ Result<std::unique_ptr<DpdkEnvironment>> DpdkEnvironment::create(
     const DpdkEnvironmentOptions& options) {
   take_over_log();
   std::unique_ptr<DpdkEnvironment> environment(new DpdkEnvironment());
-  if (start_eal(eal_arguments(options)) < 0) {
-    const int error = rte_errno;
+  const int started = start_eal(eal_arguments(options));
+  const int error = rte_errno;
+  // Made even when nothing is shared, and empty then.
+  rmdir(rte_eal_get_runtime_dir());
+  if (started < 0) {
     const std::string line = environment->take_log_line();
     const std::string memory =
         std::to_string(options.memory_mib) + " MiB" + (options.huge_pages ? " of huge pages" : "");
     return Error{"DPDK does not start with " + memory + ": " +
                  (line.empty() ? rte_strerror(error) : line)};
   }
-  // Made even when nothing is shared, and empty then.
-  rmdir(rte_eal_get_runtime_dir());
   return environment;
 }
 
