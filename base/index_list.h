@@ -20,6 +20,7 @@ struct IndexList {
 
 class IndexLinks {
  public:
+  static constexpr size_t bytes_per_record = 8;
   explicit IndexLinks(uint32_t record_count) : links_(std::make_unique<Link[]>(record_count)) {}
 
   bool linked(uint32_t index) const { return links_[index].next != unlinked; }
@@ -53,6 +54,9 @@ class IndexLinks {
     --list.count;
   }
 
+  // Behind the record on its list; IndexList::none at the end. The record is on a list.
+  uint32_t next(uint32_t index) const { return links_[index].next; }
+
   uint32_t pop_front(IndexList& list) {
     const uint32_t index = list.head;
     if (index != IndexList::none) remove(list, index);
@@ -65,6 +69,7 @@ class IndexLinks {
     uint32_t next = unlinked;
     uint32_t previous = unlinked;
   };
+  static_assert(sizeof(Link) == bytes_per_record);
   std::unique_ptr<Link[]> links_;
 };
 

@@ -20,6 +20,7 @@ struct Handle {
   auto operator<=>(const Handle&) const = default;
 };
 
+// A handle is live only with an odd generation, so a value-initialised one never is.
 // T is value-initialised by acquire() and must be trivially destructible: releasing is a counter's
 // increment. Storage is never moved, so references hold until the record is released.
 template <class T, class Tag = T>
@@ -47,7 +48,7 @@ class Slab {
     if (full()) return {};
     const uint32_t index = free_head_;
     free_head_ = meta_[index].next_free;
-    meta_[index].live = true;
+    ++meta_[index].generation;
     records_[index] = T{};
     ++in_use_;
     return {index, meta_[index].generation};
@@ -56,7 +57,6 @@ class Slab {
   void release(Id id) {
     CHECK(holds(id));
     Meta& meta = meta_[id.index];
-    meta.live = false;
     ++meta.generation;
     meta.next_free = free_head_;
     free_head_ = id.index;
@@ -64,8 +64,7 @@ class Slab {
   }
 
   bool holds(Id id) const {
-    return id.index < capacity_ && meta_[id.index].live &&
-           meta_[id.index].generation == id.generation;
+    return id.index < capacity_ && meta_[id.index].generation == id.generation;
   }
   // nullptr when the record has been released since: the peer or a timer was faster.
   T* find(Id id) { return holds(id) ? &records_[id.index] : nullptr; }
@@ -77,18 +76,20 @@ class Slab {
   }
 
   Id id_at(uint32_t index) const {
-    CHECK(index < capacity_ && meta_[index].live);
+    CHECK(live_at(index));
     return {index, meta_[index].generation};
   }
-  bool live_at(uint32_t index) const { return index < capacity_ && meta_[index].live; }
+  bool live_at(uint32_t index) const {
+    return index < capacity_ && (meta_[index].generation & 1) != 0;
+  }
+  static constexpr size_t bytes_per_record();
   T& at(uint32_t index) { return records_[index]; }
   const T& at(uint32_t index) const { return records_[index]; }
 
  private:
   struct Meta {
-    uint32_t generation = 1;
+    uint32_t generation = 0;  // one more at each acquire and release: odd while the record is live
     uint32_t next_free = UINT32_MAX;
-    bool live = false;
   };
 
   std::unique_ptr<T[]> records_;
@@ -97,5 +98,10 @@ class Slab {
   uint32_t in_use_ = 0;
   uint32_t free_head_;
 };
+
+template <class T, class Tag>
+constexpr size_t Slab<T, Tag>::bytes_per_record() {
+  return sizeof(T) + sizeof(Meta);
+}
 
 }  // namespace millrace

@@ -59,6 +59,56 @@ class Instant {
   uint64_t ns_ = 0;
 };
 
+// An instant in whole milliseconds on a circle of 2^32 (49 days): for records that exist a million
+// times. Two of them have an order only while they are less than 24 days apart. No tick is the
+// number 0, which says "never".
+class Tick {
+ public:
+  static constexpr int64_t tick_ns = 1'000'000;
+
+  constexpr Tick() = default;  // never
+  static constexpr Tick never() { return {}; }
+  // The first tick that is not earlier: for deadlines, which must not come early.
+  static constexpr Tick at_or_after(Instant instant) {
+    return of((instant.since_origin_ns() + (tick_ns - 1)) / tick_ns);
+  }
+  // The last tick that is not later: for "now".
+  static constexpr Tick at_or_before(Instant instant) {
+    return of(instant.since_origin_ns() / tick_ns);
+  }
+  // Number 0 is skipped: its millisecond is said as the next one.
+  static constexpr Tick of(uint64_t milliseconds) {
+    const auto value = static_cast<uint32_t>(milliseconds);
+    return Tick(value + (value == 0 ? 1 : 0));
+  }
+
+  constexpr uint32_t value() const { return value_; }
+  constexpr bool is_never() const { return value_ == 0; }
+  constexpr bool operator==(const Tick&) const = default;
+  // Both are set and this one is not later.
+  constexpr bool reached_by(Tick now) const {
+    return value_ != 0 && static_cast<int32_t>(now.value_ - value_) >= 0;
+  }
+  // From this tick, which is set, to `later`; negative when that is earlier.
+  constexpr Duration until(Tick later) const {
+    return Duration::milliseconds(static_cast<int32_t>(later.value_ - value_));
+  }
+  constexpr Tick operator+(Duration span) const {
+    return of(uint64_t{value_} + static_cast<uint64_t>(span.count_ms()));
+  }
+
+ private:
+  constexpr explicit Tick(uint32_t value) : value_(value) {}
+  uint32_t value_ = 0;
+};
+
+// The earlier one; never is later than all others.
+constexpr Tick tick_min(Tick a, Tick b) {
+  if (a.is_never()) return b;
+  if (b.is_never()) return a;
+  return static_cast<int32_t>(a.value() - b.value()) <= 0 ? a : b;
+}
+
 template <class T>
 concept Clock = requires(T clock) {
   { clock.now() } -> std::same_as<Instant>;

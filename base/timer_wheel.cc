@@ -11,33 +11,14 @@ TimerWheel::TimerWheel(uint32_t timer_count, Instant start)
   heads_.fill(none);
 }
 
-// The first tick at which the deadline has passed for certain: round up.
-uint64_t TimerWheel::slot_tick(const Node& node) const {
-  const uint64_t ns = node.deadline.since_origin_ns();
-  return ns / tick_ns + (ns % tick_ns != 0 ? 1 : 0);
-}
-
-void TimerWheel::arm(uint32_t timer, Instant deadline) {
-  CHECK(timer < timer_count_ && deadline != Instant::never());
-  Node& node = nodes_[timer];
-  if (node.deadline == Instant::never()) ++armed_;
-  node.deadline = deadline;
-  if (node.slot != slot_none && deadline >= node.placed_for) return;
-  if (node.slot != slot_none) unlink(timer);
+void TimerWheel::move(uint32_t timer) {
+  unlink(timer);
   place(timer);
 }
 
-void TimerWheel::cancel(uint32_t timer) {
-  CHECK(timer < timer_count_);
-  Node& node = nodes_[timer];
-  if (node.deadline == Instant::never()) return;
-  node.deadline = Instant::never();
-  --armed_;
-}
-
 void TimerWheel::place(uint32_t timer) {
-  nodes_[timer].placed_for = nodes_[timer].deadline;
-  const uint64_t tick = slot_tick(nodes_[timer]);
+  nodes_[timer].placed = nodes_[timer].due;
+  const uint64_t tick = absolute(nodes_[timer].due);
   if (tick <= hand_) {
     link(timer, slot_due);
     return;
@@ -100,7 +81,7 @@ void TimerWheel::spill(uint16_t slot) {
   while (timer != none) {
     const uint32_t next = nodes_[timer].next;
     unlink(timer);
-    if (nodes_[timer].deadline != Instant::never()) place(timer);
+    if (nodes_[timer].armed) place(timer);
     timer = next;
   }
 }

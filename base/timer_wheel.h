@@ -6,6 +6,7 @@
 // after it, given that advance() is called. A node stays in its slot when its timer is put off or
 // cancelled, and is looked at again when that slot is reached: TCP moves its timers with nearly
 // every segment and lets almost none of them fire, so arming must be one store in the common case.
+// A node is 20 bytes, because every idle connection has one; deadlines lie within 24 days.
 #pragma once
 
 #include <array>
@@ -19,19 +20,34 @@ namespace millrace {
 
 class TimerWheel {
  public:
-  static constexpr int64_t tick_ns = 1'000'000;
+  static constexpr int64_t tick_ns = Tick::tick_ns;
 
   // timer_count: how many timers exist; they are named 0 .. timer_count-1 by their owner.
   TimerWheel(uint32_t timer_count, Instant start);
 
   uint32_t timer_count() const { return timer_count_; }
   uint32_t armed_count() const { return armed_; }
+  static constexpr size_t bytes_per_timer();
 
   // Sets timer's deadline, whether it was armed or not.
-  void arm(uint32_t timer, Instant deadline);
-  void cancel(uint32_t timer);
-  bool is_armed(uint32_t timer) const { return nodes_[timer].deadline != Instant::never(); }
-  Instant deadline(uint32_t timer) const { return nodes_[timer].deadline; }
+  void arm(uint32_t timer, Tick deadline) {
+    CHECK(timer < timer_count_ && !deadline.is_never());
+    Node& node = nodes_[timer];
+    armed_ += node.armed ? 0U : 1U;
+    node.armed = true;
+    node.due = deadline.value();
+    // In its slot already, and no earlier than that: the slot's turn will put it right.
+    if (node.slot != slot_none && static_cast<int32_t>(node.due - node.placed) >= 0) return;
+    move(timer);
+  }
+  void arm(uint32_t timer, Instant deadline) { arm(timer, Tick::at_or_after(deadline)); }
+  void cancel(uint32_t timer) {
+    CHECK(timer < timer_count_);
+    Node& node = nodes_[timer];
+    armed_ -= node.armed ? 1U : 0U;
+    node.armed = false;
+  }
+  bool is_armed(uint32_t timer) const { return nodes_[timer].armed; }
 
   // Moves the wheel's hand to `now` and calls fire(timer) once for each timer whose deadline has
   // passed; a fired timer is disarmed before the call and may be armed again from within it. At
@@ -39,6 +55,7 @@ class TimerWheel {
   template <class Fire>
   void advance(Instant now, uint32_t fire_max, Fire&& fire) {
     const uint64_t now_tick = now.since_origin_ns() / tick_ns;
+    if (hand_ >= now_tick && due_head_ == none) return;
     uint32_t fired = 0;
     for (;;) {
       // Everything in the due list has reached its slot; lazily moved deadlines are placed again.
@@ -47,11 +64,12 @@ class TimerWheel {
         const uint32_t timer = due_head_;
         unlink(timer);
         Node& node = nodes_[timer];
-        if (node.deadline > now) {
-          if (node.deadline != Instant::never()) place(timer);
+        if (!node.armed) continue;
+        if (absolute(node.due) > now_tick) {
+          place(timer);
           continue;
         }
-        node.deadline = Instant::never();
+        node.armed = false;
         --armed_;
         ++fired;
         fire(timer);
@@ -74,20 +92,26 @@ class TimerWheel {
   static constexpr uint16_t slot_none = UINT16_MAX;
 
   struct Node {
-    Instant deadline = Instant::never();
-    Instant placed_for;  // the deadline its slot was chosen by; not later than deadline
+    uint32_t due = 0;     // the deadline's tick, as in Tick
+    uint32_t placed = 0;  // the tick its slot was chosen by; not later than due
     uint32_t next = none;
     uint32_t previous = none;
     uint16_t slot = slot_none;
+    bool armed = false;
   };
 
+  // Ticks without end, of a tick on the circle, which lies within 24 days of the hand.
+  uint64_t absolute(uint32_t tick) const {
+    return hand_ + static_cast<uint64_t>(
+                       int64_t{static_cast<int32_t>(tick - static_cast<uint32_t>(hand_))});
+  }
+  void move(uint32_t timer);
   void place(uint32_t timer);
   void unlink(uint32_t timer);
   void link(uint32_t timer, uint16_t slot);
   void step(uint64_t now_tick);
   void spill(uint16_t slot);
   uint32_t& head_of(uint16_t slot) { return slot == slot_due ? due_head_ : heads_[slot]; }
-  uint64_t slot_tick(const Node& node) const;
 
   std::unique_ptr<Node[]> nodes_;
   std::array<uint32_t, level_count * slots_per_level> heads_;
@@ -98,5 +122,9 @@ class TimerWheel {
   uint32_t linked_ = 0;  // armed, or cancelled and not yet swept
   uint64_t hand_;        // the tick up to which every slot has been emptied
 };
+
+constexpr size_t TimerWheel::bytes_per_timer() {
+  return sizeof(Node);
+}
 
 }  // namespace millrace

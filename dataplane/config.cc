@@ -27,6 +27,12 @@ constexpr size_t addresses_max = 64;  // over all ports, as net's steering holds
 constexpr size_t borrowed_tcp_ports_max = 1'024;
 constexpr size_t routes_max = 32;
 constexpr size_t listeners_max = 64;
+constexpr uint64_t memif_ring_frames_min = 64;
+constexpr uint64_t memif_ring_frames_max = 16'384;
+constexpr size_t memif_socket_bytes_max = 80;
+constexpr uint64_t dpdk_mtu_min = 576;    // RFC 1122 section 3.3.2
+constexpr uint64_t dpdk_mtu_max = 1'906;  // nic/dpdk_port.h: with its header it fits in one slot
+constexpr uint64_t dpdk_memory_mib_max = 65'536;
 constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
 
 // Thrown and caught inside this file only: yaml-cpp reports by exceptions, and a nest of readers
@@ -122,13 +128,74 @@ AddressConfig read_address(const YAML::Node& node, const std::string& port) {
   return address;
 }
 
-PortConfig read_port(const YAML::Node& node) {
-  expect_keys(
-      node, "a port",
-      {"name", "interface", "queue", "mode", "checksum", "on_silence", "addresses", "capture"});
-  PortConfig port;
-  port.name = read_text(require(node, "name", "a port"), "a port's name");
-  const std::string where = "port " + port.name;
+bool read_flag(const YAML::Node& node, const std::string& where) {
+  return read_choice<bool>(node, where, {{"true", true}, {"false", false}});
+}
+
+std::string read_memif_socket(const YAML::Node& node, const std::string& where) {
+  std::string path = read_text(node, where);
+  if (path.front() != '/' || path.size() > memif_socket_bytes_max ||
+      path.find(',') != std::string::npos) {
+    fail(node, where + " must be an absolute path of at most 80 characters without a comma");
+  }
+  return path;
+}
+
+std::string read_pci_address(const YAML::Node& node, const std::string& where) {
+  std::string address = read_text(node, where);
+  constexpr std::string_view form = "xxxx:xx:xx.x";
+  bool good = address.size() == form.size();
+  for (size_t i = 0; good && i < form.size(); ++i) {
+    const char c = address[i];
+    good = form[i] == 'x' ? (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') : c == form[i];
+  }
+  if (!good) fail(node, where + " must look like 0000:03:00.0");
+  return address;
+}
+
+void read_memif(const YAML::Node& node, const std::string& where, DpdkPortConfig& memif) {
+  expect_keys(node, where, {"kind", "socket", "role", "id", "ring_frames", "mac", "mtu"});
+  memif.socket = read_memif_socket(require(node, "socket", where), where + ": socket");
+  memif.role = read_choice<DpdkRole>(require(node, "role", where), where + ": role",
+                                     {{"server", DpdkRole::server}, {"client", DpdkRole::client}});
+  if (node["id"])
+    memif.id = static_cast<uint32_t>(read_number(node["id"], where + ": id", 0, UINT32_MAX));
+  if (!node["ring_frames"]) return;
+  const uint64_t frames = read_number(node["ring_frames"], where + ": ring_frames",
+                                      memif_ring_frames_min, memif_ring_frames_max);
+  if ((frames & (frames - 1)) != 0)
+    fail(node["ring_frames"], where + ": ring_frames must be a power of two");
+  memif.ring_frames = static_cast<uint32_t>(frames);
+}
+
+DpdkPortConfig read_dpdk_port(const YAML::Node& node, const std::string& port) {
+  const std::string where = port + ": dpdk";
+  if (!node.IsMap()) fail(node, where + " must be a map");
+  DpdkPortConfig dpdk;
+  dpdk.kind = read_choice<DpdkKind>(
+      require(node, "kind", where), where + ": kind",
+      {{"memif", DpdkKind::memif}, {"pci", DpdkKind::pci}, {"vdev", DpdkKind::vdev}});
+  if (dpdk.kind == DpdkKind::memif) {
+    read_memif(node, where, dpdk);
+  } else {
+    expect_keys(node, where, {"kind", "device", "mac", "mtu"});
+    const YAML::Node device = require(node, "device", where);
+    dpdk.device = dpdk.kind == DpdkKind::pci ? read_pci_address(device, where + ": device")
+                                             : read_text(device, where + ": device");
+  }
+  if (node["mac"]) {
+    dpdk.mac = parse_mac(read_text(node["mac"], where + ": mac"));
+    if (!dpdk.mac || dpdk.mac->is_multicast() || dpdk.mac->is_zero())
+      fail(node["mac"], where + ": mac must be one station's address, like 02:00:00:00:00:01");
+  }
+  if (node["mtu"]) {
+    dpdk.mtu = static_cast<uint16_t>(
+        read_number(node["mtu"], where + ": mtu", dpdk_mtu_min, dpdk_mtu_max));
+  }
+  return dpdk;
+}
+
+void read_xdp_port(const YAML::Node& node, const std::string& where, PortConfig& port) {
   const YAML::Node interface = require(node, "interface", where);
   port.interface = read_text(interface, where + ": interface");
   if (port.interface.size() > interface_name_bytes_max)
@@ -144,6 +211,37 @@ PortConfig read_port(const YAML::Node& node) {
         node["mode"], where + ": mode",
         {{"auto", XdpMode::automatic}, {"native", XdpMode::native}, {"generic", XdpMode::generic}});
   }
+  if (node["on_silence"]) {
+    port.on_silence =
+        read_choice<OnSilence>(node["on_silence"], where + ": on_silence",
+                               {{"drop", OnSilence::drop}, {"pass", OnSilence::pass}});
+  }
+}
+
+// Keys of the other driver are a mistake that says so.
+void refuse_keys(const YAML::Node& node, const std::string& where, const char* driver,
+                 std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    if (node[key]) fail(node[key], where + " has driver " + driver + " and so no \"" + key + "\"");
+  }
+}
+
+PortConfig read_port(const YAML::Node& node) {
+  expect_keys(node, "a port",
+              {"name", "driver", "interface", "queue", "mode", "checksum", "on_silence", "dpdk",
+               "addresses", "capture"});
+  PortConfig port;
+  port.name = read_text(require(node, "name", "a port"), "a port's name");
+  const std::string where = "port " + port.name;
+  const bool is_dpdk = node["driver"] && read_choice<bool>(node["driver"], where + ": driver",
+                                                           {{"xdp", false}, {"dpdk", true}});
+  if (is_dpdk) {
+    refuse_keys(node, where, "dpdk", {"interface", "queue", "mode", "on_silence"});
+    port.dpdk = read_dpdk_port(require(node, "dpdk", where), where);
+  } else {
+    refuse_keys(node, where, "xdp", {"dpdk"});
+    read_xdp_port(node, where, port);
+  }
   if (node["checksum"]) {
     using packet::ChecksumMode;
     port.checksum =
@@ -152,15 +250,15 @@ PortConfig read_port(const YAML::Node& node) {
                                    {"verify_or_partial", ChecksumMode::verify_or_partial},
                                    {"trust", ChecksumMode::trust}});
   }
-  if (node["on_silence"]) {
-    port.on_silence =
-        read_choice<OnSilence>(node["on_silence"], where + ": on_silence",
-                               {{"drop", OnSilence::drop}, {"pass", OnSilence::pass}});
-  }
   if (node["capture"]) port.capture = read_text(node["capture"], where + ": capture");
   each(require(node, "addresses", where), where + ": addresses", addresses_per_port_max,
        [&](const YAML::Node& entry) { port.addresses.push_back(read_address(entry, port.name)); });
   if (port.addresses.empty()) fail(node, where + " has no address");
+  for (const AddressConfig& address : port.addresses) {
+    if (is_dpdk && address.borrowed)
+      fail(node["addresses"],
+           where + " has driver dpdk: no kernel stands behind it to lend an address");
+  }
   return port;
 }
 
@@ -190,16 +288,24 @@ SocketAddress read_listener(const YAML::Node& node) {
   return {*address, port};
 }
 
+// What only one port can have.
+std::string place_of(const PortConfig& port) {
+  if (!port.dpdk) return "interface " + port.interface;
+  if (port.dpdk->kind != DpdkKind::memif) return "device " + port.dpdk->device;
+  const std::string socket = "memif socket " + port.dpdk->socket;
+  return port.dpdk->role == DpdkRole::server ? socket
+                                             : socket + " id " + std::to_string(port.dpdk->id);
+}
+
 // What no single line can get wrong alone.
 void check_references(const Config& config, const YAML::Node& root) {
   std::set<std::string> names;
-  std::set<std::string> interfaces;
+  std::set<std::string> places;
   std::set<Ipv4Address> addresses;
   for (const PortConfig& port : config.ports) {
     if (!names.insert(port.name).second) fail(root, "two ports are called " + port.name);
-    if (!interfaces.insert(port.interface).second) {
-      fail(root, "two ports use interface " + port.interface);
-    }
+    const std::string what = place_of(port);
+    if (!places.insert(what).second) fail(root, "two ports use " + what);
     for (const AddressConfig& address : port.addresses) {
       if (!addresses.insert(address.prefix.address).second)
         fail(root, "address " + address.prefix.address.text() + " is given twice");
@@ -251,9 +357,9 @@ void check_references(const Config& config, const YAML::Node& root) {
 }
 
 Config read_root(const YAML::Node& root) {
-  expect_keys(
-      root, "the configuration",
-      {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits", "user"});
+  expect_keys(root, "the configuration",
+              {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits",
+               "dpdk", "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
@@ -269,10 +375,21 @@ Config read_root(const YAML::Node& root) {
   if (root["state_directory"])
     config.state_directory = read_text(root["state_directory"], "state_directory");
   if (root["worker"]) {
-    expect_keys(root["worker"], "worker", {"cpu"});
+    expect_keys(root["worker"], "worker", {"cpu", "idle"});
     if (root["worker"]["cpu"])
       config.cpu =
           static_cast<uint32_t>(read_number(root["worker"]["cpu"], "worker: cpu", 0, 1'023));
+    if (root["worker"]["idle"])
+      config.idle = read_choice<Idle>(root["worker"]["idle"], "worker: idle",
+                                      {{"sleep", Idle::sleep}, {"spin", Idle::spin}});
+  }
+  if (const YAML::Node dpdk = root["dpdk"]) {
+    expect_keys(dpdk, "dpdk", {"huge_pages", "memory_mib"});
+    if (dpdk["huge_pages"])
+      config.dpdk.huge_pages = read_flag(dpdk["huge_pages"], "dpdk: huge_pages");
+    if (dpdk["memory_mib"])
+      config.dpdk.memory_mib = static_cast<uint32_t>(
+          read_number(dpdk["memory_mib"], "dpdk: memory_mib", 16, dpdk_memory_mib_max));
   }
   if (const YAML::Node limits = root["limits"]) {
     expect_keys(limits, "limits", {"connections", "packet_memory_mib", "request_body_bytes"});

@@ -23,13 +23,31 @@ struct AddressConfig {
 enum class XdpMode : uint8_t { automatic, native, generic };
 enum class OnSilence : uint8_t { drop, pass };
 
+// How a port of driver dpdk is named and what it needs; what each means stands with nic::Memif,
+// nic::PciDevice and nic::VirtualDevice.
+enum class DpdkKind : uint8_t { memif, pci, vdev };
+enum class DpdkRole : uint8_t { server, client };
+
+struct DpdkPortConfig {
+  DpdkKind kind = DpdkKind::memif;
+  std::string socket;  // memif
+  DpdkRole role = DpdkRole::server;
+  uint32_t id = 0;
+  uint32_t ring_frames = 1'024;
+  std::string device;  // pci: its address; vdev: DPDK's words
+  std::optional<MacAddress> mac;
+  uint16_t mtu = 1'500;
+};
+
 struct PortConfig {
   std::string name;
+  std::optional<DpdkPortConfig> dpdk;  // driver dpdk; absent: driver xdp, as all until addresses
   std::string interface;
   uint32_t queue = 0;
   XdpMode mode = XdpMode::automatic;
   std::optional<packet::ChecksumMode> checksum;  // absent: by driver
   OnSilence on_silence = OnSilence::drop;
+
   std::vector<AddressConfig> addresses;
   std::string capture;  // path of a pcap file; empty: none
 };
@@ -38,6 +56,15 @@ struct RouteConfig {
   Ipv4Prefix destination;
   std::string port;
   std::optional<Ipv4Address> via;
+};
+
+// What a worker does when nothing moves and a port cannot wake it.
+enum class Idle : uint8_t { sleep, spin };
+
+// For DPDK itself, when a port has driver dpdk.
+struct DpdkConfig {
+  bool huge_pages = false;
+  std::optional<uint32_t> memory_mib;  // absent: what the ports need
 };
 
 struct LimitsConfig {
@@ -53,6 +80,8 @@ struct Config {
   std::string socket = "/run/millrace/dataplane.sock";
   std::string state_directory = "/var/lib/millrace";
   std::optional<uint32_t> cpu;
+  Idle idle = Idle::sleep;
+  DpdkConfig dpdk;
   LimitsConfig limits;
   std::optional<uint32_t> user;  // uid to run as once the ports are open
 };

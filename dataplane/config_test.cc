@@ -45,23 +45,131 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->user, 65534U);
 }
 
+constexpr const char* good_dpdk = R"(
+ports:
+  - name: fast
+    driver: dpdk
+    dpdk: {kind: memif, socket: /run/m/fast, role: client, id: 3, ring_frames: 2048,
+           mac: "02:00:00:00:00:07", mtu: 1400}
+    checksum: trust
+    capture: /tmp/fast.pcap
+    addresses: [{address: 10.20.0.100/24, kind: owned}]
+  - name: card
+    driver: dpdk
+    dpdk: {kind: pci, device: "0000:03:00.0"}
+    addresses: [{address: 10.20.1.100/24, kind: owned}]
+  - name: test
+    driver: dpdk
+    dpdk: {kind: vdev, device: "net_pcap0,iface=eth2"}
+    addresses: [{address: 10.20.2.100/24, kind: owned}]
+  - name: uplink
+    driver: xdp
+    interface: eth1
+    addresses: [{address: 10.20.3.100/24, kind: owned}]
+listeners: [{address: 10.20.0.100, port: 80}]
+worker: {idle: spin}
+dpdk: {huge_pages: true, memory_mib: 256}
+)";
+
+TEST(Config, ReadsEveryKeyOfDpdk) {
+  const auto config = parse_config(good_dpdk, "dp.yaml");
+  ASSERT_TRUE(config.ok()) << config.error();
+  ASSERT_TRUE(config->ports[0].dpdk && config->ports[1].dpdk && config->ports[2].dpdk);
+  const DpdkPortConfig& memif = *config->ports[0].dpdk;
+  EXPECT_EQ(memif.kind, DpdkKind::memif);
+  EXPECT_EQ(memif.socket, "/run/m/fast");
+  EXPECT_EQ(memif.role, DpdkRole::client);
+  EXPECT_EQ(memif.id, 3U);
+  EXPECT_EQ(memif.ring_frames, 2048U);
+  EXPECT_EQ(to_text(*memif.mac), "02:00:00:00:00:07");
+  EXPECT_EQ(memif.mtu, 1400);
+  EXPECT_EQ(config->ports[0].checksum, packet::ChecksumMode::trust);
+  EXPECT_EQ(config->ports[1].dpdk->kind, DpdkKind::pci);
+  EXPECT_EQ(config->ports[1].dpdk->device, "0000:03:00.0");
+  EXPECT_EQ(config->ports[1].dpdk->mtu, 1500);
+  EXPECT_EQ(config->ports[2].dpdk->kind, DpdkKind::vdev);
+  EXPECT_EQ(config->ports[2].dpdk->device, "net_pcap0,iface=eth2");
+  EXPECT_FALSE(config->ports[3].dpdk.has_value());
+  EXPECT_EQ(config->idle, Idle::spin);
+  EXPECT_TRUE(config->dpdk.huge_pages);
+  EXPECT_EQ(config->dpdk.memory_mib, 256U);
+  const auto without = parse_config(good, "dp.yaml");
+  EXPECT_EQ(without->idle, Idle::sleep);
+  EXPECT_FALSE(without->dpdk.memory_mib.has_value());
+}
+
 struct BadConfig {
   const char* replace;
   const char* with;
   const char* message;
 };
 
+void expect_mistake(std::string text, const BadConfig& bad) {
+  const size_t at = text.find(bad.replace);
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, std::string(bad.replace).size(), bad.with);
+  const auto config = parse_config(text, "dp.yaml");
+  ASSERT_FALSE(config.ok());
+  EXPECT_EQ(config.error(), bad.message);
+}
+
 class ConfigMistake : public ::testing::TestWithParam<BadConfig> {};
 
 TEST_P(ConfigMistake, IsNamedWithItsLine) {
-  std::string text = good;
-  const size_t at = text.find(GetParam().replace);
-  ASSERT_NE(at, std::string::npos);
-  text.replace(at, std::string(GetParam().replace).size(), GetParam().with);
-  const auto config = parse_config(text, "dp.yaml");
-  ASSERT_FALSE(config.ok());
-  EXPECT_EQ(config.error(), GetParam().message);
+  expect_mistake(good, GetParam());
 }
+
+class DpdkConfigMistake : public ::testing::TestWithParam<BadConfig> {};
+
+TEST_P(DpdkConfigMistake, IsNamedWithItsLine) {
+  expect_mistake(good_dpdk, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, DpdkConfigMistake,
+    ::testing::Values(
+        BadConfig{"driver: dpdk", "driver: dpkd",
+                  "dp.yaml:4: port fast: driver must be one of xdp, dpdk"},
+        BadConfig{"    driver: dpdk\n", "",
+                  "dp.yaml:4: port fast has driver xdp and so no \"dpdk\""},
+        BadConfig{"    checksum: trust", "    interface: eth0",
+                  "dp.yaml:7: port fast has driver dpdk and so no \"interface\""},
+        BadConfig{"    checksum: trust", "    on_silence: drop",
+                  "dp.yaml:7: port fast has driver dpdk and so no \"on_silence\""},
+        BadConfig{"kind: memif", "kind: mmif",
+                  "dp.yaml:5: port fast: dpdk: kind must be one of memif, pci, vdev"},
+        BadConfig{"socket: /run/m/fast, ", "", "dp.yaml:5: port fast: dpdk needs \"socket\""},
+        BadConfig{"/run/m/fast", "run/m/fast",
+                  "dp.yaml:5: port fast: dpdk: socket must be an absolute path of at most 80 "
+                  "characters without a comma"},
+        BadConfig{"role: client, ", "", "dp.yaml:5: port fast: dpdk needs \"role\""},
+        BadConfig{"2048", "2000", "dp.yaml:5: port fast: dpdk: ring_frames must be a power of two"},
+        BadConfig{"2048", "32768",
+                  "dp.yaml:5: port fast: dpdk: ring_frames must be a number from 64 to 16384"},
+        BadConfig{"02:00:00:00:00:07", "01:00:00:00:00:07",
+                  "dp.yaml:6: port fast: dpdk: mac must be one station's address, like "
+                  "02:00:00:00:00:01"},
+        BadConfig{"mtu: 1400", "mtu: 9000",
+                  "dp.yaml:6: port fast: dpdk: mtu must be a number from 576 to 1906"},
+        BadConfig{"0000:03:00.0", "03:00.0",
+                  "dp.yaml:12: port card: dpdk: device must look like 0000:03:00.0"},
+        BadConfig{"kind: pci, ", "kind: pci, socket: /run/a, ",
+                  "dp.yaml:12: port card: dpdk has no key \"socket\""},
+        BadConfig{"net_pcap0,iface=eth2", "",
+                  "dp.yaml:16: port test: dpdk: device must be a "
+                  "non-empty text"},
+        BadConfig{"kind: owned}", "kind: borrowed, tcp_ports: [80]}",
+                  "dp.yaml:9: port fast has driver dpdk: no kernel stands behind it to lend an "
+                  "address"},
+        BadConfig{"kind: vdev, device: \"net_pcap0,iface=eth2\"",
+                  "kind: vdev, device: \"0000:03:00.0\"",
+                  "dp.yaml:2: two ports use device 0000:03:00.0"},
+        BadConfig{"idle: spin", "idle: never",
+                  "dp.yaml:23: worker: idle must be one of sleep, spin"},
+        BadConfig{"huge_pages: true", "huge_pages: 1",
+                  "dp.yaml:24: dpdk: huge_pages must be one of true, false"},
+        BadConfig{"memory_mib: 256", "memory_mib: 8",
+                  "dp.yaml:24: dpdk: memory_mib must be a number from 16 to 65536"}));
 
 INSTANTIATE_TEST_SUITE_P(
     All, ConfigMistake,

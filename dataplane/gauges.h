@@ -9,11 +9,11 @@
 
 namespace millrace {
 
-inline constexpr std::array<std::string_view, 11> gauge_names = {
+inline constexpr std::array<std::string_view, 12> gauge_names = {
     "gauge_tcp_connections",       "gauge_tcp_half_open",        "gauge_tcp_time_wait",
     "gauge_proxy_sessions",        "gauge_upstream_connections", "gauge_upstream_idle",
     "gauge_arena_slots",           "gauge_arena_slots_free",     "port_received_frames",
-    "port_receive_dropped_frames", "port_transmitted_frames"};
+    "port_receive_dropped_frames", "port_transmitted_frames",    "port_transmit_dropped_frames"};
 
 inline std::array<uint64_t, gauge_names.size()> gauges(Worker& worker) {
   nic::PortCounters ports;
@@ -21,13 +21,14 @@ inline std::array<uint64_t, gauge_names.size()> gauges(Worker& worker) {
     ports.received_frames += port->counters().received_frames;
     ports.receive_dropped_frames += port->counters().receive_dropped_frames;
     ports.transmitted_frames += port->counters().transmitted_frames;
+    ports.transmit_dropped_frames += port->counters().transmit_dropped_frames;
   }
   return {worker.tcp().connection_count(), worker.tcp().half_open_count(),
           worker.tcp().time_wait_count(),  worker.proxy().session_count(),
           worker.proxy().pool().count(),   worker.proxy().pool().idle_count(),
           worker.arena().capacity(),       worker.arena().free_count(),
           ports.received_frames,           ports.receive_dropped_frames,
-          ports.transmitted_frames};
+          ports.transmitted_frames,        ports.transmit_dropped_frames};
 }
 
 }  // namespace millrace

@@ -55,8 +55,23 @@ void Housekeeping::wake_worker() {
   }
 }
 
+void Housekeeping::watch_links() {
+  for (size_t i = 0; i < parts_.links.size(); ++i) {
+    const bool up = parts_.links[i]->link_up();
+    if (up == links_up_[i]) continue;
+    links_up_[i] = up;
+    const std::string& name = parts_.links[i]->facts().name;
+    if (up) {
+      spdlog::info("port {}: the far end is there", name);
+    } else {
+      spdlog::warn("port {}: the far end is gone; what is sent to it is dropped", name);
+    }
+  }
+}
+
 void Housekeeping::on_tick() {
   parts_.cell.reclaim();
+  watch_links();
   const uint64_t applied = parts_.cell.applied_epoch();
   if (applied == parts_.cell.epoch() && applied != reported_epoch_) {
     reported_epoch_ = applied;

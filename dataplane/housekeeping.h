@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bpf/redirect_loader.h"
+#include "dataplane/nic/dpdk_port.h"
 #include "dataplane/worker_loop.h"
 #include "shm/channel.h"
 #include "shm/snapshot_store.h"
@@ -25,8 +26,9 @@ class Housekeeping {
     std::vector<bpf::Redirect*> programs;
     uint32_t first_program_cell;  // in the stats page: one cell an outcome, program after program
     std::string last_good_path;
+    std::vector<nic::DpdkPort*> links;  // whose far ends come and go
   };
-  explicit Housekeeping(const Parts& parts) : parts_(parts) {}
+  explicit Housekeeping(const Parts& parts) : parts_(parts), links_up_(parts.links.size(), false) {}
 
   // Until SIGTERM or SIGINT arrives on signal_fd.
   void run(int signal_fd);
@@ -35,10 +37,12 @@ class Housekeeping {
   void on_channel();
   void on_tick();
   void wake_worker();
+  void watch_links();
 
   Parts parts_;
   uint64_t reported_epoch_ = 0;
   int64_t last_second_ = 0;
+  std::vector<bool> links_up_;  // as said in the log
 };
 
 }  // namespace millrace

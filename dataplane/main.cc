@@ -101,6 +101,7 @@ std::vector<std::string> stats_names(const Config& config) {
   for (const CounterFacts& facts : counter_facts) names.emplace_back(facts.name);
   for (std::string_view gauge : gauge_names) names.emplace_back(gauge);
   for (const PortConfig& port : config.ports) {
+    if (port.dpdk) continue;
     for (int outcome = 0; outcome < millrace_outcome_count; ++outcome) {
       const auto text = bpf::outcome_text(static_cast<millrace_outcome>(outcome));
       names.push_back(("xdp_" + port.interface + "_" + std::string(text.name))
@@ -138,6 +139,7 @@ int print_stats(const std::string& path) {
 
 int detach(const Config& config) {
   for (const PortConfig& port : config.ports) {
+    if (port.dpdk) continue;
     const auto removed = bpf::Redirect::detach(port.interface);
     if (!removed.ok()) return fail(removed.error());
     spdlog::info("{}: {}", port.interface,
@@ -205,25 +207,25 @@ void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
 }
 
 // The worker's thread and housekeeping, until a signal says stop.
-void serve(Worker& worker, std::vector<OpenPort>& ports, shm::ChannelServer& server,
-           shm::SnapshotCell& cell, shm::StatsPage& stats, const Config& config, int signal_fd,
+void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::SnapshotCell& cell,
+           shm::StatsPage& stats, const Config& config, int signal_fd,
            const std::string& last_good_path) {
-  std::vector<bpf::Redirect*> programs;
-  std::vector<nic::XdpPort*> sockets;
-  for (OpenPort& port : ports) {
-    programs.push_back(&port.program);
-    sockets.push_back(port.socket.get());
-  }
+  const std::vector<bpf::Redirect*> programs = ports.programs();
   WorkerMailbox mailbox;
   mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   mailbox.unix_seconds = static_cast<int64_t>(time(nullptr));
-  WorkerLoop loop(worker, programs, sockets, mailbox, stats, 0);
-  std::thread thread([&] { loop.run(); });
+  WorkerLoop loop(worker, programs, config.idle, mailbox, stats, 0);
+  std::thread thread([&] {
+    if (const Status registered = ports.register_worker_thread(); !registered.ok())
+      spdlog::warn("{}; its ports are slower", registered.error());
+    loop.run();
+  });
   settle_on_cpu(thread, config.cpu);
   spdlog::info("serving: {} ports, {} MiB of packet memory, {} connections at most",
                config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
   const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
-  Housekeeping({server, cell, stats, mailbox, programs, first_program_cell, last_good_path})
+  Housekeeping({server, cell, stats, mailbox, programs, first_program_cell, last_good_path,
+                ports.dpdk_ports()})
       .run(signal_fd);
 
   mailbox.stop = true;
@@ -232,21 +234,6 @@ void serve(Worker& worker, std::vector<OpenPort>& ports, shm::ChannelServer& ser
     spdlog::warn("the worker is told by its own clock");
   thread.join();
 }
-
-// Whatever ends the start between attaching and serving takes the programs off the interfaces
-// again: pinned ones would go on dropping frames for nobody.
-class AttachedPrograms {
- public:
-  explicit AttachedPrograms(std::vector<OpenPort>& ports) : ports_(ports) {}
-  AttachedPrograms(const AttachedPrograms&) = delete;
-  AttachedPrograms& operator=(const AttachedPrograms&) = delete;
-  ~AttachedPrograms() {
-    for (OpenPort& port : ports_) port.program.stop();
-  }
-
- private:
-  std::vector<OpenPort>& ports_;
-};
 
 int run(const Config& config) {
   // First of all: a signal during the start waits until there is something to stop in order.
@@ -262,32 +249,18 @@ int run(const Config& config) {
   auto server = listen_for_snapshots(config, cell, (*stats)->fd());
   if (!server.ok()) return fail(server.error());
 
-  // Packet memory: receive frames for each port, the rest is the arena.
-  const auto receive_frames = static_cast<uint32_t>(config.ports.size()) * receive_frames_per_port;
-  const uint32_t frame_count = config.limits.packet_memory_mib * ((1U << 20) / packet::slot_bytes);
-  if (frame_count < receive_frames + receive_frames_per_port) {
-    return fail("limits: packet_memory_mib is too small for " +
-                std::to_string(config.ports.size()) + " ports");
-  }
-  auto memory = packet::FrameMemory::create(frame_count);
-  if (!memory.ok()) return fail(memory.error());
-  auto umem = nic::XdpUmem::create(*memory, receive_frames);
-  if (!umem.ok()) return fail(umem.error());
-  packet::Arena arena((*umem)->arena_memory(), (*umem)->arena_slot_count());
-  auto ports = open_ports(config, **umem, arena);
+  auto ports = Ports::open(config);
   if (!ports.ok()) return fail(ports.error());
-  const AttachedPrograms attached(*ports);
 
   const std::string last_good_path = config.state_directory + "/last-good.snapshot";
   install_last_good(cell, last_good_path);
   publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
-  std::vector<nic::Port*> worker_ports;
-  for (const OpenPort& port : *ports) worker_ports.push_back(port.port());
-  Worker worker(worker_options(config), worker_ports, arena, cell, MonotonicClock().now());
+  Worker worker(worker_options(config), (*ports)->ports(), (*ports)->arena(), cell,
+                MonotonicClock().now());
 
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
-  serve(worker, *ports, **server, cell, **stats, config, signal_fd.get(), last_good_path);
+  serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path);
   return 0;
 }
 

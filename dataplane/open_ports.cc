@@ -2,11 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <ctime>
 #include <string>
 #include <utility>
 
 #include "base/time.h"
+#include "dataplane/nic/xdp_port.h"
 
 namespace millrace {
 namespace {
@@ -38,9 +40,24 @@ uint64_t wall_time_of_origin_ns() {
   return wall_ns - MonotonicClock().now().since_origin_ns();
 }
 
-Result<OpenPort> open_port(const PortConfig& config, nic::XdpUmem& umem, packet::Arena& arena) {
+Error failed(const PortConfig& port, const std::string& what) {
+  return Error{"port " + port.name + ": " + what};
+}
+
+bool has_xdp(const Config& config) {
+  return std::any_of(config.ports.begin(), config.ports.end(),
+                     [](const PortConfig& port) { return !port.dpdk; });
+}
+
+uint32_t dpdk_port_count(const Config& config) {
+  return static_cast<uint32_t>(
+      std::count_if(config.ports.begin(), config.ports.end(),
+                    [](const PortConfig& port) { return port.dpdk.has_value(); }));
+}
+
+Result<OpenPort> open_xdp(const PortConfig& config, nic::XdpUmem& umem) {
   auto program = bpf::Redirect::attach(redirect_options(config));
-  if (!program.ok()) return Error{"port " + config.name + ": " + program.error()};
+  if (!program.ok()) return failed(config, program.error());
   nic::XdpPortOptions options;
   options.name = config.name;
   options.queue = config.queue;
@@ -49,45 +66,155 @@ Result<OpenPort> open_port(const PortConfig& config, nic::XdpUmem& umem, packet:
   auto socket = nic::XdpPort::open(options, umem, *program);
   if (!socket.ok()) {
     program->stop();
-    return Error{"port " + config.name + ": " + socket.error()};
+    return failed(config, socket.error());
   }
-  if ((*socket)->facts().mtu < mtu_min) {
-    program->stop();
-    return Error{"port " + config.name + ": " + config.interface + ": MTU " +
-                 std::to_string((*socket)->facts().mtu) + " is below the " +
-                 std::to_string(mtu_min) + " that every IPv4 host accepts"};
+  spdlog::info("port {}: {}; {}", config.name, program->facts().note,
+               (*socket)->zero_copy() ? "zero-copy" : "copy mode");
+  return OpenPort{std::move(*program), std::move(*socket), nullptr, nullptr};
+}
+
+nic::DpdkPortOptions dpdk_options(const PortConfig& port, std::optional<uint32_t> user) {
+  const DpdkPortConfig& dpdk = *port.dpdk;
+  nic::DpdkPortOptions options;
+  options.name = port.name;
+  switch (dpdk.kind) {
+    case DpdkKind::memif:
+      options.device = nic::Memif{
+          dpdk.socket,
+          dpdk.role == DpdkRole::server ? nic::MemifRole::server : nic::MemifRole::client, dpdk.id,
+          dpdk.ring_frames, user};
+      break;
+    case DpdkKind::pci: options.device = nic::PciDevice{dpdk.device}; break;
+    case DpdkKind::vdev: options.device = nic::VirtualDevice{dpdk.device}; break;
   }
-  OpenPort opened{std::move(*program), std::move(*socket), nullptr};
-  if (!config.capture.empty()) {
-    auto capture =
-        nic::PcapPort::create(*opened.socket, arena, config.capture,
-                              nic::PcapPort::file_bytes_max_default, wall_time_of_origin_ns());
-    if (!capture.ok()) {
-      opened.program.stop();
-      return Error{"port " + config.name + ": capture: " + capture.error()};
-    }
-    opened.capture = std::move(*capture);
-  }
-  spdlog::info("port {}: {}; {}{}", config.name, opened.program.facts().note,
-               opened.socket->zero_copy() ? "zero-copy" : "copy mode",
-               opened.capture ? "; capturing to " + config.capture : "");
-  return opened;
+  options.mac = dpdk.mac;
+  options.mtu = dpdk.mtu;
+  options.receive_frames = receive_frames_per_port;
+  options.checksum_mode = port.checksum.value_or(packet::ChecksumMode::verify);
+  return options;
+}
+
+Result<OpenPort> open_dpdk(const PortConfig& config, const nic::DpdkPortOptions& options,
+                           nic::DpdkEnvironment& environment) {
+  auto device = nic::DpdkPort::open(options, environment);
+  if (!device.ok()) return failed(config, device.error());
+  spdlog::info(
+      "port {}: DPDK, {}, address {}", config.name,
+      config.dpdk->kind == DpdkKind::memif ? "memif " + config.dpdk->socket : config.dpdk->device,
+      to_text((*device)->facts().mac));
+  nic::DpdkPort* port = device->get();
+  return OpenPort{std::nullopt, std::move(*device), port, nullptr};
+}
+
+Status add_capture(const PortConfig& config, packet::Arena& arena, OpenPort& port) {
+  if (config.capture.empty()) return Ok{};
+  auto capture =
+      nic::PcapPort::create(*port.device, arena, config.capture,
+                            nic::PcapPort::file_bytes_max_default, wall_time_of_origin_ns());
+  if (!capture.ok()) return failed(config, "capture: " + capture.error());
+  port.capture = std::move(*capture);
+  spdlog::info("port {}: capturing to {}", config.name, config.capture);
+  return Ok{};
 }
 
 }  // namespace
 
-Result<std::vector<OpenPort>> open_ports(const Config& config, nic::XdpUmem& umem,
-                                         packet::Arena& arena) {
-  std::vector<OpenPort> opened;
-  for (const PortConfig& port : config.ports) {
-    auto next = open_port(port, umem, arena);
-    if (!next.ok()) {
-      for (OpenPort& earlier : opened) earlier.program.stop();
-      return Error{next.error()};
-    }
-    opened.push_back(std::move(*next));
+// Receive frames of the ports of driver xdp, then the arena; DPDK brings its own receive frames.
+Status Ports::make_arena(const Config& config) {
+  const auto xdp_ports = static_cast<uint32_t>(config.ports.size()) - dpdk_port_count(config);
+  const uint32_t receive_frames = xdp_ports * receive_frames_per_port;
+  if (memory_.frame_count() < receive_frames + receive_frames_per_port) {
+    return Error{"limits: packet_memory_mib is too small for " + std::to_string(xdp_ports) +
+                 " ports"};
   }
-  return opened;
+  arena_memory_ = memory_.data();
+  arena_slot_count_ = memory_.frame_count();
+  if (has_xdp(config)) {
+    auto umem = nic::XdpUmem::create(memory_, receive_frames);
+    if (!umem.ok()) return Error{umem.error()};
+    umem_ = std::move(*umem);
+    arena_memory_ = umem_->arena_memory();
+    arena_slot_count_ = umem_->arena_slot_count();
+  }
+  arena_ = std::make_unique<packet::Arena>(arena_memory_, arena_slot_count_);
+  return Ok{};
+}
+
+Status Ports::start_dpdk(const Config& config) {
+  const uint32_t count = dpdk_port_count(config);
+  if (count == 0) return Ok{};
+  nic::DpdkEnvironmentOptions options;
+  options.huge_pages = config.dpdk.huge_pages;
+  options.memory_mib =
+      config.dpdk.memory_mib.value_or(nic::dpdk_memory_mib(count, receive_frames_per_port));
+  for (const PortConfig& port : config.ports) {
+    if (port.dpdk && port.dpdk->kind == DpdkKind::pci)
+      options.pci_devices.push_back(port.dpdk->device);
+  }
+  auto environment = nic::DpdkEnvironment::create(options);
+  if (!environment.ok()) return Error{environment.error()};
+  dpdk_ = std::move(*environment);
+  return Ok{};
+}
+
+Status Ports::open_all(const Config& config) {
+  for (const PortConfig& port : config.ports) {
+    nic::DpdkPortOptions dpdk;
+    if (port.dpdk) dpdk = dpdk_options(port, config.user);
+    dpdk.arena_memory = arena_memory_;
+    dpdk.arena_slot_count = arena_slot_count_;
+    auto opened = port.dpdk ? open_dpdk(port, dpdk, *dpdk_) : open_xdp(port, *umem_);
+    if (!opened.ok()) return Error{opened.error()};
+    ports_.push_back(std::move(*opened));
+    OpenPort& last = ports_.back();
+    if (last.device->facts().mtu < mtu_min) {
+      return failed(port, "MTU " + std::to_string(last.device->facts().mtu) + " is below the " +
+                              std::to_string(mtu_min) + " that every IPv4 host accepts");
+    }
+    if (Status captured = add_capture(port, *arena_, last); !captured) return captured;
+  }
+  return Ok{};
+}
+
+Result<std::unique_ptr<Ports>> Ports::open(const Config& config) {
+  const uint32_t frame_count = config.limits.packet_memory_mib * ((1U << 20) / packet::slot_bytes);
+  auto memory = packet::FrameMemory::create(frame_count);
+  if (!memory.ok()) return Error{memory.error()};
+  std::unique_ptr<Ports> ports(new Ports(std::move(*memory)));
+  for (const auto step : {&Ports::make_arena, &Ports::start_dpdk, &Ports::open_all}) {
+    if (Status done = (*ports.*step)(config); !done) return Error{done.error()};
+  }
+  return ports;
+}
+
+Ports::~Ports() {
+  for (bpf::Redirect* program : programs()) program->stop();
+}
+
+std::vector<nic::Port*> Ports::ports() const {
+  std::vector<nic::Port*> ports;
+  for (const OpenPort& port : ports_) ports.push_back(port.port());
+  return ports;
+}
+
+std::vector<bpf::Redirect*> Ports::programs() {
+  std::vector<bpf::Redirect*> programs;
+  for (OpenPort& port : ports_) {
+    if (port.program) programs.push_back(&*port.program);
+  }
+  return programs;
+}
+
+std::vector<nic::DpdkPort*> Ports::dpdk_ports() const {
+  std::vector<nic::DpdkPort*> ports;
+  for (const OpenPort& port : ports_) {
+    if (port.dpdk != nullptr) ports.push_back(port.dpdk);
+  }
+  return ports;
+}
+
+Status Ports::register_worker_thread() {
+  return dpdk_ ? dpdk_->register_thread() : Status(Ok{});
 }
 
 }  // namespace millrace

@@ -1,34 +1,70 @@
-// Opens the configured ports: program onto the interface, socket onto its queue, capture around it.
+// Opens the configured ports, and the memory they share with the worker: program onto the interface
+// and socket onto its queue, or DPDK and its devices; capture around it.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
 #include "bpf/redirect_loader.h"
 #include "dataplane/config.h"
+#include "dataplane/nic/dpdk_port.h"
 #include "dataplane/nic/pcap_port.h"
-#include "dataplane/nic/xdp_port.h"
+#include "dataplane/nic/port.h"
+#include "dataplane/nic/xdp_umem.h"
 #include "dataplane/packet/arena.h"
+#include "dataplane/packet/frame_memory.h"
 
 namespace millrace {
 
 struct OpenPort {
-  bpf::Redirect program;
-  std::unique_ptr<nic::XdpPort> socket;
-  std::unique_ptr<nic::PcapPort> capture;  // around the socket, if asked for
+  std::optional<bpf::Redirect> program;  // of a port of driver xdp
+  std::unique_ptr<nic::Port> device;
+  nic::DpdkPort* dpdk = nullptr;           // the device, if it is of driver dpdk
+  std::unique_ptr<nic::PcapPort> capture;  // around the device, if asked for
 
   nic::Port* port() const {
     if (capture) return capture.get();
-    return socket.get();
+    return device.get();
   }
 };
 
 inline constexpr uint32_t receive_frames_per_port = 4'096;
 
-// All of them or none: what was attached before the one that failed is detached again. Error: the
-// port, the interface and what to do, one line.
-Result<std::vector<OpenPort>> open_ports(const Config& config, nic::XdpUmem& umem,
-                                         packet::Arena& arena);
+// Everything a worker receives from and sends to. Members are destroyed from the last to the first:
+// ports before what they stand on.
+class Ports {
+ public:
+  // All of them or none: what was attached before the one that failed is detached again. Error: the
+  // port, the interface or device and what to do, one line.
+  static Result<std::unique_ptr<Ports>> open(const Config& config);
+  Ports(const Ports&) = delete;
+  Ports& operator=(const Ports&) = delete;
+  // Takes the programs off the interfaces: pinned ones would go on dropping frames for nobody.
+  ~Ports();
+
+  packet::Arena& arena() { return *arena_; }
+  std::vector<nic::Port*> ports() const;
+  // Of the ports of driver xdp, in the order of the configuration.
+  std::vector<bpf::Redirect*> programs();
+  std::vector<nic::DpdkPort*> dpdk_ports() const;
+  // To be called first on the worker's thread.
+  Status register_worker_thread();
+
+ private:
+  explicit Ports(packet::FrameMemory memory) : memory_(std::move(memory)) {}
+  Status make_arena(const Config& config);
+  Status start_dpdk(const Config& config);
+  Status open_all(const Config& config);
+
+  packet::FrameMemory memory_;
+  std::unique_ptr<nic::XdpUmem> umem_;          // if a port has driver xdp
+  std::unique_ptr<nic::DpdkEnvironment> dpdk_;  // if a port has driver dpdk
+  std::unique_ptr<packet::Arena> arena_;
+  uint8_t* arena_memory_ = nullptr;
+  uint32_t arena_slot_count_ = 0;
+  std::vector<OpenPort> ports_;
+};
 
 }  // namespace millrace

@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-// Becomes `user` (if given) and drops every capability of the calling thread; to be called before
-// other threads exist. Folders that the process writes to later must already belong to user.
+// Becomes `user` (if given) and drops every capability, in all threads that there are (DPDK brings
+// some) and will be. Folders that the process writes to later must already belong to user.
 Status drop_privileges(std::optional<uint32_t> user);
 
 // Makes the folder (and its parents) and gives it to user, if given.

@@ -18,15 +18,31 @@ constexpr Duration sleep_min = Duration::microseconds(100);
 // A sleeping worker must still beat three times within the XDP program's limit of 300 ms.
 constexpr Duration sleep_max = Duration::milliseconds(100);
 constexpr Duration tick = Duration::milliseconds(100);
+// With a port that cannot wake the worker: an exchange under way answers within tens of
+// microseconds, so for a millisecond it looks all the time; then it naps, for a tenth of the time
+// that nothing moved, within these bounds.
+constexpr Duration look_before_nap = Duration::milliseconds(1);
+constexpr Duration nap_min = Duration::microseconds(100);
+constexpr Duration nap_max = Duration::milliseconds(1);
+
+// Leaves the core's other thread, or the hypervisor, some room between two looks.
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs,
-                       std::vector<nic::XdpPort*> ports, WorkerMailbox& mailbox,
-                       shm::StatsPage& stats, uint32_t worker_number)
+WorkerLoop::WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, Idle idle,
+                       WorkerMailbox& mailbox, shm::StatsPage& stats, uint32_t worker_number)
     : worker_(worker),
       programs_(std::move(programs)),
-      ports_(std::move(ports)),
+      idle_(idle),
+      all_ports_wake_(std::all_of(worker.ports().begin(), worker.ports().end(),
+                                  [](const nic::Port* port) { return port->wait_fd() >= 0; })),
       mailbox_(mailbox),
       stats_(stats),
       number_(worker_number) {}
@@ -41,15 +57,29 @@ void WorkerLoop::run() {
     // Nothing moved: sleep at once. Spinning for the next frame would take the core from the
     // kernel's receive work for our own port wherever that runs on the same core
     // (docs/performance.md has both measured).
-    if (moved == 0 && !worker_.must_not_sleep()) sleep(now);
+    if (moved != 0) {
+      last_movement_ = now;
+    } else if (all_ports_wake_) {
+      if (!worker_.must_not_sleep()) sleep(now, sleep_max);
+    } else {
+      idle(now);
+    }
   }
   worker_.go_offline();
 }
 
-void WorkerLoop::sleep(Instant now) {
-  Duration span = sleep_max;
+// When a port has to be looked at. The naps still end at once when another port has frames.
+void WorkerLoop::idle(Instant now) {
+  const Duration still = now - last_movement_;
+  if (idle_ == Idle::spin || still < look_before_nap) return pause_briefly();
+  const Duration nap = std::clamp(still / 10, nap_min, nap_max);
+  if (!worker_.must_not_sleep()) sleep(now, nap);
+}
+
+void WorkerLoop::sleep(Instant now, Duration most) {
+  Duration span = most;
   const Instant deadline = worker_.next_deadline();
-  if (deadline < now + sleep_min) return;
+  if (deadline < now + std::min(sleep_min, most)) return;
   if (deadline < now + span) span = deadline - now;
   std::array<pollfd, packet::ports_max + 1> fds{};
   size_t count = 0;
@@ -79,7 +109,7 @@ void WorkerLoop::once_a_tick(Instant now) {
     std::array<char, http::http_date_bytes> date;
     http::format_http_date(seconds, date);
     worker_.set_date({date.data(), date.size()});
-    for (nic::XdpPort* port : ports_) port->collect_statistics();
+    for (nic::Port* port : worker_.ports()) port->collect_statistics();
     CHECK(worker_.frames_conserved());
   }
 }

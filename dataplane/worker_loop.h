@@ -1,6 +1,9 @@
 // The loop around Worker::turn on a real clock: turns while there is work, sleeps on the ports
 // otherwise, and says "alive" to the XDP programs every turn. The only place where a worker reads
 // the clock or enters the kernel by its own will.
+//
+// A port that cannot wake the worker (DPDK) is looked at again and again instead: at once while
+// frames moved a moment ago, later after short naps, or without ever sleeping, as configured.
 #pragma once
 
 #include <array>
@@ -11,7 +14,7 @@
 #include "base/time.h"
 #include "base/unique_fd.h"
 #include "bpf/redirect_loader.h"
-#include "dataplane/nic/xdp_port.h"
+#include "dataplane/config.h"
 #include "dataplane/worker.h"
 #include "shm/stats_page.h"
 
@@ -28,23 +31,26 @@ struct WorkerMailbox {
 
 class WorkerLoop {
  public:
-  WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, std::vector<nic::XdpPort*> ports,
+  WorkerLoop(Worker& worker, std::vector<bpf::Redirect*> programs, Idle idle,
              WorkerMailbox& mailbox, shm::StatsPage& stats, uint32_t worker_number);
   // Until mailbox.stop. Called on the worker's own thread.
   void run();
 
  private:
-  void sleep(Instant now);
+  void idle(Instant now);
+  void sleep(Instant now, Duration most);
   void once_a_tick(Instant now);
 
   Worker& worker_;
   std::vector<bpf::Redirect*> programs_;
-  std::vector<nic::XdpPort*> ports_;  // the worker's own, under their decorators
+  Idle idle_;
+  bool all_ports_wake_;  // none needs to be looked at
   WorkerMailbox& mailbox_;
   shm::StatsPage& stats_;
   uint32_t number_;
   MonotonicClock clock_;
   Instant next_tick_;
+  Instant last_movement_;
   int64_t date_seconds_ = -1;
 };
 

@@ -12,12 +12,13 @@ build  g++                the first of the two compilers
 build  cmake              the build is described with it
 build  ninja-build        and run by it
 build  ccache             a second build compiles only what changed
-build  pkg-config         finds libbpf and libxdp
+build  pkg-config         finds libbpf, libxdp and DPDK
 build  clang-14           compiles the XDP program, and is the second compiler
 build  llvm-14            llvm-strip for the XDP program; readable sanitizer reports
 build  bpftool            makes the C skeleton of the XDP program
 build  libbpf-dev         loads the XDP program and pins its link
 build  libxdp-dev         AF_XDP sockets
+build  libdpdk-dev        DPDK ports; brings the drivers that DPDK loads by itself
 build  libelf-dev         what libbpf stands on
 build  zlib1g-dev         what libbpf stands on
 build  libprotobuf-dev    Kubernetes objects and the model
@@ -27,7 +28,6 @@ build  libspdlog-dev      the log of both processes
 build  libfmt-dev         what spdlog stands on
 build  libcli11-dev       command lines
 build  libxxhash-dev      content hashes of snapshots
-build  libcap-dev         gives up privileges after start
 build  libgtest-dev       unit tests (the build configures them)
 build  libgmock-dev       unit tests
 run    iproute2           network namespaces and veth pairs of the demo
@@ -35,12 +35,13 @@ run    nginx              the backends of the demo (only the program; its servic
 run    curl               the client of the demo
 test   clang-format-14    the format check
 test   libclang-rt-14-dev sanitizers and libFuzzer for clang
-test   python3            the house rules and the test plan
+test   python3            the house rules, the test plan, what is measured
 test   ethtool            offload settings of veth pairs
 test   iputils-ping       the node must answer pings whatever happens to Millrace
 test   netcat-openbsd     a plain TCP service beside Millrace
 test   tcpdump            captures when a test fails
 test   valgrind           instructions per request
+test   binutils           addr2line: which stage of a turn an instruction belongs to
 test   wrk                a second load generator to check ours against
 vm     qemu-system-x86    boots a stock kernel
 vm     busybox-static     the userland in that machine

@@ -374,7 +374,9 @@ TEST_F(ChannelTest, S6AnAbiOutsideTheRangeIsNotEvenSent) {
   std::memcpy(address.sun_path, path_.data(), path_.size());
   ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(::listen(listener.get(), 1), 0);
-  for (const auto& [low, high] : {std::pair<uint32_t, uint32_t>{0, 0}, {2, 3}}) {
+  constexpr uint32_t ours = snapshot_abi;
+  for (const auto& [low, high] :
+       {std::pair<uint32_t, uint32_t>{0, 0}, {ours - 1, ours - 1}, {ours + 1, ours + 2}}) {
     auto client = ChannelClient::connect(path_);
     ASSERT_TRUE(client.ok());
     UniqueFd peer(::accept(listener.get(), nullptr, nullptr));

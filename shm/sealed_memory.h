@@ -25,9 +25,11 @@ class MappedBytes {
 
   // Maps a memfd that carries all four seals and holds 1 to bytes_max bytes; anything else is
   // refused with a sentence. The mapping outlives fd. MAP_PRIVATE: kernels before 6.7 refuse
-  // MAP_SHARED on a write-sealed memfd, and with the seals both see the same bytes.
+  // MAP_SHARED on a write-sealed memfd, and with the seals both see the same bytes. Large ones are
+  // copied into huge pages instead, where there is memory for it.
   static Result<MappedBytes> map_sealed(int fd, uint64_t bytes_max);
-  // A private copy, for bytes that somebody could still change (a file).
+  // A private copy, for bytes that somebody could still change (a file); in huge pages where it is
+  // large and the system has them.
   static Result<MappedBytes> copy_of(ByteView bytes);
 
   ByteView view() const { return {static_cast<const uint8_t*>(start_), size_}; }

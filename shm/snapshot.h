@@ -21,8 +21,8 @@ namespace millrace::shm {
 
 // One routes segment, resolved to typed arrays.
 struct RoutesSegment {
-  const uint32_t* host_buckets = nullptr;
   const HostRecord* hosts = nullptr;
+  const uint32_t* host_buckets = nullptr;
   const uint32_t* path_buckets = nullptr;
   const PathRecord* paths = nullptr;
   const RouteRecord* routes = nullptr;
@@ -45,16 +45,25 @@ struct RoutesSegment {
   std::string_view text(const PathRecord& path) const {
     return {strings + path.text_offset, path.text_length};
   }
+  // The canonical path of hosts[..].paths[number].
+  static std::string_view text(const HostRecord& host, uint32_t number) {
+    return {host.text + host_path_offset(host, number), host.paths[number].length};
+  }
 };
 
 struct EndpointsSegment {
   const ServiceSlot* slots = nullptr;
   const EndpointRecord* endpoints = nullptr;
+  const ServiceNames* names = nullptr;
   const char* strings = nullptr;
   uint32_t first_slot = 0;
   uint32_t slot_count = 0;
-  uint32_t endpoint_count = 0;
+  uint32_t endpoint_count = 0;  // in the array
 
+  std::span<const EndpointRecord> endpoints_of(const ServiceSlot& slot) const {
+    const bool few = slot.endpoint_count <= slot_endpoints_max;
+    return {few ? slot.few : endpoints + slot.first_endpoint, slot.endpoint_count};
+  }
   std::string_view text(StringRef ref) const { return {strings + ref.offset, ref.length}; }
 };
 
@@ -89,14 +98,16 @@ class SnapshotView {
     return routes_[ref.segment].text(string);
   }
 
-  const ServiceSlot& service(uint32_t slot) const {
+  const ServiceSlot& slot_record(uint32_t slot) const {
     return segment_of_slot(slot).slots[slot & slot_mask_];
+  }
+  const ServiceNames& service(uint32_t slot) const {
+    return segment_of_slot(slot).names[slot & slot_mask_];
   }
   // Sorted by id; empty for an unused slot and for a service without endpoints.
   std::span<const EndpointRecord> endpoints(uint32_t slot) const {
     const EndpointsSegment& segment = segment_of_slot(slot);
-    const ServiceSlot& record = segment.slots[slot & slot_mask_];
-    return {segment.endpoints + record.first_endpoint, record.endpoint_count};
+    return segment.endpoints_of(segment.slots[slot & slot_mask_]);
   }
   std::string_view service_namespace(uint32_t slot) const {
     return segment_of_slot(slot).text(service(slot).service_namespace);

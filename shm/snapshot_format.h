@@ -6,9 +6,9 @@
 // so a publish sends only the segments that changed.
 //
 //   root:               RootHeader | SegmentEntry[segment_count]
-//   routes segment:     RoutesHeader | host buckets | hosts | path buckets | paths | routes |
+//   routes segment:     RoutesHeader | hosts | host buckets | path buckets | paths | routes |
 //                       shadowed | strings
-//   endpoints segment:  EndpointsHeader | slots | endpoints | strings
+//   endpoints segment:  EndpointsHeader | slots | endpoints | names | strings
 //
 // The directory lists the routes segments first, then the endpoints segments, each kind in the
 // order of its index. Sections stand in the order above, each begins where the one before ends,
@@ -20,6 +20,11 @@
 // Hash tables are compressed rows: bucket b holds entries [buckets[b], buckets[b + 1]) of the array
 // beside it, sorted by hash inside the bucket, and no bucket is longer than bucket_length_max. A
 // lookup can therefore neither loop nor walk far, whatever was hashed.
+//
+// What a request reads lies close together, because in a large table every step is a cache miss: a
+// host's bucket, its record (128 octets, two neighboring lines, with the host's name and its paths
+// in it when they are few and short), the service slot (one line, with the endpoints in it when
+// they are few). Names for people and what explains a route stand elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -33,9 +38,9 @@ constexpr uint64_t root_magic = 0x31544f4f524c4c4dU;       // "MLLROOT1"
 constexpr uint64_t routes_magic = 0x31455455524c4c4dU;     // "MLLRUTE1"
 constexpr uint64_t endpoints_magic = 0x31444e45524c4c4dU;  // "MLLREND1"
 
-constexpr uint32_t snapshot_abi = 1;      // what this build writes
-constexpr uint32_t snapshot_abi_min = 1;  // what this build reads, both ends included
-constexpr uint32_t snapshot_abi_max = 1;
+constexpr uint32_t snapshot_abi = 2;      // what this build writes
+constexpr uint32_t snapshot_abi_min = 2;  // what this build reads, both ends included
+constexpr uint32_t snapshot_abi_max = 2;
 
 // Feature bits. A reader refuses a root with a required bit that it does not know and ignores an
 // unknown optional bit. No bit is assigned yet.
@@ -130,8 +135,8 @@ static_assert(sizeof(StringRef) == 8);
 // ---- routes segment --------------------------------------------------------------------------
 struct RoutesHeader {
   SegmentHeader common;
-  Section host_buckets;  // uint32_t[bucket count + 1]
   Section hosts;         // HostRecord[]
+  Section host_buckets;  // uint32_t[bucket count + 1]
   Section path_buckets;  // uint32_t[bucket count + 1]
   Section paths;         // PathRecord[]
   Section routes;        // RouteRecord[]
@@ -141,8 +146,9 @@ struct RoutesHeader {
   // the empty host's hash chooses; in every other one this is index_none.
   uint32_t cluster_default_route;
   uint32_t reserved;
+  uint64_t padding[4];  // zero: the hosts begin at a multiple of their size
 };
-static_assert(sizeof(RoutesHeader) == 96 && offsetof(RoutesHeader, cluster_default_route) == 88);
+static_assert(sizeof(RoutesHeader) == 128 && offsetof(RoutesHeader, cluster_default_route) == 88);
 
 enum class HostKind : uint8_t {
   precise = 1,   // "a.example"
@@ -150,30 +156,67 @@ enum class HostKind : uint8_t {
   empty = 3,     // "": every host that no other record takes
 };
 
-// A host as written in the rules, lower-case ("*.example" with its star). Its hash is
-// host_hash(name) of snapshot_hash.h: the low 32 bits choose the bucket, the next ones the segment.
-//
-// The two masks let a lookup skip what cannot match; "/" as Prefix, which most hosts have, stands
-// here and not in the path table, so that it costs no probe.
-struct HostRecord {
-  uint64_t hash;
-  uint64_t prefix_depths;  // bit d: the path table has a Prefix of d elements, 1 to 63
-  uint32_t name_offset;
-  uint16_t name_length;
-  uint8_t kind;            // HostKind
-  uint8_t flags;           // reserved, zero
-  uint32_t root_route;     // of "/" as Prefix: an index into routes, or index_none
-  uint32_t default_route;  // index into routes, or index_none
-  uint32_t exact_lengths;  // bit l: the path table has an Exact path with length % 32 == l
-  uint32_t reserved;
+// Where a lookup ends: the route, and its service slot beside it, so that serving a request does
+// not read the route's record. Without a route: index_none and 0.
+struct RouteTarget {
+  uint32_t route;         // index into routes, or index_none
+  uint32_t service_slot;  // RouteRecord::service_slot of it
 };
-static_assert(sizeof(HostRecord) == 40 && offsetof(HostRecord, name_offset) == 16);
-static_assert(offsetof(HostRecord, root_route) == 24 && offsetof(HostRecord, exact_lengths) == 32);
+static_assert(sizeof(RouteTarget) == 8);
 
 enum class PathKey : uint8_t {
   exact = 1,   // the whole path, byte for byte
   prefix = 2,  // whole elements: the path as written without one trailing slash; never empty
 };
+
+// A path that lies in its host's record.
+struct HostPath {
+  RouteTarget target;
+  uint8_t key;     // PathKey
+  uint8_t length;  // of the canonical path, in the record's text
+  uint16_t reserved;
+};
+static_assert(sizeof(HostPath) == 12);
+
+constexpr uint32_t host_paths_max = 3;
+constexpr uint32_t host_text_bytes_max = 48;
+
+// A host as written in the rules, lower-case ("*.example" with its star). Its hash is
+// host_hash(name) of snapshot_hash.h: the low 32 bits choose the bucket, the next ones the segment.
+//
+// text holds the name, if it has at most host_text_bytes_max octets, and behind it the canonical
+// paths of `paths`, one after the other; then zeros. A host's paths (all but "/" as Prefix, which
+// most hosts have and which is `root`) lie either all here, Exact ones first and longer ones before
+// shorter ones, so that the first that matches is the one, or all in the path table; there the two
+// masks let a lookup skip what cannot match.
+struct HostRecord {
+  uint64_t hash;
+  uint64_t prefix_depths;  // bit d: the path table has a Prefix of d elements, 1 to 63
+  uint32_t exact_lengths;  // bit l: the path table has an Exact path with length % 32 == l
+  uint32_t name_offset;    // into strings; the name stands there as well
+  uint8_t name_length;
+  uint8_t kind;  // HostKind
+  uint8_t path_count;
+  uint8_t reserved;
+  RouteTarget root;  // of "/" as Prefix
+  RouteTarget rest;  // the host's default
+  HostPath paths[host_paths_max];
+  char text[host_text_bytes_max];
+};
+static_assert(sizeof(HostRecord) == 128 && offsetof(HostRecord, name_length) == 24);
+static_assert(offsetof(HostRecord, root) == 28 && offsetof(HostRecord, paths) == 44);
+static_assert(offsetof(HostRecord, text) == 80 && host_bytes_max <= UINT8_MAX);
+
+// How many octets of the record's text its name takes.
+inline uint32_t host_name_text_bytes(const HostRecord& host) {
+  return host.name_length <= host_text_bytes_max ? host.name_length : 0;
+}
+// Where in the record's text the path begins.
+inline uint32_t host_path_offset(const HostRecord& host, uint32_t number) {
+  uint32_t offset = host_name_text_bytes(host);
+  for (uint32_t i = 0; i < number; ++i) offset += host.paths[i].length;
+  return offset;
+}
 
 // One key of the path table: unique by (host, key, text). Its hash is path_hash() of
 // snapshot_hash.h.
@@ -184,10 +227,11 @@ struct PathRecord {
   uint16_t text_length;
   uint8_t key;  // PathKey
   uint8_t flags;
-  uint32_t route;  // index into routes
+  RouteTarget target;
+  uint32_t reserved;
 };
-static_assert(sizeof(PathRecord) == 24 && offsetof(PathRecord, text_length) == 16);
-static_assert(offsetof(PathRecord, route) == 20);
+static_assert(sizeof(PathRecord) == 32 && offsetof(PathRecord, text_length) == 16);
+static_assert(offsetof(PathRecord, target) == 20);
 
 enum class RouteKind : uint8_t {
   exact = 1,
@@ -224,26 +268,13 @@ struct EndpointsHeader {
   SegmentHeader common;
   Section slots;      // ServiceSlot[], for service slots first_slot ..
   Section endpoints;  // EndpointRecord[]
+  Section names;      // ServiceNames[], as many as slots
   Section strings;
   uint32_t first_slot;
   uint32_t reserved;
+  uint64_t padding[7];  // zero: the slots begin at a multiple of their size
 };
-static_assert(sizeof(EndpointsHeader) == 64 && offsetof(EndpointsHeader, first_slot) == 56);
-
-constexpr uint32_t slot_in_use = 1;  // ServiceSlot::flags
-
-// Slots partition the endpoints array in order: each begins where the one before ended. A slot
-// without endpoints, used or not, answers 503.
-struct ServiceSlot {
-  uint32_t first_endpoint;  // index into this segment's endpoints
-  uint32_t endpoint_count;
-  uint32_t flags;
-  uint32_t reserved;
-  StringRef service_namespace;
-  StringRef service_name;
-  StringRef port;  // the Service port as the Ingress names it: a name or decimal digits
-};
-static_assert(sizeof(ServiceSlot) == 40 && offsetof(ServiceSlot, service_namespace) == 16);
+static_assert(sizeof(EndpointsHeader) == 128 && offsetof(EndpointsHeader, first_slot) == 64);
 
 // The conditions of discovery.k8s.io/v1, nil already resolved by the control plane.
 constexpr uint16_t endpoint_ready = 1;
@@ -259,5 +290,30 @@ struct EndpointRecord {
   uint16_t flags;
 };
 static_assert(sizeof(EndpointRecord) == 16 && offsetof(EndpointRecord, address) == 8);
+
+constexpr uint32_t slot_endpoints_max = 3;
+
+// Who answers for a service. Up to slot_endpoints_max endpoints lie in `few`, the rest of which is
+// zero; more of them lie in the endpoints array, which such slots partition in order: each begins
+// where the one before ended. A slot without endpoints, used or not, answers 503.
+struct ServiceSlot {
+  EndpointRecord few[slot_endpoints_max];
+  uint32_t endpoint_count;
+  uint32_t first_endpoint;  // index into this segment's endpoints; 0 when they lie in `few`
+  uint64_t reserved;
+};
+static_assert(sizeof(ServiceSlot) == 64 && offsetof(ServiceSlot, endpoint_count) == 48);
+
+constexpr uint32_t slot_in_use = 1;  // ServiceNames::flags
+
+// What a slot is, for messages; serving does not read it.
+struct ServiceNames {
+  uint32_t flags;
+  uint32_t reserved;
+  StringRef service_namespace;
+  StringRef service_name;
+  StringRef port;  // the Service port as the Ingress names it: a name or decimal digits
+};
+static_assert(sizeof(ServiceNames) == 32 && offsetof(ServiceNames, service_namespace) == 8);
 
 }  // namespace millrace::shm

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <tuple>
@@ -40,14 +41,14 @@ TEST(SnapshotBuilder, WhatGoesInComesOut) {
   const auto snapshot = open_builder(realistic_builder(), 42);
   const SnapshotView& view = snapshot->view();
   EXPECT_EQ(view.version(), 42U);
-  EXPECT_EQ(view.root().host_count, 16U);
-  EXPECT_EQ(view.root().route_count, 20U);
+  EXPECT_EQ(view.root().host_count, 18U);
+  EXPECT_EQ(view.root().route_count, 27U);
   EXPECT_EQ(view.root().shadowed_count, 1U);
-  EXPECT_EQ(view.root().endpoint_count, 9U);
+  EXPECT_EQ(view.root().endpoint_count, 11U);
   EXPECT_EQ(view.service_slot_count(), 5U);
   EXPECT_EQ(view.service_name(2), "service-2");
   EXPECT_EQ(view.service_port(2), "http");
-  ASSERT_EQ(view.endpoints(1).size(), 3U);
+  ASSERT_EQ(view.endpoints(1).size(), 5U);
   EXPECT_EQ(view.endpoints(1)[0].id, 103U);
   EXPECT_EQ(view.endpoints(1)[2].flags, endpoint_serving | endpoint_terminating);
   EXPECT_EQ(view.service(3).flags, 0U) << "an unused slot";
@@ -165,11 +166,11 @@ TEST(SnapshotBuilder, ManySegmentsHoldEverythingOnce) {
   const auto snapshot = open_builder(realistic_builder(shape), 1);
   const SnapshotView& view = snapshot->view();
   EXPECT_EQ(view.root().segment_count, 11U);
-  EXPECT_EQ(view.root().host_count, 16U);
-  EXPECT_EQ(view.root().route_count, 20U);
+  EXPECT_EQ(view.root().host_count, 18U);
+  EXPECT_EQ(view.root().route_count, 27U);
   EXPECT_EQ(view.service_name(4), "service-4");
   EXPECT_EQ(view.endpoints(2).size(), 3U);
-  EXPECT_EQ(view.endpoints(2)[0].id, 106U);
+  EXPECT_EQ(view.endpoints(2)[0].id, 108U);
 }
 
 TEST(SnapshotBuilder, AnEmptyBuilderMakesAValidSnapshot) {
@@ -219,7 +220,11 @@ Keys keys_of(const SnapshotView& view) {
   for (uint32_t s = 0; s < view.routes_segment_count(); ++s) {
     const RoutesSegment& segment = view.routes_segment(s);
     for (uint32_t i = 0; i < segment.host_count; ++i) {
-      keys.emplace(segment.name(segment.hosts[i]), 0, "");
+      const HostRecord& host = segment.hosts[i];
+      keys.emplace(segment.name(host), 0, "");
+      for (uint32_t p = 0; p < host.path_count; ++p) {
+        keys.emplace(segment.name(host), host.paths[p].key, RoutesSegment::text(host, p));
+      }
     }
     for (uint32_t i = 0; i < segment.path_count; ++i) {
       const PathRecord& path = segment.paths[i];
@@ -360,6 +365,17 @@ Record* record_at(Parts& parts, const Section& section, uint32_t index) {
   return reinterpret_cast<Record*>(parts.segments[0].data() + section.offset) + index;
 }
 
+// A host whose paths lie in the table, and one whose paths lie in its record.
+HostRecord* host_of_table(Parts& parts, const RoutesHeader& header) {
+  return record_at<HostRecord>(parts, header.hosts,
+                               record_at<PathRecord>(parts, header.paths, 0)->host);
+}
+HostRecord* host_with_paths(Parts& parts, const RoutesHeader& header) {
+  HostRecord* host = record_at<HostRecord>(parts, header.hosts, 0);
+  while (host->path_count == 0) ++host;
+  return host;
+}
+
 TEST(SnapshotValidate, S2TheSentenceNamesRecordAndField) {
   const Parts good = parts_of(*realistic_builder().build(9));
   const auto refusal = [&](const std::function<void(Parts&, RoutesHeader&)>& change) {
@@ -379,7 +395,7 @@ TEST(SnapshotValidate, S2TheSentenceNamesRecordAndField) {
             }),
             "snapshot refused: routes segment 0: host 1: name is outside the strings");
   EXPECT_EQ(refusal([](Parts& parts, RoutesHeader& header) {
-              record_at<PathRecord>(parts, header.paths, 3)->route = 0xffffffff;
+              record_at<PathRecord>(parts, header.paths, 3)->target.route = 0x7fffffff;
             }),
             "snapshot refused: routes segment 0: path 3: route does not exist");
   EXPECT_EQ(refusal([](Parts& parts, RoutesHeader& header) {
@@ -394,9 +410,70 @@ TEST(SnapshotValidate, S2TheSentenceNamesRecordAndField) {
             "snapshot refused: routes segment 0: section routes: count 4294967295 is too large");
   // A mask that says less than there is would hide a path.
   EXPECT_NE(refusal([](Parts& parts, RoutesHeader& header) {
-              record_at<HostRecord>(parts, header.hosts, 0)->prefix_depths ^= 1ULL << 9;
+              host_of_table(parts, header)->prefix_depths ^= 1ULL << 9;
             }).find("prefix_depths are not its paths'"),
             std::string::npos);
+  // A host's record that says something else than the routes it leads to.
+  const auto host_refusal = [&](const std::function<void(HostRecord&)>& change) {
+    return refusal(
+        [&](Parts& parts, RoutesHeader& header) { change(*host_with_paths(parts, header)); });
+  };
+  const auto says = [](const std::string& refused, const char* what) {
+    return refused.find(what) != std::string::npos;
+  };
+  EXPECT_TRUE(says(host_refusal([](HostRecord& host) { host.paths[0].target.service_slot ^= 1; }),
+                   "path has another service_slot than its route"));
+  EXPECT_TRUE(says(host_refusal([](HostRecord& host) { host.text[0] ^= 1; }),
+                   "text does not begin with its name"));
+  EXPECT_TRUE(says(host_refusal([](HostRecord& host) { host.text[host.name_length + 1] ^= 1; }),
+                   "path 0: text is not its route's canonical path"));
+  EXPECT_TRUE(
+      says(host_refusal([](HostRecord& host) { host.path_count = 4; }), "path_count is too large"));
+  EXPECT_TRUE(says(host_refusal([](HostRecord& host) { host.paths[0].length = 255; }),
+                   "path 0 is outside its text"));
+  EXPECT_TRUE(
+      says(host_refusal([](HostRecord& host) { host.paths[0].key = 3; }), "key is unknown"));
+  EXPECT_TRUE(
+      says(host_refusal([](HostRecord& host) { --host.path_count; }), "is not there and not zero"));
+  EXPECT_TRUE(says(host_refusal([](HostRecord& host) { host.prefix_depths = 2; }),
+                   "has paths in its record and in the table"));
+  EXPECT_TRUE(says(host_refusal([](HostRecord& host) { host.text[host_text_bytes_max - 1] = 'x'; }),
+                   "text has bytes behind its last path"));
+}
+
+// Which paths lie in their host's record: all of a host's or none.
+TEST(SnapshotBuilder, FewShortPathsLieInTheirHostsRecordInOrderOfPrecedence) {
+  SnapshotBuilder builder;
+  const auto add = [&](std::string_view host, std::string_view path, PathType type) {
+    ASSERT_TRUE(builder.add_route(host, path, type, to_slot(7)).ok());
+  };
+  add("few.example", "/", PathType::prefix);
+  add("few.example", "/a", PathType::prefix);
+  add("few.example", "/a/long/", PathType::prefix);
+  add("few.example", "/z", PathType::exact);
+  add("four.example", "/a", PathType::prefix);
+  add("four.example", "/b", PathType::prefix);
+  add("four.example", "/c", PathType::prefix);
+  add("four.example", "/d", PathType::prefix);
+  add("wide.example", "/" + std::string(host_text_bytes_max - 12, 'w'), PathType::prefix);
+  add("full.example", "/" + std::string(host_text_bytes_max - 13, 'f'), PathType::prefix);
+  const auto snapshot = open_builder(builder, 1);
+  const RoutesSegment& segment = snapshot->view().routes_segment(0);
+  std::map<std::string, const HostRecord*> hosts;
+  for (uint32_t i = 0; i < segment.host_count; ++i) {
+    hosts[std::string(segment.name(segment.hosts[i]))] = &segment.hosts[i];
+  }
+  const HostRecord& few = *hosts["few.example"];
+  ASSERT_EQ(few.path_count, 3U);
+  EXPECT_EQ(RoutesSegment::text(few, 0), "/z") << "Exact before Prefix";
+  EXPECT_EQ(RoutesSegment::text(few, 1), "/a/long") << "longer before shorter";
+  EXPECT_EQ(RoutesSegment::text(few, 2), "/a");
+  EXPECT_EQ(few.root.service_slot, 7U);
+  EXPECT_EQ(hosts["four.example"]->path_count, 0U) << "one path too many";
+  EXPECT_NE(hosts["four.example"]->prefix_depths, 0U);
+  EXPECT_EQ(hosts["wide.example"]->path_count, 0U) << "one octet too many";
+  EXPECT_EQ(hosts["full.example"]->path_count, 1U);
+  EXPECT_EQ(segment.path_count, 5U);
 }
 
 // ---- S6: skew between control plane and data plane ----
@@ -412,7 +489,7 @@ std::string refusal_of_root(const std::function<void(RootHeader&)>& change) {
 
 TEST(SnapshotValidate, S6AnotherAbiIsRefusedByName) {
   EXPECT_EQ(refusal_of_root([](RootHeader& root) { root.abi = snapshot_abi_max + 1; }),
-            "snapshot refused: root: abi 2 is outside the range 1 to 1 that this build reads");
+            "snapshot refused: root: abi 3 is outside the range 2 to 2 that this build reads");
   EXPECT_NE(refusal_of_root([](RootHeader& root) { root.abi = snapshot_abi_min - 1; }), "");
 }
 
@@ -445,6 +522,21 @@ TEST(SealedMemory, RoundTripAndNobodyCanWriteAnyMore) {
   EXPECT_NE(::ftruncate(fd->get(), 1), 0);
   EXPECT_NE(::ftruncate(fd->get(), 1 << 20), 0);
   EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0), MAP_FAILED);
+}
+
+// Large ones are copied: the mapping must not need the file any more, and says the same.
+TEST(SealedMemory, LargeMemoryOutlivesItsFile) {
+  std::vector<uint8_t> bytes((size_t{17} << 20) + 5);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 31 >> 8);
+  MappedBytes memory;
+  {
+    const auto fd = seal_into_memfd(bytes, "large");
+    ASSERT_TRUE(fd.ok());
+    auto mapped = MappedBytes::map_sealed(fd->get(), bytes.size());
+    ASSERT_TRUE(mapped.ok()) << mapped.error();
+    memory = std::move(*mapped);
+  }
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), memory.view().begin(), memory.view().end()));
 }
 
 TEST(SealedMemory, S2EveryMissingSealIsRefused) {

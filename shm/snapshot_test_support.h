@@ -69,21 +69,30 @@ inline uint64_t walk(const SnapshotView& view) {
     if (route.host != index_none) add(segment.name(segment.hosts[route.host]));
     sum += route.rule_index + route.kind;
   };
+  const auto add_target = [&](const RoutesSegment& segment, const RouteTarget& target) {
+    if (target.route == index_none) return;
+    add_route(segment, segment.routes[target.route]);
+    CHECK(segment.routes[target.route].service_slot == target.service_slot);
+  };
   for (uint32_t s = 0; s < view.routes_segment_count(); ++s) {
     const RoutesSegment& segment = view.routes_segment(s);
     for (uint32_t b = 0; b < segment.host_bucket_count; ++b) {
       for (uint32_t i = segment.host_buckets[b]; i < segment.host_buckets[b + 1]; ++i) {
         const HostRecord& host = segment.hosts[i];
         add(segment.name(host));
-        if (host.root_route != index_none) add_route(segment, segment.routes[host.root_route]);
-        if (host.default_route != index_none)
-          add_route(segment, segment.routes[host.default_route]);
+        add_target(segment, host.root);
+        add_target(segment, host.rest);
+        add({host.text, host_text_bytes_max});
+        for (uint32_t p = 0; p < host.path_count; ++p) {
+          add(RoutesSegment::text(host, p));
+          add_target(segment, host.paths[p].target);
+        }
       }
     }
     for (uint32_t b = 0; b < segment.path_bucket_count; ++b) {
       for (uint32_t i = segment.path_buckets[b]; i < segment.path_buckets[b + 1]; ++i) {
         add(segment.text(segment.paths[i]));
-        add_route(segment, segment.routes[segment.paths[i].route]);
+        add_target(segment, segment.paths[i].target);
       }
     }
     for (uint32_t i = 0; i < segment.shadowed_count; ++i) {
@@ -122,6 +131,15 @@ inline SnapshotBuilder realistic_builder(SnapshotShape shape = {}) {
             .add_route("shop.example", "/.well-known/acme-challenge/token",
                        PathType::implementation_specific, source(4, "cm-acme-http-solver-x1"))
             .ok());
+  // More paths than a host's record holds, and a name that is too long for it.
+  for (uint32_t i = 0; i < 5; ++i) {
+    const std::string path = "/part/" + std::to_string(i);
+    const PathType type = i % 2 == 0 ? PathType::prefix : PathType::exact;
+    CHECK(builder.add_route("many.example", path, type, source(i % 3, "many", i)).ok());
+  }
+  const std::string long_name = std::string(60, 'n') + ".example";
+  CHECK(builder.add_route(long_name, "/long", PathType::prefix, source(2, "long")).ok());
+  CHECK(builder.add_route(long_name, "/long/er", PathType::exact, source(1, "long")).ok());
   CHECK(builder.add_route("*.apps.example", "/", PathType::prefix, source(1, "apps")).ok());
   CHECK(builder.set_host_default("*.apps.example", source(0, "apps")).ok());
   CHECK(builder.add_route("", "/healthz", PathType::exact, source(3, "health")).ok());
@@ -141,7 +159,8 @@ inline SnapshotBuilder realistic_builder(SnapshotShape shape = {}) {
     const std::string name = "service-" + std::to_string(slot);
     service.service_name = name;
     service.port = slot == 2 ? "http" : "80";
-    const uint8_t endpoint_count = slot == 4 ? 0 : 3;
+    // None, as many as lie in the slot, more than that.
+    const uint8_t endpoint_count = slot == 4 ? 0 : slot == 1 ? 5 : 3;
     for (uint8_t i = 1; i <= endpoint_count; ++i) {
       EndpointInput endpoint;
       endpoint.id = id++;

@@ -6,7 +6,7 @@
 #   tests/run.sh               everything
 #   tests/run.sh --long        longer runs as well, the second compiler, ThreadSanitizer; no budgets
 #   tests/run.sh --suite NAME  only this suite (unit_and_simulation, end_to_end, rest), label (unit,
-#                              sim, net, e2e, tidy, fuzz, vm) or test; may be repeated
+#                              sim, net, e2e, tidy, fuzz, vm, perf) or test; may be repeated
 #   tests/run.sh --no-install  packages are taken as they are
 #
 # Three builds, each of only what is run from it: release (the programs, and every test of whole
@@ -50,8 +50,8 @@ wants() { # LABEL: does the chosen part have tests with this label?
       --suite) ;;
       unit_and_simulation) [[ $1 = unit || $1 = sim ]] && return 0 ;;
       end_to_end) [ "$1" = e2e ] && return 0 ;;
-      rest) [[ $1 = net || $1 = tidy || $1 = vm || $1 = fuzz ]] && return 0 ;;
-      unit | sim | net | e2e | tidy | fuzz | vm) [ "$1" = "$suite" ] && return 0 ;;
+      rest) [[ $1 = net || $1 = tidy || $1 = vm || $1 = fuzz || $1 = perf ]] && return 0 ;;
+      unit | sim | net | e2e | tidy | fuzz | vm | perf) [ "$1" = "$suite" ] && return 0 ;;
       *) return 0 ;; # a test by its name: it may have any label
     esac
   done
@@ -73,7 +73,7 @@ build() { # PRESET LABEL...
   plan+=("$top/build/$preset=$(IFS=,; printf '%s' "${labels[*]}")")
 }
 
-build release net e2e tidy vm
+build release net e2e tidy vm perf
 build asan unit sim
 build fuzz fuzz
 if [ -n "$long" ] && [ ${#suites[@]} = 0 ]; then

@@ -164,10 +164,11 @@ TEST(Compile, TheWholeTablePassesTheDataPlanesValidator) {
   EXPECT_TRUE(view.endpoints(SlotTable::unusable_slot).empty());
   const shm::RoutesSegment& routes = view.routes_segment(0);
   std::string found;
-  for (uint32_t i = 0; i < routes.path_count; ++i) {
-    if (routes.text(routes.paths[i]) != "/x") continue;
-    found = std::string(routes.name(routes.hosts[routes.paths[i].host]));
-    EXPECT_EQ(routes.routes[routes.paths[i].route].service_slot, SlotTable::unusable_slot);
+  for (uint32_t i = 0; i < routes.route_count; ++i) {
+    const shm::RouteRecord& route = routes.routes[i];
+    if (routes.text(route.path) != "/x") continue;
+    found = std::string(routes.name(routes.hosts[route.host]));
+    EXPECT_EQ(route.service_slot, SlotTable::unusable_slot);
   }
   EXPECT_EQ(found, "a.example");
   ASSERT_NE(view.cluster_default().route, shm::index_none);

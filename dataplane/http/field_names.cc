@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "dataplane/http/char_class.h"
+#include "dataplane/http/field_name_table.h"
 
 namespace millrace::http {
 namespace {
@@ -73,7 +74,6 @@ constexpr NameText names[] = {
     {FieldName::x_powered_by, "x-powered-by"},
     {FieldName::x_request_id, "x-request-id"},
     {FieldName::x_requested_with, "x-requested-with"},
-    {FieldName::x_xss_protection, "x-xss-protection"},
     {FieldName::forwarded, "forwarded"},
     {FieldName::x_forwarded_for, "x-forwarded-for"},
     {FieldName::x_forwarded_host, "x-forwarded-host"},
@@ -96,148 +96,98 @@ constexpr NameText names[] = {
 };
 static_assert(sizeof(names) / sizeof(names[0]) == field_name_count);
 
-constexpr size_t name_bytes_max = 32;
+// What names shorter than five octets have in front of them in a head, as far as it is known.
+constexpr char before_short_name[] = {'\0', '\0', '\r', '\n'};
 
-// A name as 64-bit words, counted from both of its ends; where they meet they overlap, so nothing
-// beyond the name is read and no loop is needed. `fold` has 0x20 where the name has a letter:
-// or-ing it into "\r" would make a "-".
-//
-//   2 to 3 octets     16 bits from the front, 16 from the back, in one word
-//   4 to 7            32 and 32, in one word
-//   8 to 16           one word from each end
-//   17 to 32          two words from each end
-struct Entry {
-  uint64_t words[4];
-  uint64_t fold[4];
-  uint32_t bytes;
-  FieldName name;
-};
-
-constexpr uint64_t load_constant(const char* from, size_t bytes) {
-  uint64_t word = 0;
-  for (size_t i = 0; i < bytes; ++i) {
-    word |= uint64_t{static_cast<uint8_t>(from[i])} << (8 * i);
-  }
-  return word;
-}
-
-template <class T>
-uint64_t load(const uint8_t* from) {
-  T word;
-  std::memcpy(&word, from, sizeof word);
-  return word;
-}
-
-// Two overlapping halves for names of less than eight octets (two at least).
-uint64_t load_short(const uint8_t* name, size_t bytes) {
-  if (bytes >= 4) return load<uint32_t>(name) | load<uint32_t>(name + bytes - 4) << 32;
-  return load<uint16_t>(name) | load<uint16_t>(name + bytes - 2) << 16;
-}
-
-constexpr Entry make_entry(const NameText& from) {
-  Entry entry{};
-  const char* text = from.text.data();
-  const size_t bytes = from.text.size();
-  entry.name = from.name;
-  entry.bytes = static_cast<uint32_t>(bytes);
-  if (bytes >= 8) {
-    entry.words[0] = load_constant(text, 8);
-    entry.words[1] = load_constant(text + bytes - 8, 8);
-    if (bytes > 16) {
-      entry.words[2] = load_constant(text + 8, 8);
-      entry.words[3] = load_constant(text + bytes - 16, 8);
-    }
-  } else if (bytes >= 4) {
-    entry.words[0] = load_constant(text, 4) | load_constant(text + bytes - 4, 4) << 32;
-  } else if (bytes >= 2) {
-    entry.words[0] = load_constant(text, 2) | load_constant(text + bytes - 2, 2) << 16;
-  }
+constexpr uint32_t octets_before_last(std::string_view name) {
+  uint32_t octets = 0;
   for (size_t i = 0; i < 4; ++i) {
-    for (unsigned shift = 0; shift < 64; shift += 8) {
-      const uint64_t octet = entry.words[i] >> shift & 0xff;
-      if (octet >= 'a' && octet <= 'z') entry.fold[i] |= uint64_t{0x20} << shift;
-    }
+    const size_t at = name.size() + i;  // counted from five octets before the name
+    const char c = at < 5 ? before_short_name[at - 1] : name[at - 5];
+    octets |= uint32_t{static_cast<uint8_t>(c)} << (8 * i);
   }
+  return octets;
+}
+
+constexpr size_t slot_of(std::string_view name) {
+  return name_slot(octets_before_last(name), name.size());
+}
+
+constexpr NameEntry make_entry(const NameText& from) {
+  NameEntry entry{};
+  const size_t bytes = from.text.size();
+  if (bytes == 0) {  // a folded octet is never zero
+    entry.match_bits = entry.compared_bits = ~0U;
+    return entry;
+  }
+  for (size_t i = 0; i < bytes; ++i) entry.text[i] = static_cast<uint8_t>(from.text[i]);
+  entry.text[bytes] = ':';
+  entry.text[bytes + 1] = entry.text[bytes + 2] = ' ';
+  entry.known = from.name;
+  entry.match_bits = static_cast<uint32_t>((uint64_t{1} << (bytes + 2)) - 1);
+  entry.compared_bits = static_cast<uint32_t>((uint64_t{1} << (bytes + 3)) - 1);
+  const unsigned flags =
+      Field::is_canonical_flag | (is_parsed_field(from.name) ? Field::is_judged_flag : 0U);
+  entry.field_word = bytes + ((bytes + 2) << 16) - ((bytes + 2) << 32) +
+                     (static_cast<uint64_t>(from.name) << 48) + (uint64_t{flags} << 56);
   return entry;
 }
+// The same layout as field_word.
+static_assert(offsetof(Field, value_offset) == offsetof(Field, name_bytes) + 2 &&
+              offsetof(Field, value_bytes) == offsetof(Field, name_bytes) + 4 &&
+              offsetof(Field, known) == offsetof(Field, name_bytes) + 6 &&
+              offsetof(Field, flags) == offsetof(Field, name_bytes) + 7);
 
-// A perfect hash over length, first and last two letters.
-constexpr size_t slot_bits = 8;
-
-constexpr size_t slot_of(uint32_t first, uint32_t last_two, size_t bytes, uint32_t multiplier) {
-  const uint32_t letters = (first << 16 | last_two) | 0x202020;  // case folded
-  return (letters + static_cast<uint32_t>(bytes) * 0x9e3779b1U) * multiplier >> (32 - slot_bits);
-}
-
-constexpr bool is_perfect(uint32_t multiplier) {
-  bool used[size_t{1} << slot_bits] = {};
+constexpr bool is_perfect() {
+  bool used[size_t{1} << name_slot_bits] = {};
   for (const NameText& name : names) {
     if (name.text.empty()) continue;
-    const char* text = name.text.data();
-    const size_t bytes = name.text.size();
-    const size_t slot =
-        slot_of(static_cast<uint8_t>(text[0]),
-                static_cast<uint32_t>(load_constant(text + bytes - 2, 2)), bytes, multiplier);
-    if (used[slot]) return false;
-    used[slot] = true;
+    if (used[slot_of(name.text)]) return false;
+    used[slot_of(name.text)] = true;
   }
   return true;
 }
-
-// Found by trying; with other names take the next odd number for which this compiles.
-constexpr uint32_t slot_multiplier = 0x9e4c81adU;
-static_assert(is_perfect(slot_multiplier));
-
-struct Table {
-  std::array<Entry, field_name_count> entries{};
-  std::array<uint8_t, size_t{1} << slot_bits> slots{};  // index into entries; 0: empty
-};
-
-constexpr Table make_table() {
-  Table table;
-  for (size_t i = 1; i < field_name_count; ++i) {
-    const std::string_view text = names[i].text;
-    table.entries[i] = make_entry(names[i]);
-    if (text.empty()) continue;
-    const auto last_two = static_cast<uint32_t>(load_constant(text.data() + text.size() - 2, 2));
-    table.slots[slot_of(static_cast<uint8_t>(text[0]), last_two, text.size(), slot_multiplier)] =
-        static_cast<uint8_t>(i);
-  }
-  return table;
-}
-constexpr Table table = make_table();
+static_assert(is_perfect());
 
 constexpr bool names_are_in_order() {
   for (size_t i = 0; i < field_name_count; ++i) {
-    if (static_cast<size_t>(names[i].name) != i || names[i].text.size() > name_bytes_max) {
+    const std::string_view text = names[i].text;
+    if (static_cast<size_t>(names[i].name) != i || text.size() > listed_name_bytes_max ||
+        text.size() == 1) {
       return false;
     }
-    if (names[i].text.size() == 1) return false;  // load_short needs two
+    // Lines are compared with bit 0x20 set in every octet, which must tell nothing but case away.
+    for (char c : text) {
+      if (c != '-' && (c < 'a' || c > 'z')) return false;
+    }
   }
   return true;
 }
 static_assert(names_are_in_order());
 
-inline bool matches(const Entry& entry, const uint8_t* name, size_t bytes) {
-  if (bytes < 8) return (load_short(name, bytes) | entry.fold[0]) == entry.words[0];
-  const auto differs = [&](size_t at, size_t word) {
-    return (load<uint64_t>(name + at) | entry.fold[word]) ^ entry.words[word];
-  };
-  uint64_t difference = differs(0, 0) | differs(bytes - 8, 1);
-  if (bytes > 16) difference |= differs(8, 2) | differs(bytes - 16, 3);
-  return difference == 0;
+constexpr NameTable make_table() {
+  NameTable table{};
+  for (size_t i = 0; i < field_name_count; ++i) {
+    table.entries[i] = make_entry(names[i]);
+    if (names[i].text.empty()) continue;
+    table.slots[slot_of(names[i].text)] = static_cast<uint16_t>(i * sizeof(NameEntry));
+  }
+  return table;
 }
 
 constexpr std::string_view forwarded_prefix = "x-forwarded-";
 
 }  // namespace
 
+constexpr NameTable made_table = make_table();
+const NameTable name_table = made_table;
+
 FieldName recognise_listed_name(const uint8_t* name, size_t bytes) {
-  if (bytes < 2) return FieldName::other;
-  const auto last_two = static_cast<uint32_t>(load<uint16_t>(name + bytes - 2));
-  const size_t slot = slot_of(name[0], last_two, bytes, slot_multiplier);
-  const Entry& entry = table.entries[table.slots[slot]];
-  return entry.bytes == bytes && matches(entry, name, bytes) ? entry.name : FieldName::other;
+  if (bytes < 2 || bytes > listed_name_bytes_max) return FieldName::other;
+  const std::string_view text{reinterpret_cast<const char*>(name), bytes};
+  const size_t index = name_table.slots[slot_of(text)] / sizeof(NameEntry);
+  return equals_ignoring_case(text, names[index].text) ? static_cast<FieldName>(index)
+                                                       : FieldName::other;
 }
 
 FieldName recognise_field_name(const uint8_t* name, size_t bytes) {

@@ -70,7 +70,6 @@ enum class FieldName : uint8_t {
   x_powered_by,
   x_request_id,
   x_requested_with,
-  x_xss_protection,
   // Who the client was and what it asked for, as told by an earlier proxy (H33). A stranger's word:
   // removed from requests.
   forwarded,

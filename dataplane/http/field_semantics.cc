@@ -58,9 +58,10 @@ HeadError take_content_length(std::string_view value, Semantics& semantics) {
   if (value.empty()) return HeadError::content_length_invalid;
   uint64_t length = 0;
   for (char c : value) {
-    if (c < '0' || c > '9') return HeadError::content_length_invalid;
-    const auto digit = static_cast<uint64_t>(c - '0');
-    if (length > (content_length_max - digit) / 10) return HeadError::content_length_invalid;
+    const unsigned digit = static_cast<uint8_t>(c) - unsigned{'0'};
+    if (digit > 9 || length > (content_length_max - digit) / 10) {
+      return HeadError::content_length_invalid;
+    }
     length = length * 10 + digit;
   }
   semantics.has_content_length = true;
@@ -87,13 +88,6 @@ HeadError take_transfer_encoding(std::string_view value, Semantics& semantics) {
 }
 
 HeadError take_connection(std::string_view value, Direction direction, Semantics& semantics) {
-  // What nearly all of them say; the option happens to be a field name too.
-  if (recognise(value) == FieldName::keep_alive &&
-      semantics.connection_options < connection_options_max) {
-    ++semantics.connection_options;
-    semantics.has_keep_alive = true;
-    return HeadError::none;
-  }
   return for_each_element(value, [&](std::string_view option) {
     if (++semantics.connection_options > connection_options_max) {
       return HeadError::connection_invalid;

@@ -3,56 +3,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "dataplane/http/byte_scan.h"
-#include "dataplane/http/field_semantics.h"
+#include "dataplane/http/head_judge.h"
 #include "dataplane/http/host.h"
+#include "dataplane/http/start_line.h"
+#include "dataplane/http/vector_head.h"
 
 namespace millrace::http {
 namespace {
-
-std::string_view text_between(const uint8_t* from, const uint8_t* to) {
-  return {reinterpret_cast<const char*>(from), static_cast<size_t>(to - from)};
-}
-
-constexpr uint64_t load_constant(std::string_view text) {
-  uint64_t word = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    word |= uint64_t{static_cast<uint8_t>(text[i])} << (8 * i);
-  }
-  return word;
-}
-template <class T>
-T load(const uint8_t* from) {
-  T word;
-  std::memcpy(&word, from, sizeof word);
-  return word;
-}
-
-Method recognise_method(std::string_view text) {
-  switch (text.size()) {
-    case 3:
-      if (text == "GET") return Method::get;
-      if (text == "PUT") return Method::put;
-      break;
-    case 4:
-      if (text == "POST") return Method::post;
-      if (text == "HEAD") return Method::head;
-      break;
-    case 5:
-      if (text == "PATCH") return Method::patch;
-      if (text == "TRACE") return Method::trace;
-      break;
-    case 6:
-      if (text == "DELETE") return Method::delete_;
-      break;
-    case 7:
-      if (text == "OPTIONS") return Method::options;
-      if (text == "CONNECT") return Method::connect;
-      break;
-    default: break;
-  }
-  return Method::other;
-}
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -78,14 +37,18 @@ HeadError parse_version(std::string_view text, Version& version, HeadError other
 // told only when its line's LF lies in the window; so the answer is the same however the input was
 // cut, and HeadScan may skip an input without a new LF.
 //
-// Positions are locals, not members: they stay in registers on the way that every head goes. The
-// ways out are functions of their own.
-template <class Scan>
+// What nearly every head consists of is taken by a level's vector functions; what they leave, and
+// heads too short for them, is walked octet by octet or with the level's scans.
+template <class Level>
 class HeadWalk {
+  using Scan = typename Level::Scan;
+
  public:
-  HeadWalk(ByteView input, HeadScan* scan, HeadError start_line_too_long, HeadError& error)
+  HeadWalk(ByteView input, Readable readable, HeadScan* scan, HeadError start_line_too_long,
+           HeadError& error)
       : begin_(input.data()),
         end_(input.data() + input.size()),
+        readable_end_(end_ + readable.bytes_behind),
         at_(begin_),
         scan_(scan),
         line_too_long_(start_line_too_long),
@@ -138,8 +101,8 @@ class HeadWalk {
     if (target.empty()) return refuse(line, at, HeadError::request_line_malformed);
     if (target.size() > target_bytes_max) return refuse(line, at, HeadError::target_too_long);
     ++at;
-    if (line.window - at >= 10 && load<uint64_t>(at) == http_1_1 &&
-        load<uint16_t>(at + 8) == crlf) {
+    if (line.window - at >= 10 && load<uint64_t>(at) == http_1_1_octets &&
+        load<uint16_t>(at + 8) == crlf_octets) {
       out.version = Version::http_1_1;
       at_ = at + 10;
       return ParseStatus::complete;
@@ -157,7 +120,7 @@ class HeadWalk {
     std::string_view text;
     const ParseStatus rest = take_rest_of_line(line, line.start, text);
     if (rest != ParseStatus::complete) return rest;
-    if (text.size() >= 8 && load<uint64_t>(line.start) == http_1_1) {
+    if (text.size() >= 8 && load<uint64_t>(line.start) == http_1_1_octets) {
       out.version = Version::http_1_1;
     } else {
       const HeadError version =
@@ -177,58 +140,30 @@ class HeadWalk {
   // field-line = field-name ":" OWS field-value OWS CRLF, up to the empty line (RFC 9112 5). Calls
   // judge(field) for each field whose meaning concerns the parser.
   template <class Judge>
-  ParseStatus field_lines(Fields& fields, Judge judge) {
+  ParseStatus field_lines(Fields& fields, Judge& judge) {
     line_too_long_ = HeadError::field_line_too_long;
-    const bool is_long = static_cast<size_t>(end_ - begin_) >= line_bytes_max;
-    Line line{at_, end_};
-    for (Field* field = fields.lines.data();; ++field) {
-      if (__builtin_expect(is_long, 0)) line.window = window_of(line.start);
+    Field* field = fields.lines.data();
+    Field* const limit = field + fields_max;
+    for (;;) {
+      const FieldRun run =
+          Level::take_field_lines({at_, window_of(at_), readable_end_, field, limit}, judge);
+      if (run.error != HeadError::none) return answer(run.error);
+      at_ += run.octets;
+      field = run.next;
+      const Line line = open_line();
       if (line.start == line.window) return out_of_line(line);
       if (*line.start <= ' ') {
         fields.count = static_cast<uint32_t>(field - fields.lines.data());
         return empty_line(line);
       }
-      if (field == fields.lines.data() + fields_max) {
-        return refuse(line, line.start, HeadError::fields_too_many);
-      }
-
-      const uint8_t* const colon = Scan::name_end(line.start, line.window);
-      if (colon == line.window) return out_of_line(line);
-      if (*colon != ':' || colon == line.start) {
-        return refuse(line, colon, HeadError::field_name_invalid);
-      }
-      const size_t name_bytes = static_cast<size_t>(colon - line.start);
-      field->flags = 0;
-      field->known = recognise_listed_name(line.start, name_bytes);
-      if (field->known == FieldName::other && !take_unlisted_name(line.start, name_bytes, *field)) {
-        return refuse(line, colon, HeadError::field_name_invalid);
-      }
-
-      const uint8_t* value = colon + 1;
-      const uint8_t* value_end = Scan::value_end(value, line.window);
-      if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf) {
-        return value_without_end(line, value_end);
-      }
-      const uint8_t* const next = value_end + 2;
-      // One space in front is the rule; the loops are for everything else. Behind a value stands
-      // its CR and before it a colon, so both conditions end them.
-      if (*value == ' ') ++value;
-      if (*value <= ' ') {
-        while (is_ows(*value)) ++value;
-      }
-      if (value_end[-1] <= ' ') {
-        while (value_end > value && is_ows(value_end[-1])) --value_end;
-      }
-
-      field->line = reinterpret_cast<const char*>(line.start);
-      field->name_bytes = static_cast<uint16_t>(name_bytes);
-      field->value_offset = static_cast<uint16_t>(value - line.start);
-      field->value_bytes = static_cast<uint16_t>(value_end - value);
+      if (field == limit) return refuse(line, line.start, HeadError::fields_too_many);
+      const ParseStatus status = take_field_line(line, *field);
+      if (status != ParseStatus::complete) return status;
       if (is_parsed_field(field->known)) {
-        const HeadError error = judge(*field);
+        const HeadError error = judge.judge(*field);
         if (error != HeadError::none) return answer(error);
       }
-      line.start = next;
+      ++field;
     }
   }
 
@@ -238,9 +173,35 @@ class HeadWalk {
     const uint8_t* window;
   };
 
-  static constexpr uint64_t http_1_1 = load_constant("HTTP/1.1");
-  static constexpr auto get = static_cast<uint32_t>(load_constant("GET "));
-  static constexpr auto crlf = static_cast<uint16_t>(load_constant("\r\n"));
+  // One line, whatever is in it.
+  [[gnu::noinline]] ParseStatus take_field_line(Line line, Field& field) {
+    const uint8_t* const colon = Scan::name_end(line.start, line.window);
+    if (colon == line.window) return out_of_line(line);
+    if (*colon != ':' || colon == line.start) {
+      return refuse(line, colon, HeadError::field_name_invalid);
+    }
+    const size_t name_bytes = static_cast<size_t>(colon - line.start);
+    field.flags = 0;
+    field.known = recognise_listed_name(line.start, name_bytes);
+    if (field.known == FieldName::other && !take_unlisted_name(line.start, name_bytes, field)) {
+      return refuse(line, colon, HeadError::field_name_invalid);
+    }
+
+    const uint8_t* value = colon + 1;
+    const uint8_t* value_end = Scan::value_end(value, line.window);
+    if (line.window - value_end < 2 || load<uint16_t>(value_end) != crlf_octets) {
+      return value_without_end(line, value_end);
+    }
+    at_ = value_end + 2;
+    // Behind the value stands its CR and before it a colon, so white space ends there.
+    while (is_ows(*value)) ++value;
+    while (value_end > value && is_ows(value_end[-1])) --value_end;
+    field.line = reinterpret_cast<const char*>(line.start);
+    field.name_bytes = static_cast<uint16_t>(name_bytes);
+    field.value_offset = static_cast<uint16_t>(value - line.start);
+    field.value_bytes = static_cast<uint16_t>(value_end - value);
+    return ParseStatus::complete;
+  }
 
   // A name that is not known by heart is looked at octet by octet. False: it is no token.
   [[gnu::noinline]] static bool take_unlisted_name(const uint8_t* name, size_t bytes,
@@ -299,7 +260,8 @@ class HeadWalk {
 
   // CRLF, or not, behind what was understood of the line.
   ParseStatus take_line_end(Line line, const uint8_t* at) {
-    if (line.window - at < 2 || load<uint16_t>(at) != crlf) return value_without_end(line, at);
+    if (line.window - at < 2 || load<uint16_t>(at) != crlf_octets)
+      return value_without_end(line, at);
     at_ = at + 2;
     return ParseStatus::complete;
   }
@@ -312,7 +274,7 @@ class HeadWalk {
   }
 
   ParseStatus take_method(Line line, const uint8_t*& at, RequestHead& out) {
-    if (line.window - at >= 4 && load<uint32_t>(at) == get) {
+    if (line.window - at >= 4 && load<uint32_t>(at) == get_octets) {
       out.method = Method::get;
       out.method_text = text_between(at, at + 3);
       at += 4;
@@ -346,6 +308,7 @@ class HeadWalk {
 
   const uint8_t* const begin_;
   const uint8_t* const end_;
+  const uint8_t* const readable_end_;
   const uint8_t* at_;  // behind the last line that was taken
   HeadScan* const scan_;
   HeadError line_too_long_;
@@ -398,125 +361,34 @@ HeadError interpret_target(std::string_view target, size_t query_at, RequestHead
   return HeadError::none;
 }
 
-// Judges the fields of a request as they come, and the request when they are over.
-class RequestJudge {
- public:
-  explicit RequestJudge(RequestHead& out) : out_(out) {}
-
-  HeadError operator()(const Field& field) {
-    switch (field.known) {
-      case FieldName::host: return take_host(field.value());
-      case FieldName::expect: return take_expect(field.value());
-      case FieldName::content_length: return take_content_length(field.value(), semantics_);
-      case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
-      case FieldName::connection:
-        return take_connection(field.value(), Direction::request, semantics_);
-      default: return HeadError::none;
-    }
+struct OffLevel {
+  using Scan = PortableScan;
+  template <class Judge>
+  static FieldRun take_field_lines(const LineRange& range, Judge&) {
+    return {0, range.next, HeadError::none};
   }
-
-  HeadError conclude() {
-    if (!has_host_ && out_.version == Version::http_1_1) return HeadError::host_missing;
-    out_.framing = BodyFraming::none();
-    if (semantics_.has_transfer_encoding) {
-      // RFC 9112 6.1 lets a server choose one of the two. The next hop may choose the other.
-      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
-      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
-      out_.framing = BodyFraming::chunked();
-    } else if (semantics_.has_content_length) {
-      out_.framing = BodyFraming::content_length(semantics_.content_length);
-    }
-    out_.keep_alive = wants_keep_alive(out_.version, semantics_);
-    out_.expects_continue =
-        has_expect_ && out_.version == Version::http_1_1 && !out_.framing.is_empty();
-    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
-    return HeadError::none;
-  }
-
- private:
-  HeadError take_host(std::string_view value) {
-    if (has_host_) return HeadError::host_duplicate;
-    has_host_ = true;
-    if (out_.form != TargetForm::absolute) {
-      return parse_authority(value, {out_.host_text, out_.host_bytes, out_.port})
-                 ? HeadError::none
-                 : HeadError::host_invalid;
-    }
-    std::array<char, host_bytes_max + 1> ignored_text;
-    uint8_t ignored_bytes;
-    uint16_t ignored_port;
-    return parse_authority(value, {ignored_text, ignored_bytes, ignored_port})
-               ? HeadError::none
-               : HeadError::host_invalid;
-  }
-
-  HeadError take_expect(std::string_view value) {
-    has_expect_ = true;
-    return equals_ignoring_case(value, "100-continue") ? HeadError::none
-                                                       : HeadError::expectation_unsupported;
-  }
-
-  RequestHead& out_;
-  Semantics semantics_;
-  bool has_host_ = false;
-  bool has_expect_ = false;
 };
 
-// The same for a response; what concerns only requests is carried through.
-class ResponseJudge {
- public:
-  ResponseJudge(ResponseHead& out, Method request_method)
-      : out_(out), request_method_(request_method) {}
-
-  HeadError operator()(const Field& field) {
-    switch (field.known) {
-      case FieldName::content_length: return take_content_length(field.value(), semantics_);
-      case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
-      case FieldName::connection:
-        return take_connection(field.value(), Direction::response, semantics_);
-      default: return HeadError::none;
-    }
-  }
-
-  // RFC 9112 6.3, in its order.
-  HeadError conclude() {
-    if (semantics_.has_transfer_encoding) {
-      if (semantics_.has_content_length) return HeadError::framing_ambiguous;
-      if (out_.version == Version::http_1_0) return HeadError::transfer_encoding_in_http_1_0;
-    }
-    out_.has_content_length = semantics_.has_content_length;
-    out_.content_length = semantics_.content_length;
-    out_.framing = framing();
-    out_.keep_alive = wants_keep_alive(out_.version, semantics_) &&
-                      out_.framing.kind != BodyFraming::Kind::until_close;
-    if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
-    return HeadError::none;
-  }
-
- private:
-  BodyFraming framing() const {
-    if (request_method_ == Method::head || out_.status < 200 || out_.status == 204 ||
-        out_.status == 304) {
-      return BodyFraming::none();
-    }
-    if (semantics_.has_transfer_encoding) return BodyFraming::chunked();
-    if (semantics_.has_content_length) {
-      return BodyFraming::content_length(semantics_.content_length);
-    }
-    return BodyFraming::until_close();
-  }
-
-  ResponseHead& out_;
-  const Method request_method_;
-  Semantics semantics_;
+struct PortableLevel : PortableVectors {
+  using Scan = PortableScan;
 };
+#if defined(__x86_64__)
+struct Sse2Level : Sse2Vectors {
+  using Scan = Sse2Scan;
+};
+struct Avx2Level : Avx2Vectors {
+  using Scan = Sse2Scan;
+};
+#endif
 
-template <class Scan>
-ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
+template <class Level>
+ParseStatus request_by_lines(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
+                             Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  HeadWalk<Scan> walk(input, scan, HeadError::target_too_long, out.error);
+  HeadWalk<Level> walk(input, readable, scan, HeadError::target_too_long, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
+  out.canonical_line = {};
   ParseStatus status = walk.skip_empty_line();
   if (status != ParseStatus::complete) return status;
   std::string_view target;
@@ -526,7 +398,7 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
   out.error = interpret_target(target, query_at, out);
   if (out.error != HeadError::none) return ParseStatus::error;
   RequestJudge judge(out);
-  status = walk.field_lines(out.fields, [&judge](const Field& field) { return judge(field); });
+  status = walk.field_lines(out.fields, judge);
   if (status != ParseStatus::complete) return status;
   out.error = judge.conclude();
   if (out.error != HeadError::none) return ParseStatus::error;
@@ -534,17 +406,18 @@ ParseStatus parse_request(ByteView input, RequestHead& out, size_t& consumed, He
   return ParseStatus::complete;
 }
 
-template <class Scan>
-ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& out,
-                           size_t& consumed, HeadScan* scan) {
+template <class Level>
+ParseStatus response_by_lines(ByteView input, Method request_method, ResponseHead& out,
+                              size_t& consumed, HeadScan* scan, Readable readable) {
   consumed = 0;
   if (input.empty()) return ParseStatus::partial;
-  HeadWalk<Scan> walk(input, scan, HeadError::status_line_malformed, out.error);
+  HeadWalk<Level> walk(input, readable, scan, HeadError::status_line_malformed, out.error);
   if (walk.is_still_partial()) return ParseStatus::partial;
+  out.canonical_line = {};
   ParseStatus status = walk.status_line(out);
   if (status != ParseStatus::complete) return status;
   ResponseJudge judge(out, request_method);
-  status = walk.field_lines(out.fields, [&judge](const Field& field) { return judge(field); });
+  status = walk.field_lines(out.fields, judge);
   if (status != ParseStatus::complete) return status;
   out.error = judge.conclude();
   if (out.error != HeadError::none) return ParseStatus::error;
@@ -552,24 +425,62 @@ ParseStatus parse_response(ByteView input, Method request_method, ResponseHead& 
   return ParseStatus::complete;
 }
 
+struct Parsers {
+  decltype(&parse_request_head) request;
+  decltype(&parse_response_head) response;
+};
+
+Parsers parsers_at(VectorLevel level) {
+#if defined(__x86_64__)
+  if (level == VectorLevel::avx2) return {Avx2Vectors::parse_request, Avx2Vectors::parse_response};
+  if (level == VectorLevel::sse2) return {Sse2Vectors::parse_request, Sse2Vectors::parse_response};
+#endif
+  if (level == VectorLevel::portable) {
+    return {PortableVectors::parse_request, PortableVectors::parse_response};
+  }
+  return {request_by_lines<OffLevel>, response_by_lines<OffLevel>};
+}
+
+const Parsers best_parsers = parsers_at(vector_level_max());
+
 }  // namespace
 
-ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan) {
-  return parse_request<FastScan>(input, out, consumed, scan);
+#define MILLRACE_BY_LINES(name)                                                                  \
+  ParseStatus name##Vectors::parse_request_by_lines(                                             \
+      ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan, Readable readable) {   \
+    return request_by_lines<name##Level>(input, out, consumed, scan, readable);                  \
+  }                                                                                              \
+  ParseStatus name##Vectors::parse_response_by_lines(ByteView input, Method request_method,      \
+                                                     ResponseHead& out, size_t& consumed,        \
+                                                     HeadScan* scan, Readable readable) {        \
+    return response_by_lines<name##Level>(input, request_method, out, consumed, scan, readable); \
+  }
+MILLRACE_BY_LINES(Portable)
+#if defined(__x86_64__)
+MILLRACE_BY_LINES(Sse2)
+MILLRACE_BY_LINES(Avx2)
+#endif
+#undef MILLRACE_BY_LINES
+
+ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed, HeadScan* scan,
+                               Readable readable) {
+  return best_parsers.request(input, out, consumed, scan, readable);
 }
 ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
-                                size_t& consumed, HeadScan* scan) {
-  return parse_response<FastScan>(input, request_method, out, consumed, scan);
+                                size_t& consumed, HeadScan* scan, Readable readable) {
+  return best_parsers.response(input, request_method, out, consumed, scan, readable);
 }
-ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
-                                        HeadScan* scan) {
-  return parse_request<PortableScan>(input, out, consumed, scan);
+ParseStatus parse_request_head_at(VectorLevel level, ByteView input, RequestHead& out,
+                                  size_t& consumed, HeadScan* scan, Readable readable) {
+  CHECK(level <= vector_level_max());
+  return parsers_at(level).request(input, out, consumed, scan, readable);
 }
-ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
-                                         size_t& consumed, HeadScan* scan) {
-  return parse_response<PortableScan>(input, request_method, out, consumed, scan);
+ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method request_method,
+                                   ResponseHead& out, size_t& consumed, HeadScan* scan,
+                                   Readable readable) {
+  CHECK(level <= vector_level_max());
+  return parsers_at(level).response(input, request_method, out, consumed, scan, readable);
 }
-
 const Field* Fields::find(FieldName name) const {
   for (const Field& field : all()) {
     if (field.known == name) return &field;

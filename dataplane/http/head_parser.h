@@ -28,20 +28,39 @@ struct HeadScan {
   uint32_t line_start = 0;
 };
 
+// How far memory behind the input may be read, whatever is in it (it decides nothing). A received
+// frame has room behind its text; with 64 octets the end of a head need not be copied to be looked
+// at in vectors.
+struct Readable {
+  size_t bytes_behind = 0;
+};
+
 // A request head. One empty line before it is tolerated (RFC 9112 2.2) and counted in `consumed`.
 ParseStatus parse_request_head(ByteView input, RequestHead& out, size_t& consumed,
-                               HeadScan* scan = nullptr);
+                               HeadScan* scan = nullptr, Readable readable = {});
 
 // A response head. `request_method` decides whether a body follows (RFC 9112 6.3). Every error is
 // the origin's: the client gets 502 or, in the middle of a body, the end of its connection.
 ParseStatus parse_response_head(ByteView input, Method request_method, ResponseHead& out,
-                                size_t& consumed, HeadScan* scan = nullptr);
+                                size_t& consumed, HeadScan* scan = nullptr, Readable readable = {});
 
-// The same without vector instructions: what other machines run. Tests compare the two.
-ParseStatus parse_request_head_portable(ByteView input, RequestHead& out, size_t& consumed,
-                                        HeadScan* scan = nullptr);
-ParseStatus parse_response_head_portable(ByteView input, Method request_method, ResponseHead& out,
-                                         size_t& consumed, HeadScan* scan = nullptr);
+// How a parse may look at octets. Every machine chooses the most that it has, once, at start; the
+// answers are the same.
+enum class VectorLevel : uint8_t {
+  off,       // one octet after the other, one line after the other: what all others agree with
+  portable,  // eight octets in a word
+  sse2,
+  avx2,
+};
+VectorLevel vector_level_max();
+
+// The same at a level up to vector_level_max(), for tests and measurements.
+ParseStatus parse_request_head_at(VectorLevel level, ByteView input, RequestHead& out,
+                                  size_t& consumed, HeadScan* scan = nullptr,
+                                  Readable readable = {});
+ParseStatus parse_response_head_at(VectorLevel level, ByteView input, Method request_method,
+                                   ResponseHead& out, size_t& consumed, HeadScan* scan = nullptr,
+                                   Readable readable = {});
 
 // The status of the local reply to a request refused for this reason: 400, 405, 414, 417, 431, 501
 // or 505.

@@ -1,6 +1,6 @@
 // Any bytes as a request, as a response and as a chunked body. What must hold for all of them:
-//  - the answer is the same whole, by pieces, with and without vector instructions;
-//  - nothing is read beyond the input, which ends at a guard page;
+//  - the answer is the same whole, by pieces, and at every level of vector instructions;
+//  - nothing is read beyond what may be read, which ends at a guard page;
 //  - a head that was understood is written so that it is understood the same way again;
 //  - a chunked body has one payload and one end, however it was cut.
 // The first octet chooses how the input is cut; the rest is the input.
@@ -21,23 +21,30 @@ using namespace millrace;
 using namespace millrace::http;
 using namespace millrace::http::testing;
 
-constexpr size_t input_bytes_max = 80 * 1024;
+constexpr size_t input_bytes_max = 80 * 1024 - frame_room_bytes;
 
 // Each prefix answers `partial` until the answer is there; then it stays.
 template <class Parser>
-void check_pieces(millrace::testing::GuardPage& page, std::string_view input, Parser fast,
-                  Parser portable, size_t stride) {
-  const std::string whole = fast(page.place(input));
-  CHECK(portable(page.place(input)) == whole);
+void check_pieces(millrace::testing::GuardPage& page, std::string_view input, Parser parse,
+                  Parser reference, size_t stride) {
+  const Readable readable = parse.manner.readable;
+  const std::string whole = reference(page.place(input));
+  CHECK(parse(place_prefix(page, input, input.size(), readable)) == whole);
   HeadScan growing;
   bool is_decided = false;
   for (size_t size = 0; size <= input.size(); size += stride) {
-    const ByteView prefix = page.place(input.substr(0, size));
-    const std::string answer = fast(prefix);
+    const ByteView prefix = place_prefix(page, input, size, readable);
+    const std::string answer = parse(prefix);
     is_decided = is_decided || answer != "partial";
     CHECK(!is_decided || answer == whole);
-    CHECK(fast(prefix, &growing) == answer);
+    CHECK(parse(prefix, &growing) == answer);
   }
+}
+
+// What is written is the same with and without room to spare.
+void check_exact_room(size_t written, ByteView roomy, ByteSpan exact, size_t written_exactly) {
+  CHECK(written_exactly == written && exact.size() == written);
+  CHECK(as_text(roomy.first(written)) == as_text(exact));
 }
 
 // The fields that go on, in the order of the wire.
@@ -60,9 +67,12 @@ void check_request_again(ByteView input) {
   RequestHead head;
   size_t consumed = 0;
   if (parse_request_head(input, head, consumed) != ParseStatus::complete) return;
-  std::vector<uint8_t> output(consumed + head_growth_bytes_max + 32);
-  const size_t written = write_request_head(head, {"192.0.2.7", "http", "fallback"}, output);
-  CHECK(written != 0);
+  std::vector<uint8_t> output(consumed + 3 * head_growth_bytes_max);
+  const ForwardingFields forwarding{"192.0.2.7", "http", "fallback"};
+  const size_t written = write_request_head(head, forwarding, output);
+  CHECK(written != 0 && written <= consumed + head_growth_bytes_max + 32);
+  std::vector<uint8_t> exact(written);
+  check_exact_room(written, output, exact, write_request_head(head, forwarding, exact));
   // Our own five fields may take a head at the limits beyond them.
   if (head.fields.count + 5 > fields_max || written > head_bytes_max) return;
   RequestHead again;
@@ -92,9 +102,11 @@ void check_response_again(ByteView input, Method method) {
   if (parse_response_head(input, method, head, consumed) != ParseStatus::complete) return;
   ResponseOptions options;
   options.framing = client_framing(head, Version::http_1_1);
-  std::vector<uint8_t> output(consumed + head_growth_bytes_max);
+  std::vector<uint8_t> output(consumed + 3 * head_growth_bytes_max);
   const size_t written = write_response_head(head, options, output);
-  CHECK(written != 0);
+  CHECK(written != 0 && written <= consumed + head_growth_bytes_max);
+  std::vector<uint8_t> exact(written);
+  check_exact_room(written, output, exact, write_response_head(head, options, exact));
   if (head.fields.count + 3 > fields_max || written > head_bytes_max) return;
   ResponseHead again;
   size_t consumed_again = 0;
@@ -142,6 +154,12 @@ constexpr std::string_view seeds[] = {
     "\x05HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: x\r\nDate: y\r\nConnection: z\r\nz: "
     "1\r\n\r\n",
     "\x86HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "\x31GET /catalog/items?page=2 HTTP/1.1\r\nHost: shop.example.com\r\n"
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101\r\n"
+    "Accept-Encoding: gzip\r\nConnection: keep-alive\r\nX-Trace: 7f3a\r\n"
+    "X-Forwarded-Prefix: /a\r\nTE: trailers\r\nContent-Length:  3 \r\n\r\nabc",
+    "\x2aHTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/html\r\n"
+    "Connection: keep-alive\r\nContent-Length: 612\r\nETag: \"64e5\"\r\nX_a:b\r\n\r\n",
     "\x07"
     "5;a=b;c=\"d\\\"\"\r\nhello\r\n0\r\nX: y\r\n\r\n",
 };
@@ -163,15 +181,19 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t siz
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static millrace::testing::GuardPage page(input_bytes_max);
+  static millrace::testing::GuardPage page(input_bytes_max + frame_room_bytes);
   if (size == 0 || size > input_bytes_max) return 0;
   const uint8_t choice = data[0];
   const std::string_view input = as_text(ByteView(data + 1, size - 1));
   // Long inputs in longer pieces, so that an input costs about the same.
   const size_t stride = 1 + choice % 7 + input.size() / 512;
   const Method method = choice & 0x80 ? Method::head : Method::get;
-  check_pieces(page, input, RequestParser{false}, RequestParser{true}, stride);
-  check_pieces(page, input, ResponseParser{method, false}, ResponseParser{method, true}, stride);
+  static const std::vector<Manner> manners = all_manners();
+  const Manner manner = manners[choice / 7 % manners.size()];
+  const Manner reference{VectorLevel::off, {}};
+  check_pieces(page, input, RequestParser{manner}, RequestParser{reference}, stride);
+  check_pieces(page, input, ResponseParser{method, manner}, ResponseParser{method, reference},
+               stride);
   check_request_again(page.place(input));
   check_response_again(page.place(input), method);
   check_body(page, input, stride);

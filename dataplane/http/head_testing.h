@@ -2,9 +2,11 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "dataplane/http/body_framing.h"
 #include "dataplane/http/head_parser.h"
+#include "tests/support/guard_page.h"
 
 namespace millrace::http::testing {
 
@@ -51,14 +53,31 @@ inline std::string answer_text(ParseStatus status, HeadError error, size_t consu
   return std::to_string(consumed) + " bytes: " + head;
 }
 
+// Everything that a parser may do with the same input: at each level of the machine, with and
+// without room behind the input.
+struct Manner {
+  VectorLevel level = vector_level_max();
+  Readable readable{};
+};
+inline constexpr size_t frame_room_bytes = 64;
+
+inline std::vector<Manner> all_manners() {
+  std::vector<Manner> manners;
+  for (unsigned level = 0; level <= static_cast<unsigned>(vector_level_max()); ++level) {
+    manners.push_back({static_cast<VectorLevel>(level), Readable{}});
+    manners.push_back({static_cast<VectorLevel>(level), Readable{frame_room_bytes}});
+  }
+  return manners;
+}
+
 // The two parsers behind one shape.
 struct RequestParser {
-  bool portable = false;
+  Manner manner{};
   std::string operator()(ByteView input, HeadScan* scan = nullptr) const {
     RequestHead head;
     size_t consumed = 0;
-    const ParseStatus status = portable ? parse_request_head_portable(input, head, consumed, scan)
-                                        : parse_request_head(input, head, consumed, scan);
+    const ParseStatus status =
+        parse_request_head_at(manner.level, input, head, consumed, scan, manner.readable);
     return answer_text(status, head.error, consumed,
                        status == ParseStatus::complete ? describe(head) : "");
   }
@@ -66,17 +85,25 @@ struct RequestParser {
 
 struct ResponseParser {
   Method request_method = Method::get;
-  bool portable = false;
+  Manner manner{};
   std::string operator()(ByteView input, HeadScan* scan = nullptr) const {
     ResponseHead head;
     size_t consumed = 0;
-    const ParseStatus status =
-        portable ? parse_response_head_portable(input, request_method, head, consumed, scan)
-                 : parse_response_head(input, request_method, head, consumed, scan);
+    const ParseStatus status = parse_response_head_at(manner.level, input, request_method, head,
+                                                      consumed, scan, manner.readable);
     return answer_text(status, head.error, consumed,
                        status == ParseStatus::complete ? describe(head) : "");
   }
 };
+
+// A prefix of `whole` at the very end of memory, or, for who may read behind it, in front of the
+// octets that follow it in `whole` (the worst that could lie there) and of filling.
+inline ByteView place_prefix(millrace::testing::GuardPage& page, std::string_view whole,
+                             size_t size, Readable readable) {
+  std::string frame(whole.substr(0, size + readable.bytes_behind));
+  frame.resize(size + readable.bytes_behind, '\n');
+  return page.place(frame).first(size);
+}
 
 // A whole body, fed in pieces of `piece_bytes`: payload, how it ended, how much was used.
 struct DecodedBody {

@@ -1,7 +1,9 @@
 #include "dataplane/http/head_writer.h"
 
+#include <cstddef>
+#include <cstring>
+
 #include "base/check.h"
-#include "dataplane/http/char_class.h"
 #include "dataplane/http/head_output.h"
 
 namespace millrace::http {
@@ -9,29 +11,24 @@ namespace {
 
 using Kind = BodyFraming::Kind;
 
-// H34: what we insert ourselves must not be able to end a line.
-bool is_visible_ascii(std::string_view text) {
-  uint8_t classes = 0;
-  for (char c : text) classes |= char_classes[static_cast<uint8_t>(c)];
-  return (classes & not_target) == 0;
-}
-
-void write_host(const RequestHead& head, std::string_view fallback, HeadOutput& output) {
+template <class Output>
+void write_host(const RequestHead& head, std::string_view fallback, Output& output) {
   if (head.host_bytes == 0) {
-    output.text(fallback);
+    output.inserted_text(fallback);
     return;
   }
-  output.text(head.host());
+  output.host(head);
   if (head.port != 0) {
     output.octet(':');
     output.decimal(head.port);
   }
 }
 
-void write_content_length(uint64_t length, HeadOutput& output) {
-  output.text("Content-Length: ");
+template <class Output>
+void write_content_length(uint64_t length, Output& output) {
+  output.literal("Content-Length: ");
   output.decimal(length);
-  output.text("\r\n");
+  output.literal("\r\n");
 }
 
 // RFC 9110 8.6: methods that anticipate content say so even when there is none. It also leaves an
@@ -40,12 +37,13 @@ bool anticipates_content(Method method) {
   return method == Method::post || method == Method::put || method == Method::patch;
 }
 
-void write_request_framing(const RequestHead& head, HeadOutput& output) {
+template <class Output>
+void write_request_framing(const RequestHead& head, Output& output) {
   switch (head.framing.kind) {
-    case Kind::chunked: output.text("Transfer-Encoding: chunked\r\n"); break;
+    case Kind::chunked: output.literal("Transfer-Encoding: chunked\r\n"); break;
     case Kind::content_length: write_content_length(head.framing.length, output); break;
     case Kind::none:
-      if (anticipates_content(head.method)) output.text("Content-Length: 0\r\n");
+      if (anticipates_content(head.method)) output.literal("Content-Length: 0\r\n");
       break;
     case Kind::until_close: CHECK(head.framing.kind != Kind::until_close); break;
   }
@@ -55,10 +53,11 @@ bool has_no_framing_field(uint16_t status) {
   return status < 200 || status == 204;
 }
 
-void write_response_framing(const ResponseHead& head, BodyFraming framing, HeadOutput& output) {
+template <class Output>
+void write_response_framing(const ResponseHead& head, BodyFraming framing, Output& output) {
   if (has_no_framing_field(head.status)) return;  // RFC 9110 8.6, RFC 9112 6.1
   switch (framing.kind) {
-    case Kind::chunked: output.text("Transfer-Encoding: chunked\r\n"); break;
+    case Kind::chunked: output.literal("Transfer-Encoding: chunked\r\n"); break;
     case Kind::content_length: write_content_length(framing.length, output); break;
     case Kind::none:  // HEAD and 304 tell the length of what they do not carry
       if (head.has_content_length) write_content_length(head.content_length, output);
@@ -67,29 +66,70 @@ void write_response_framing(const ResponseHead& head, BodyFraming framing, HeadO
   }
 }
 
-void write_connection(Version client_version, bool keep_alive, HeadOutput& output) {
+template <class Output>
+void write_connection(Version client_version, bool keep_alive, Output& output) {
   if (!keep_alive) {
-    output.text("Connection: close\r\n");
+    output.literal("Connection: close\r\n");
   } else if (client_version == Version::http_1_0) {
-    output.text("Connection: keep-alive\r\n");
+    output.literal("Connection: keep-alive\r\n");
   }
 }
 
-void write_date(std::string_view date, HeadOutput& output) {
+template <class Output>
+void write_date(std::string_view date, Output& output) {
   if (date.empty()) return;
   CHECK(date.size() == http_date_bytes);
-  output.text("Date: ");
+  output.literal("Date: ");
   output.text(date);
-  output.text("\r\n");
+  output.literal("\r\n");
 }
 
-}  // namespace
+// A field that goes on as it stands: its flags are canonical and nothing else. `names_end`: the
+// first name that does not go on.
+bool is_sent_whole(const Field& field, FieldName names_end) {
+  uint16_t known_and_flags;
+  static_assert(offsetof(Field, flags) == offsetof(Field, known) + 1);
+  std::memcpy(&known_and_flags, &field.known, sizeof known_and_flags);
+  const unsigned above = known_and_flags - (unsigned{Field::is_canonical_flag} << 8);
+  return above < static_cast<unsigned>(names_end);
+}
 
-size_t write_request_head(const RequestHead& head, const ForwardingFields& forwarding,
-                          ByteSpan bytes) {
-  CHECK(is_visible_ascii(forwarding.client_address) && is_visible_ascii(forwarding.scheme) &&
-        is_visible_ascii(forwarding.fallback_host));
-  HeadOutput output(bytes);
+// Writes the lines that are sent whole, as many at a time as follow each other, behind `line` (or
+// nothing) if that is in front of them. Calls note(name) for each, and visit(field) for all others.
+template <class Output, class Note, class Visit>
+void write_lines(std::string_view line, const Fields& fields, FieldName names_end, Output& output,
+                 Note note, Visit visit) {
+  const Field* field = fields.lines.data();
+  const Field* const end = field + fields.count;
+  const char* from = line.data();
+  const char* to = from + line.size();
+  for (;;) {
+    const Field* const first = field;
+    while (field != end && is_sent_whole(*field, names_end)) {
+      note(field->known);
+      ++field;
+    }
+    if (field != first) {
+      if (from == nullptr) from = first->line;
+      to = field[-1].line + field[-1].line_bytes();
+    }
+    if (from != nullptr) output.lines(from, to);
+    from = nullptr;
+    if (field == end) return;
+    do {
+      visit(*field);
+      ++field;
+    } while (field != end && !is_sent_whole(*field, names_end));
+  }
+}
+
+template <class Output>
+void write_request_line(const RequestHead& head, Output& output) {
+  if (!head.canonical_line.empty()) {
+    output.lines(head.canonical_line.data(),
+                 head.canonical_line.data() + head.canonical_line.size());
+    return;
+  }
   output.text(head.method_text);
   output.octet(' ');
   output.text(head.path);
@@ -97,25 +137,113 @@ size_t write_request_head(const RequestHead& head, const ForwardingFields& forwa
     output.octet('?');
     output.text(head.query);
   }
-  output.text(" HTTP/1.1\r\nHost: ");
+  output.literal(" HTTP/1.1\r\n");
+}
+
+template <class Output>
+size_t write_request(const RequestHead& head, const ForwardingFields& forwarding, Output output) {
+  write_request_line(head, output);
+  output.literal("Host: ");
+  const size_t host = output.position();
   write_host(head, forwarding.fallback_host, output);
-  output.text("\r\n");
-  for (const Field& field : head.fields.all()) {
-    const bool ends_here = field.known >= FieldName::forwarded;  // by the order of FieldName
-    if (!ends_here && !field.has_underscore() && !field.is_nominated()) output.field(field);
-  }
-  output.text("X-Forwarded-For: ");
-  output.text(forwarding.client_address);
-  output.text("\r\nX-Forwarded-Proto: ");
-  output.text(forwarding.scheme);
-  output.text("\r\nX-Forwarded-Host: ");
-  write_host(head, forwarding.fallback_host, output);
-  output.text("\r\nX-Real-IP: ");
-  output.text(forwarding.client_address);
-  output.text("\r\n");
+  const size_t host_end = output.position();
+  output.literal("\r\n");
+  constexpr FieldName names_end = FieldName::forwarded;  // by the order of FieldName
+  write_lines(
+      {}, head.fields, names_end, output, [](FieldName) {},
+      [&](const Field& field) {
+        const bool goes_on = field.known < names_end && !field.has_underscore();
+        if (goes_on && !field.is_nominated()) output.field(field);
+      });
+  output.literal("X-Forwarded-For: ");
+  const size_t address = output.position();
+  output.inserted_text(forwarding.client_address);
+  const size_t address_end = output.position();
+  output.literal("\r\nX-Forwarded-Proto: ");
+  output.inserted_text(forwarding.scheme);
+  output.literal("\r\nX-Forwarded-Host: ");
+  output.again(host, host_end);
+  output.literal("\r\nX-Real-IP: ");
+  output.again(address, address_end);
+  output.literal("\r\n");
   write_request_framing(head, output);
-  output.text("\r\n");
+  output.literal("\r\n");
   return output.written();
+}
+
+constexpr uint64_t bit_of(FieldName name) {
+  return uint64_t{1} << static_cast<unsigned>(name);
+}
+static_assert(field_name_count <= 64 + static_cast<size_t>(FieldName::date) &&
+              FieldName::date < FieldName::server && static_cast<size_t>(FieldName::server) < 64);
+
+template <class Output>
+size_t write_response(const ResponseHead& head, const ResponseOptions& options, Output output) {
+  if (head.canonical_line.empty()) {
+    output.literal("HTTP/1.1 ");  // our own version, to a client of any (RFC 9110 2.5)
+    output.three_digits(head.status);
+    output.octet(' ');
+    output.text(head.reason);
+    output.literal("\r\n");
+  }
+  uint64_t seen =
+      0;  // a bit a name; names from 64 on share those of the first, which nobody asks for
+  const auto note = [&seen](FieldName name) {
+    seen |= uint64_t{1} << (static_cast<unsigned>(name) % 64);
+  };
+  write_lines(head.canonical_line, head.fields, FieldName::connection, output, note,
+              [&](const Field& field) {
+                if (is_hop_by_hop(field.known) || field.is_nominated()) return;
+                note(field.known);
+                output.field(field);
+              });
+  if (!head.is_informational()) {
+    if ((seen & bit_of(FieldName::date)) == 0) write_date(options.date, output);
+    if ((seen & bit_of(FieldName::server)) == 0) output.literal("Server: millrace\r\n");
+    write_response_framing(head, options.framing, output);
+    write_connection(options.client_version, options.keep_alive, output);
+  }
+  output.literal("\r\n");
+  return output.written();
+}
+
+// Everything of a fixed size that a head may get, with room to scribble.
+constexpr size_t fixed_bytes_max = head_growth_bytes_max + RoomyOutput::scribbled_bytes_max;
+
+[[gnu::noinline]] size_t write_request_carefully(const RequestHead& head,
+                                                 const ForwardingFields& forwarding,
+                                                 ByteSpan output) {
+  return write_request(head, forwarding, HeadOutput(output));
+}
+[[gnu::noinline]] size_t write_response_carefully(const ResponseHead& head,
+                                                  const ResponseOptions& options, ByteSpan output) {
+  return write_response(head, options, HeadOutput(output));
+}
+
+// All in one function each, so that where the next octet goes stays in a register.
+[[gnu::flatten]] size_t write_request_roomily(const RequestHead& head,
+                                              const ForwardingFields& forwarding,
+                                              RoomyOutput output) {
+  return write_request(head, forwarding, output);
+}
+[[gnu::flatten]] size_t write_response_roomily(const ResponseHead& head,
+                                               const ResponseOptions& options, RoomyOutput output) {
+  return write_response(head, options, output);
+}
+
+}  // namespace
+
+size_t write_request_head(const RequestHead& head, const ForwardingFields& forwarding,
+                          ByteSpan output) {
+  const size_t reserved = head.method_text.size() + head.path.size() + head.query.size() +
+                          2 * forwarding.fallback_host.size() +
+                          2 * forwarding.client_address.size() + forwarding.scheme.size() +
+                          fixed_bytes_max;
+  if (reserved <= output.size()) {
+    const size_t written = write_request_roomily(head, forwarding, {output, reserved});
+    if (written != 0) return written;
+  }
+  return write_request_carefully(head, forwarding, output);
 }
 
 BodyFraming client_framing(const ResponseHead& head, Version client_version) {
@@ -129,30 +257,14 @@ BodyFraming client_framing(const ResponseHead& head, Version client_version) {
 }
 
 size_t write_response_head(const ResponseHead& head, const ResponseOptions& options,
-                           ByteSpan bytes) {
+                           ByteSpan output) {
   CHECK(!options.keep_alive || options.framing.kind != Kind::until_close);
-  HeadOutput output(bytes);
-  output.text("HTTP/1.1 ");  // our own version, to a client of any (RFC 9110 2.5)
-  output.decimal(head.status);
-  output.octet(' ');
-  output.text(head.reason);
-  output.text("\r\n");
-  bool has_date = false;
-  bool has_server = false;
-  for (const Field& field : head.fields.all()) {
-    if (is_hop_by_hop(field.known) || field.is_nominated()) continue;
-    has_date |= field.known == FieldName::date;
-    has_server |= field.known == FieldName::server;
-    output.field(field);
+  const size_t reserved = head.reason.size() + fixed_bytes_max;
+  if (reserved <= output.size()) {
+    const size_t written = write_response_roomily(head, options, {output, reserved});
+    if (written != 0) return written;
   }
-  if (!head.is_informational()) {
-    if (!has_date) write_date(options.date, output);
-    if (!has_server) output.text("Server: millrace\r\n");
-    write_response_framing(head, options.framing, output);
-    write_connection(options.client_version, options.keep_alive, output);
-  }
-  output.text("\r\n");
-  return output.written();
+  return write_response_carefully(head, options, output);
 }
 
 std::string_view local_reply_text(uint16_t status) {
@@ -179,17 +291,17 @@ size_t write_local_reply(const LocalReply& reply, ByteSpan bytes) {
   const std::string_view body = local_reply_text(reply.status);
   CHECK(!body.empty());
   HeadOutput output(bytes);
-  output.text("HTTP/1.1 ");
+  output.literal("HTTP/1.1 ");
   output.text(body.substr(0, body.size() - 1));
-  output.text("\r\n");
+  output.literal("\r\n");
   write_date(reply.date, output);
-  output.text("Server: millrace\r\nContent-Type: text/plain\r\n");
+  output.literal("Server: millrace\r\nContent-Type: text/plain\r\n");
   write_content_length(body.size(), output);
   if (reply.status == 405) {
-    output.text("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
+    output.literal("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
   }
   write_connection(reply.client_version, reply.keep_alive, output);
-  output.text("\r\n");
+  output.literal("\r\n");
   if (!reply.to_head_request) output.text(body);
   return output.written();
 }

@@ -2,8 +2,10 @@
 // meant for another hop (RFC 9110 7.6.1, RFC 9112 3 and 4).
 //
 // Every function answers the number of bytes written, or 0 if the output is too small; then the
-// output's content means nothing. A head that was parsed from n bytes never needs more than
-// n + head_growth_bytes_max (for requests, plus the sizes of the ForwardingFields).
+// output's content means nothing, as what stands behind the written bytes never does. With a few
+// hundred bytes to spare (head_growth_bytes_max and 16 are always enough) writing is quickest. A
+// head that was parsed from n bytes never needs more than n + head_growth_bytes_max (for requests,
+// plus the sizes of the ForwardingFields).
 #pragma once
 
 #include <cstddef>

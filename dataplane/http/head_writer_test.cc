@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/http/head_output.h"
 #include "dataplane/http/head_parser.h"
 #include "dataplane/http/head_testing.h"
 #include "tests/support/guard_page.h"
@@ -35,6 +36,58 @@ TEST(HeadWriter, TooLittleRoomWritesNothingAndNeverBeyond) {
     ASSERT_EQ(write_request_head(head, forwarding, page.reserve(room)), 0U) << room;
   }
   EXPECT_EQ(write_request_head(head, forwarding, page.reserve(needed)), needed);
+}
+
+// Between just enough room and all that the writer likes, it takes one way or the other: the head
+// is the same, and nothing beyond the room is touched. Pieces of all lengths, so that all ways of
+// copying them end at the guard page sooner or later.
+TEST(HeadWriter, AnyRoomThatIsEnoughGivesTheSameHead) {
+  for (size_t length = 1; length < 200; length += length < 70 ? 1 : 13) {
+    const std::string text(length, 'v');
+    const std::string in = "POST /" + text + "?" + text +
+                           " HTTP/1.1\r\nHost: " + text.substr(0, 60) + ":81\r\nA-" + text + ": " +
+                           text + "\r\nA_b: c\r\nAccept: " + text + "\r\nCookie:" + text +
+                           "\r\nContent-Length: 12345678901\r\n\r\n";
+    const RequestHead head = parsed(in);
+    const std::string address(1 + length % 40, 'a');
+    const ForwardingFields fields{address, "http", "unused"};
+    millrace::testing::GuardPage page(8192);
+    const ByteSpan all = page.reserve(8192);
+    const size_t needed = write_request_head(head, fields, all);
+    ASSERT_NE(needed, 0U);
+    const std::string expected(as_text(all.first(needed)));
+    for (size_t room = needed; room < needed + 1500; room += 1 + length % 5) {
+      const ByteSpan output = page.reserve(room);
+      ASSERT_EQ(write_request_head(head, fields, output), needed) << room;
+      ASSERT_EQ(as_text(output.first(needed)), expected) << room;
+    }
+    ASSERT_EQ(write_request_head(head, fields, page.reserve(needed - 1)), 0U);
+  }
+}
+
+TEST(HeadWriter, EveryLengthIsWrittenInDecimal) {
+  for (uint64_t length :
+       {0ULL, 1ULL, 9ULL, 10ULL, 99ULL, 100ULL, 612ULL, 999ULL, 1000ULL, 9999ULL, 10'000ULL,
+        65'536ULL, 123'456'789ULL, static_cast<unsigned long long>(content_length_max)}) {
+    const std::string line = "Content-Length: " + std::to_string(length) + "\r\n";
+    const std::string in = "HTTP/1.1 200 OK\r\nServer: s\r\nDate: d\r\n" + line + "\r\n";
+    ResponseHead head;
+    size_t consumed = 0;
+    ASSERT_EQ(parse_response_head(as_bytes(in), Method::get, head, consumed),
+              ParseStatus::complete);
+    ResponseOptions options;
+    options.framing = client_framing(head, Version::http_1_1);
+    std::vector<uint8_t> output(3 * head_growth_bytes_max);
+    EXPECT_EQ(as_text(ByteView(output).first(write_response_head(head, options, output))), in);
+  }
+  for (unsigned number = 0; number < 10'000; ++number) {
+    uint8_t octets[32];
+    RoomyOutput roomy(octets, sizeof octets);
+    roomy.decimal(number);
+    roomy.octet('.');
+    const std::string expected = std::to_string(number) + ".";
+    ASSERT_EQ(as_text(ByteView(octets).first(expected.size())), expected);
+  }
 }
 
 TEST(HeadWriter, ResponseAndReplyTooLittleRoom) {
@@ -96,12 +149,16 @@ TEST(HeadWriter, CanonicalRequestIsAFixedPoint) {
 }
 
 TEST(HeadWriterDeath, H34_InsertedTextsCannotEndALine) {
-  const RequestHead head = parsed("GET / HTTP/1.0\r\n\r\n");
-  std::vector<uint8_t> output(2000);
-  for (const char* evil : {"1.2.3.4\r\nX: y", "a b", "\n", "\x80"}) {
-    EXPECT_DEATH(write_request_head(head, {evil, "http", "h"}, output), "invariant");
-    EXPECT_DEATH(write_request_head(head, {"a", evil, "h"}, output), "invariant");
-    EXPECT_DEATH(write_request_head(head, {"a", "http", evil}, output), "invariant");
+  const std::string in = "GET / HTTP/1.0\r\n\r\n";
+  const RequestHead head = parsed(in);
+  const std::string long_one = std::string(40, 'a') + "\n" + std::string(40, 'a');
+  for (const size_t room : {size_t{200}, size_t{4000}}) {
+    std::vector<uint8_t> output(room);
+    for (const char* evil : {"1.2.3.4\r\nX: y", "a b", "\n", "\x80", "\x7f", long_one.c_str()}) {
+      EXPECT_DEATH(write_request_head(head, {evil, "http", "h"}, output), "invariant");
+      EXPECT_DEATH(write_request_head(head, {"a", evil, "h"}, output), "invariant");
+      EXPECT_DEATH(write_request_head(head, {"a", "http", evil}, output), "invariant");
+    }
   }
 }
 

@@ -88,16 +88,23 @@ struct Field {
 
   static constexpr uint8_t has_underscore_flag = 1;
   static constexpr uint8_t is_nominated_flag = 2;
+  static constexpr uint8_t is_canonical_flag = 4;
+  static constexpr uint8_t is_judged_flag = 0x80;  // the parser's own: see vector_head.h
   // H33: many origins take `_` for `-`, so such a name could be an alias; not sent on in requests.
   bool has_underscore() const { return (flags & has_underscore_flag) != 0; }
   // H14: a Connection field lists it, so it ends at this hop.
   bool is_nominated() const { return (flags & is_nominated_flag) != 0; }
+  // The line as received is octet for octet what would be written for this name and value: name,
+  // ": ", a value that is not empty, CRLF. Such lines may be copied whole.
+  bool is_canonical() const { return (flags & is_canonical_flag) != 0; }
+  // Of a canonical line, its end included.
+  size_t line_bytes() const { return size_t{value_offset} + value_bytes + 2; }
   std::string_view name() const { return {line, name_bytes}; }
   std::string_view value() const { return {line + value_offset, value_bytes}; }  // OWS trimmed
 };
 static_assert(sizeof(Field) == 16);
 
-// A field section in the order of arrival.
+// A field section in the order of arrival: all of its lines, each where the one before it ends.
 struct Fields {
   uint32_t count;
   std::array<Field, fields_max> lines;
@@ -157,6 +164,9 @@ struct RequestHead {
   std::string_view method_text;
   std::string_view path;   // begins with "/", or is "*"; percent-encoding untouched
   std::string_view query;  // without "?"
+  // The start line as received, if it is octet for octet what would be written for this head (with
+  // HTTP/1.1 and the target in origin form), its line end included; else empty.
+  std::string_view canonical_line;
   Fields fields;
   std::array<char, host_bytes_max + 1> host_text;
 
@@ -174,6 +184,7 @@ struct ResponseHead {
   uint64_t content_length;  // bytes, if has_content_length
   BodyFraming framing;      // of the body that follows on the wire
   std::string_view reason;
+  std::string_view canonical_line;  // as in RequestHead
   Fields fields;
 
   // 1xx: another head follows (RFC 9110 15.2). 101 ends HTTP on the connection; the caller refuses

@@ -72,8 +72,8 @@ uint64_t portable_copy(uint8_t* to, const uint8_t* from, size_t count) {
 #if defined(__x86_64__)
 
 // The instruction takes signed words: each is moved down by 2^15 first (its top bit flipped), and
-// the sum up again by as much for every word. 65,535 octets are below 2^11 steps of 8 lanes, each of
-// which gains at most 2^16: the total stays below 2^30.
+// the sum up again by as much for every word. 65,535 octets are below 2^11 steps of 8 lanes, each
+// of which gains at most 2^16: the total stays below 2^30.
 __attribute__((target("avx2"))) inline __m256i pairs(__m256i words) {
   const __m256i top = _mm256_set1_epi16(static_cast<int16_t>(0x8000));
   return _mm256_madd_epi16(_mm256_xor_si256(words, top), _mm256_set1_epi16(1));

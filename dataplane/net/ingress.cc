@@ -137,6 +137,7 @@ void Ingress::on_ipv4(const packet::Frame& received, const EthernetFrame& frame,
   Ipv4Packet& packet = delivery->packet;
   packet = *parsed;
   packet.port = received.port;
+  packet.octets_behind = received.octets_behind;
   packet.source_mac = frame.source;
 
   const Ownership destination = steering_.kind_of(packet.port, packet.destination);
@@ -173,7 +174,7 @@ void Ingress::on_tcp(const packet::Frame& received, Delivery* delivery) {
     return drop(Counter::tcp_bad_checksum, delivery);
   }
   if (ownership == Ownership::borrowed) {
-    delivery->back = IpOutput::path_back(packet.port, packet.source_mac, output_.mtu(packet.port));
+    delivery->back = IpOutput::path_back(packet.port, packet.source_mac);
   }
   delivery->verdict = Verdict::tcp;
 }
@@ -221,7 +222,7 @@ packet::SlotIndex Ingress::slot_for_answer() {
 // an address, let alone remember one.
 void Ingress::answer_icmp(const Ipv4Packet& to, packet::SlotIndex slot, uint16_t length,
                           Instant now) {
-  const Path path = IpOutput::path_back(to.port, to.source_mac, output_.mtu(to.port));
+  const Path path = IpOutput::path_back(to.port, to.source_mac);
   output_.send(path, to.destination, to.source, protocol_icmp, {slot, answer_offset, length}, now);
   arena_.drop(slot);
 }

@@ -52,9 +52,9 @@ TEST_F(IngressTest, TcpToABorrowedAddressGoesBackTheWayItCame) {
   const auto delivery = to_port(8080);
   ASSERT_EQ(delivery.verdict, Verdict::tcp);
   ASSERT_TRUE(delivery.back.has_value());
-  EXPECT_EQ(delivery.back->mac, other_mac);
-  EXPECT_EQ(delivery.back->neighbor, Path::reflected);
-  EXPECT_EQ(delivery.back->port, 0);
+  EXPECT_EQ(delivery.back->mac(), other_mac);
+  EXPECT_EQ(delivery.back->neighbor(), Path::reflected);
+  EXPECT_EQ(delivery.back->port(), 0);
   EXPECT_EQ(to_port(22).verdict, Verdict::dropped);
 
   // Sent back without ARP.

@@ -41,45 +41,44 @@ std::optional<Path> IpOutput::path_to(Ipv4Address destination, Instant now) {
     counters_.add(Counter::net_output_no_route);
     return std::nullopt;
   }
-  Path path;
-  path.port = route->port;
-  path.mtu = ports_[route->port].mtu;
-  path.next_hop = route->next_hop(destination);
-  path.neighbor = neighbors_.find_or_create(path.port, path.next_hop);
-  if (path.neighbor == NeighborTable::none) return std::nullopt;
-  return path;
+  const Ipv4Address next_hop = route->next_hop(destination);
+  const uint16_t neighbor = neighbors_.find_or_create(route->port, next_hop);
+  if (neighbor == NeighborTable::none) return std::nullopt;
+  return Path::through(route->port, neighbor, next_hop);
 }
 
 uint16_t IpOutput::entry_of(const Path& path) const {
-  if (neighbors_.is_entry_of(path.neighbor, path.port, path.next_hop)) return path.neighbor;
-  return neighbors_.find_or_create(path.port, path.next_hop);
+  if (neighbors_.is_entry_of(path.neighbor(), path.port(), path.next_hop())) return path.neighbor();
+  return neighbors_.find_or_create(path.port(), path.next_hop());
 }
 
 void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
                     const packet::TransmitFrame& segment, Instant now) {
   constexpr uint32_t headers = ethernet_header_bytes + ipv4_header_bytes;
   CHECK(segment.offset >= headers);
-  CHECK(segment.length + ipv4_header_bytes <= path.mtu);
+  const uint8_t port = path.port();
+  CHECK(segment.length + ipv4_header_bytes <= ports_[port].mtu);
 
-  const MacAddress* next = &path.mac;
+  const MacAddress back = path.mac();
+  const MacAddress* next = &back;
   uint16_t neighbor = NeighborTable::none;
-  if (path.neighbor != Path::reflected) {
+  if (!path.is_reflected()) {
     neighbor = entry_of(path);
     if (neighbor == NeighborTable::none) return;  // counted there
     next = neighbors_.resolve(neighbor, now, *this);
   }
-  if (next != nullptr && room_[path.port] == 0) {
+  if (next != nullptr && room_[port] == 0) {
     counters_.add(Counter::net_output_no_room);
     return;
   }
   const packet::TransmitFrame frame{segment.slot, static_cast<uint16_t>(segment.offset - headers),
                                     static_cast<uint16_t>(segment.length + headers)};
   uint8_t* at = arena_.slot_data(frame.slot) + frame.offset;
-  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[path.port].mac, ethertype_ipv4);
+  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[port].mac, ethertype_ipv4);
   write_ipv4(at + ethernet_header_bytes, source, destination, protocol, segment.length);
   arena_.mark_in_port(frame.slot);
   if (next != nullptr) {
-    enqueue(path.port, frame);
+    enqueue(port, frame);
   } else {
     neighbors_.wait(neighbor, frame);
   }

@@ -28,14 +28,41 @@ namespace millrace::net {
 // configuration does (routes change only with a restart). The neighbor index is a hint: an entry
 // may have been evicted and its place taken since, so next_hop is compared at every send, and a
 // path that is behind costs a look into the table, never a frame to the wrong station.
-struct Path {
+//
+// 10 bytes, because every idle connection has one.
+class Path {
+ public:
   static constexpr uint16_t reflected = UINT16_MAX;
-  uint8_t port = 0;
-  uint16_t mtu = 1500;            // of the port: IP packet bytes
-  uint16_t neighbor = reflected;  // index in the neighbor table, or `reflected`: use mac
-  MacAddress mac;                 // set when reflected
-  Ipv4Address next_hop;           // set when not reflected
+
+  Path() = default;
+  // By way of a neighbor: the index is where it stood last.
+  static Path through(uint8_t port, uint16_t neighbor, Ipv4Address next_hop) {
+    Path path;
+    path.port_ = port;
+    path.neighbor_ = neighbor;
+    next_hop.store(path.hop_.data());
+    return path;
+  }
+  // Back to the station that a frame came from.
+  static Path back(uint8_t port, const MacAddress& mac) {
+    Path path;
+    path.port_ = port;
+    path.hop_ = mac.octets;
+    return path;
+  }
+
+  uint8_t port() const { return port_; }
+  bool is_reflected() const { return neighbor_ == reflected; }
+  uint16_t neighbor() const { return neighbor_; }
+  MacAddress mac() const { return MacAddress{hop_}; }                      // of a reflected path
+  Ipv4Address next_hop() const { return Ipv4Address::load(hop_.data()); }  // of any other
+
+ private:
+  std::array<uint8_t, 6> hop_{};  // a MAC address, or an IPv4 address in wire order
+  uint16_t neighbor_ = reflected;
+  uint8_t port_ = 0;
 };
+static_assert(sizeof(Path) == 10);
 
 class IpOutput {
  public:
@@ -53,9 +80,7 @@ class IpOutput {
   std::optional<Path> path_to(Ipv4Address destination, Instant now);
   // The path back to whoever sent a frame to a borrowed address: same port, same MAC. We do not
   // resolve on behalf of an address that the kernel owns.
-  static Path path_back(uint8_t port, const MacAddress& mac, uint16_t mtu) {
-    return Path{port, mtu, Path::reflected, mac, Ipv4Address{}};
-  }
+  static Path path_back(uint8_t port, const MacAddress& mac) { return Path::back(port, mac); }
 
   // How many frames the port takes this turn, what is queued already included; at most
   // queue_frames_max count. Without room frames are dropped and counted, so it is set before

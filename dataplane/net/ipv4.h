@@ -25,9 +25,10 @@ struct Ipv4Packet {
   uint8_t protocol = 0;
   uint8_t ttl = 0;  // at least 1
   uint8_t tos = 0;
-  uint8_t port = 0;           // on which it arrived
-  MacAddress source_mac;      // of the frame that brought it
-  uint16_t total_length = 0;  // octets, header included
+  uint8_t port = 0;            // on which it arrived
+  MacAddress source_mac;       // of the frame that brought it
+  uint16_t total_length = 0;   // octets, header included
+  uint16_t octets_behind = 0;  // readable behind payload, as in packet::Frame
   ByteView header;
   ByteView payload;  // total_length - header octets; Ethernet padding is cut off
 };

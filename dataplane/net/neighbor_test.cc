@@ -336,7 +336,7 @@ TEST_F(NeighborFlood, APathWhoseEntryWasTakenNeverReachesTheWrongNeighbor) {
     answer(i, other_mac);
     if (i % 100 == 0) now_ = now_ + Duration::seconds(1);
   }
-  ASSERT_FALSE(neighbors_.is_entry_of(path->neighbor, 2, neighbor(1)));
+  ASSERT_FALSE(neighbors_.is_entry_of(path->neighbor(), 2, neighbor(1)));
   output_.set_room(2, 64);
   send(*path, owned, neighbor(1));
   ASSERT_EQ(output_.queued(2).size(), 1U);

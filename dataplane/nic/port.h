@@ -69,10 +69,16 @@ class Port {
   // Slots the port is done with: up to slots.size() indices, returns how many.
   virtual size_t reclaim(std::span<packet::SlotIndex> slots) = 0;
 
-  // To sleep on: readable when frames wait. -1 when the port cannot say (a simulated link).
+  // To sleep on: readable when frames wait. -1 when the port cannot say (DPDK, a simulated link):
+  // then the worker comes back by itself to look.
   virtual int wait_fd() const = 0;
-  // Called before the worker sleeps: arms the wake-up. True when frames are there already.
+  // Called before the worker sleeps: arms the wake-up. True when frames are there already, or leave
+  // at once if it looks again. A port that cannot say answers false.
   virtual bool prepare_wait() = 0;
+
+  // Merges the drops that only the kernel or the device counts into counters(). May enter the
+  // kernel: once a second, not per turn.
+  virtual void collect_statistics() {}
 
   // Every buffer is in exactly one place: fill + rx + tx + completion + free == total.
   // True when the sum holds; called once a second by the worker and by tests.

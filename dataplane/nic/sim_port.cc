@@ -146,6 +146,7 @@ size_t SimPort::receive(std::span<packet::Frame> frames, Instant now) {
     packet::Frame& frame = frames[count++];
     frame = packet::Frame{};
     frame.data = buffers_.data() + buffer * sim_frame_bytes_max;
+    frame.octets_behind = static_cast<uint16_t>(sim_frame_bytes_max - bytes.size());
     frame.length = static_cast<uint16_t>(bytes.size());
     frame.token = buffer;
     std::memcpy(frame.data, bytes.data(), bytes.size());

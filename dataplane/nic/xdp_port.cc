@@ -161,6 +161,8 @@ size_t XdpPort::receive(std::span<packet::Frame> frames, Instant) {
     out.data = memory_ + descriptor.addr;
     out.length = static_cast<uint16_t>(descriptor.len);
     out.checksum_verified = false;
+    out.octets_behind = static_cast<uint16_t>(
+        packet::slot_bytes - descriptor.addr % packet::slot_bytes - descriptor.len);
     out.token = descriptor.addr;
     bytes += descriptor.len;
   }

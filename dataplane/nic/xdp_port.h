@@ -60,9 +60,7 @@ class XdpPort final : public Port {
   bool prepare_wait() override;
   bool frames_conserved() const override;
 
-  // Merges the kernel's own drop counts into counters(). A system call: once a second, not per
-  // turn.
-  void collect_statistics();
+  void collect_statistics() override;
 
   bool zero_copy() const { return zero_copy_; }
   // How often the kernel refused a kick for good (link down, interface gone).

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "dataplane/nic/xdp_test_engine.h"
+#include "dataplane/nic/port_test_engine.h"
 #include "dataplane/packet/frame_memory.h"
 #include "tests/support/lab/namespace.h"
 #include "tests/support/lab/packet_socket.h"

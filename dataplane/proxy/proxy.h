@@ -74,6 +74,9 @@ class Proxy {
   };
   enum class Progress : uint8_t { blocked, moved, session_gone };
 
+  // look_ahead.cc: asks for memory before it is needed
+  void look_ahead(const Turn& turn);
+
   // session_events.cc: what TCP says
   void on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn);
   void on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn);
@@ -137,6 +140,8 @@ class Proxy {
   void set_deadline(uint32_t index, Session& session, Instant deadline);
   Session& at(uint32_t index) { return sessions_.at(index); }
 
+  // What gather() copies is at most head_bytes_max; the scratch behind it may be read.
+  static constexpr size_t gathered_bytes_behind = 1024;
   static constexpr size_t scratch_bytes = http::head_bytes_max + http::head_growth_bytes_max + 1024;
 
   Timeouts timeouts_;

@@ -23,10 +23,12 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
     return Progress::session_gone;
   }
   size_t consumed = 0;
-  auto status = http::parse_request_head(input, request_head_, consumed, &session.request_scan);
+  auto status = http::parse_request_head(input, request_head_, consumed, &session.request_scan,
+                                         {tcp_.readable_behind(session.client)});
   if (status == http::ParseStatus::partial && tcp_.has_more_than(session.client, input.size())) {
     input = gather(session.client, true);
-    status = http::parse_request_head(input, request_head_, consumed, &session.request_scan);
+    status = http::parse_request_head(input, request_head_, consumed, &session.request_scan,
+                                      {gathered_bytes_behind});
   }
   switch (status) {
     case http::ParseStatus::complete: return begin_exchange(index, request_head_, consumed, turn);
@@ -36,7 +38,7 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
       return reply_locally(index, http::reply_status(request_head_.error), false, turn);
     case http::ParseStatus::partial: break;
   }
-  if (tcp_.find(session.client)->peer_fin_taken) {
+  if (tcp_.peer_has_ended(session.client)) {
     counters_.add(Counter::proxy_client_aborts);
     session.keep_alive = false;
     return reply_locally(index, 400, false, turn);  // a head that can never become whole

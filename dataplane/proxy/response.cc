@@ -32,13 +32,13 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
   release_held_head(session, turn);
   size_t consumed = 0;
   auto status = http::parse_response_head(input, session.method, response_head_, consumed,
-                                          &session.response_scan);
+                                          &session.response_scan, {tcp_.readable_behind(upstream)});
   if (status == http::ParseStatus::partial && tcp_.has_more_than(upstream, input.size())) {
     input = gather(upstream, true);
     status = http::parse_response_head(input, session.method, response_head_, consumed,
-                                       &session.response_scan);
+                                       &session.response_scan, {gathered_bytes_behind});
   }
-  if (status == http::ParseStatus::partial && !tcp_.find(upstream)->peer_fin_taken)
+  if (status == http::ParseStatus::partial && !tcp_.peer_has_ended(upstream))
     return Progress::blocked;
   // 101 ends HTTP on the connection; we never forward an Upgrade, so nobody asked for it (H21).
   if (status != http::ParseStatus::complete || response_head_.status == 101)

@@ -38,6 +38,7 @@ void Proxy::set_date(std::string_view date) {
 
 void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
   const Turn turn{snapshot, now};
+  look_ahead(turn);
   // Only what is ready now: whoever becomes ready meanwhile has its turn in the next one.
   for (uint32_t left = tcp_.ready_count(); left > 0; --left) {
     const auto ready = tcp_.next_ready();
@@ -166,8 +167,7 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
       }
       break;
     case Phase::linger: {
-      const tcp::Connection* client = tcp_.find(session.client);
-      if (client != nullptr && !client->send_queue.empty() && turn.now < session.linger_end) {
+      if (tcp_.has_unacknowledged_text(session.client) && turn.now < session.linger_end) {
         set_deadline(index, session, turn.now + timeouts_.linger);
         return;
       }
@@ -190,7 +190,7 @@ void Proxy::expire_idle(const Turn& turn) {
 void Proxy::begin_linger(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   // T30, RFC 9112 section 9.6: a close with text unread would be a reset that overtakes our answer.
-  tcp_.shutdown(session.client);
+  tcp_.shutdown(session.client, turn.now);
   session.phase = Phase::linger;
   session.linger_end = turn.now + linger_total_max;
   set_deadline(index, session, turn.now + timeouts_.linger);

@@ -37,4 +37,14 @@ struct RouteMatch {
 // snapshot is deeper.
 RouteMatch match(const shm::SnapshotView& snapshot, std::string_view host, std::string_view path);
 
+// In a large table match() waits for memory, one line after the other. Who has several requests
+// before him can ask for the lines of all of them first: for each the row of its host's name in the
+// directory, then for each the host's record, then for each the service slots that the record leads
+// to ("/" and its first path). The first two do not wait; none changes what match() finds, and a
+// name that is not in the table costs no more than the asking. host: as for match().
+uint64_t host_hint(std::string_view host);
+void prefetch_row(const shm::SnapshotView& snapshot, uint64_t hint);
+void prefetch_record(const shm::SnapshotView& snapshot, uint64_t hint);
+void prefetch_slots(const shm::SnapshotView& snapshot, uint64_t hint);
+
 }  // namespace millrace::route

@@ -1,4 +1,7 @@
-// Connection: the transmission control block of RFC 9293 section 3.3.1, one record of the slab.
+// Connection: the transmission control block of RFC 9293 section 3.3.1, in two records. What an
+// idle connection must remember is one record of two cache lines; what exists only while something
+// is under way (text in flight or waiting, a FIN, a handshake, a loss) is a Transfer, lent from a
+// smaller slab and given back when nothing is under way any more.
 //
 //   send sequence space                          receive sequence space
 //      acknowledged | in flight | queued             delivered | window        | beyond
@@ -7,7 +10,7 @@
 //   send_queue.head^           ^unsent                     (the edge we promised: receive_edge)
 //
 // After a timeout SND.NXT is pulled back to SND.UNA and everything is sent again in order; snd_max
-// remembers how far we ever sent.
+// remembers how far we ever sent. Without a Transfer SND.NXT is SND.UNA.
 #pragma once
 
 #include <cstdint>
@@ -24,96 +27,117 @@
 
 namespace millrace::tcp {
 
-struct Connection {
+// Ordered so that what an arriving segment is compared with shares the first cache line with the
+// flow, and what is written with every segment stands in the second.
+struct alignas(64) Connection {
+  static constexpr uint32_t no_transfer = UINT32_MAX;
+
   // Who, and how to reach them.
   FlowKey flow;
-  uint64_t flow_hash = 0;
-  net::Path path;
   uint32_t owner = 0;  // whatever the application set: it comes back with every event
-
+  uint32_t transfer = no_transfer;
   State state = State::closed;
-
-  // What the application has been told and has asked for.
-  uint8_t events = 0;       // pending, see Event
-  bool detached = false;    // the application has closed: nobody will read
-  bool wants_room = false;  // a write fell short: tell when there is room
-  bool fin_queued = false;  // the application has shut down its side
-  bool fin_sent = false;
-  bool end_delivered = false;  // the application has been told of the peer's end
-  bool aborted_by_peer = false;
-  bool passive = false;
-
+  uint8_t events = 0;  // pending, see Event
   // Options agreed on.
-  bool timestamps = false;
-  bool window_scaling = false;
-  uint8_t send_shift = 0;     // of windows the peer announces
-  uint8_t receive_shift = 0;  // of windows we announce
-  uint16_t send_mss = 536;    // text octets per segment, options already taken off
-
-  // Acknowledgments we owe.
-  bool ack_now = false;
-  uint8_t unacknowledged_segments = 0;  // full-sized segments since our last ACK
-  bool syn_to_send = false;
-  bool retransmit_head = false;  // fast retransmit: send the first unacknowledged segment again
-  bool probe_window = false;     // the persist timer fired
+  bool timestamps : 1 = false;
+  bool window_scaling : 1 = false;
+  bool passive : 1 = false;
+  bool aborted_by_peer : 1 = false;
+  uint8_t send_shift : 4 = 0;     // of windows the peer announces; at most 14
+  uint8_t receive_shift : 4 = 0;  // of windows we announce
+  net::Path path;
+  uint16_t send_mss = 536;  // text octets per segment, options already taken off
 
   // Send sequence variables (RFC 9293 section 3.3.1).
-  Seq iss;
   Seq snd_una;
-  Seq snd_nxt;
-  Seq snd_max;
   uint32_t snd_wnd = 0;      // octets
   uint32_t snd_wnd_max = 0;  // largest window the peer ever announced (RFC 5961 section 5, SWS)
-  Seq snd_wl1;
-  Seq snd_wl2;
-  Seq fin_seq;           // of our FIN once queued and all text before it is known
-  SlotChain send_queue;  // unacknowledged and unsent text, in order
-  SlotIndex unsent = slot_none;
-  Seq send_end;                      // sequence number behind the last queued octet
-  uint32_t send_slots_promised = 0;  // what writable() has said this turn
-
   // Receive sequence variables.
-  Seq irs;
   Seq rcv_nxt;
   Seq receive_edge;   // right edge promised; never moves left (RFC 9293 section 3.8.6)
   Seq last_ack_sent;  // Last.ACK.sent of RFC 7323
-  bool peer_fin_known = false;
-  bool peer_fin_taken = false;  // RCV.NXT has passed the peer's FIN
-  Seq peer_fin_seq;
-  SlotChain receive_queue;  // in order, not yet read
-  SlotChain out_of_order;
-  uint32_t turn_head = UINT32_MAX;  // pieces that still lie in received frames, this turn only
-  uint32_t turn_tail = UINT32_MAX;
-  uint32_t receive_slots_budget = 0;
-  uint32_t received_since_tuning = 0;
-  Instant tuned_at;
-
+  // --- second cache line ---
+  Seq snd_wl1;
+  Seq snd_wl2;
   // Timestamps (RFC 7323).
   uint32_t timestamp_offset = 0;
   uint32_t ts_recent = 0;
-  Instant ts_recent_at;
-
+  uint32_t ts_recent_at_seconds = 0;  // on the monotonic clock: what wraps only after 136 years
   // Loss and congestion.
   RoundTrip round_trip;
   Congestion congestion;
+  uint16_t receive_slots_budget = 0;
+  Tick last_sent;
+  Tick challenge_ack_allowed;  // RFC 5961 section 7, per connection
+  // Deadlines; the wheel holds the least of them, or an earlier one.
+  Tick retransmit_deadline;
+  Tick ack_deadline;
+  // SYN-RECEIVED, FIN-WAIT-2, TIME-WAIT and orphans end here. In ESTABLISHED it is the
+  // application's (set_deadline).
+  Tick life_deadline;
+};
+static_assert(sizeof(Connection) == 128);
+
+struct alignas(64) Transfer {
+  uint32_t connection = UINT32_MAX;  // whose it is
+
+  // What is under way besides text; a connection with any of these is not idle. One word, so that
+  // the usual case is one comparison.
+  struct Flags {
+    // What the application has asked for.
+    bool detached : 1 = false;    // it has closed: nobody will read
+    bool wants_room : 1 = false;  // a write fell short: tell when there is room
+    bool fin_queued : 1 = false;  // it has shut down its side
+    bool fin_sent : 1 = false;
+    bool peer_fin_known : 1 = false;
+    bool peer_fin_taken : 1 = false;  // RCV.NXT has passed the peer's FIN
+    // Segments that we owe.
+    bool ack_now : 1 = false;
+    bool syn_to_send : 1 = false;
+    bool retransmit_head : 1 = false;  // fast retransmit: send the first unacknowledged again
+    bool probe_window : 1 = false;     // the persist timer fired
+    // Repair.
+    bool in_recovery : 1 = false;
+    bool recover_pending : 1 = false;  // RFC 6582: not all sent before `recover` is acknowledged
+
+    bool operator==(const Flags&) const = default;
+  };
+  Flags flags;
+  uint8_t unacknowledged_segments = 0;  // full-sized segments since our last ACK
   uint8_t duplicate_acks = 0;
   uint8_t backoff = 0;
-  bool in_recovery = false;
-  bool recover_pending = false;  // RFC 6582: not everything sent before `recover` is acknowledged
+
+  // Send side.
+  Seq snd_nxt;
+  Seq snd_max;
+  Seq send_end;  // sequence number behind the last queued octet
+  SlotIndex unsent = slot_none;
+  SlotChain send_queue;              // unacknowledged and unsent text, in order
+  uint32_t send_slots_promised = 0;  // what writable() has said this turn
+  // Receive side.
+  SlotChain receive_queue;          // in order, not yet read
+  uint32_t turn_head = UINT32_MAX;  // pieces that still lie in received frames, this turn only
+  uint32_t turn_tail = UINT32_MAX;
+  // --- what an ordinary exchange does not touch ---
+  SlotChain out_of_order;
+  uint32_t received_since_tuning = 0;
+  Instant tuned_at;
+  Seq fin_seq;  // of our FIN once queued and all text before it is known
+  Seq peer_fin_seq;
   Seq recover;
+  Seq iss;
+  Seq irs;
   uint32_t retransmits = 0;
-  Instant last_sent_at;
-  Instant stalled_since = Instant::never();  // first expiry without progress, for giving up
+  Tick stalled_since;   // first expiry without progress, for giving up
+  Tick orphaned_at;     // when the application closed
+  Instant syn_sent_at;  // for the handshake's round trip
 
-  // Deadlines; the wheel holds the least of them.
-  Instant retransmit_deadline = Instant::never();
-  Instant ack_deadline = Instant::never();
-  Instant life_deadline = Instant::never();  // SYN-RECEIVED, FIN-WAIT-2 and orphans end here
-  Instant orphaned_at;                       // when the application closed
-  Instant challenge_ack_allowed_at;          // RFC 5961 section 7, per connection
-
-  uint32_t flight_octets() const { return octets_between(snd_una, snd_nxt); }
+  bool is_empty() const {
+    return send_queue.empty() && receive_queue.empty() && out_of_order.empty() &&
+           turn_head == UINT32_MAX && flags == Flags{} && unacknowledged_segments == 0;
+  }
 };
+static_assert(sizeof(Transfer) <= 192);
 
 using ConnId = Handle<Connection>;
 

@@ -5,6 +5,7 @@
 namespace millrace::tcp {
 namespace {
 uint32_t places_for(uint32_t entry_count_max) {
+  CHECK(entry_count_max <= FlowTable::entry_count_max_max);
   uint32_t places = 16;
   while (places < entry_count_max * 2) places *= 2;
   return places;
@@ -17,17 +18,16 @@ FlowTable::FlowTable(uint32_t entry_count_max, const HashKey& key)
       entry_count_max_(entry_count_max),
       entries_(std::make_unique<Entry[]>(size_t{mask_} + 1)) {}
 
-void FlowTable::insert(uint64_t hash, uint32_t index) {
+void FlowTable::insert(uint32_t hash, uint32_t index) {
   CHECK(size_ < entry_count_max_);
-  const uint32_t home = static_cast<uint32_t>(hash) & mask_;
-  uint32_t place = home;
+  uint32_t place = hash & mask_;
   while (entries_[place].index != none) place = (place + 1) & mask_;
-  entries_[place] = Entry{static_cast<uint32_t>(hash >> 32), index, home};
+  entries_[place] = Entry{hash, index};
   ++size_;
 }
 
-void FlowTable::erase(uint64_t hash, uint32_t index) {
-  uint32_t place = static_cast<uint32_t>(hash) & mask_;
+void FlowTable::erase(uint32_t hash, uint32_t index) {
+  uint32_t place = hash & mask_;
   while (entries_[place].index != index) {
     CHECK(entries_[place].index != none);
     place = (place + 1) & mask_;
@@ -37,7 +37,7 @@ void FlowTable::erase(uint64_t hash, uint32_t index) {
   uint32_t hole = place;
   for (uint32_t next = (hole + 1) & mask_; entries_[next].index != none;
        next = (next + 1) & mask_) {
-    const uint32_t distance_to_next = (next - entries_[next].home) & mask_;
+    const uint32_t distance_to_next = (next - entries_[next].signature) & mask_;
     const uint32_t distance_to_hole = (next - hole) & mask_;
     if (distance_to_next >= distance_to_hole) {
       entries_[hole] = entries_[next];

@@ -14,7 +14,7 @@ constexpr uint8_t segments_per_ack = 2;
 constexpr uint8_t duplicate_acks_for_loss = 3;                 // RFC 5681 section 3.2
 constexpr Duration syn_received_life = Duration::seconds(64);  // 5 retransmissions: 1+2+4+8+16+32
 // RFC 7323 section 5.5: a clock idle for 24 days may have wrapped; its memory proves nothing.
-constexpr Duration ts_recent_life = Duration::seconds(24 * 86'400);
+constexpr uint32_t ts_recent_life_seconds = 24 * 86'400;
 // RFC 9293 section 3.7.1: without an MSS option.
 constexpr uint16_t mss_default = 536;
 // The smallest MSS we honour (T35): every host takes 576-octet datagrams (RFC 1122 section 3.3.2),
@@ -25,6 +25,10 @@ constexpr uint32_t reopened_isn_gap = 65'536;  // a full unscaled window
 // RFC 5961 section 7: one challenge a connection in a random 100 to 200 ms.
 constexpr int64_t challenge_gap_ms_min = 100;
 constexpr int64_t challenge_gap_ms_max = 200;
+
+uint32_t seconds(Instant now) {
+  return static_cast<uint32_t>(now.since_origin_ns() / 1'000'000'000);
+}
 
 // The window of a SYN is never scaled (RFC 7323 section 2.2).
 uint32_t announced_window(const Connection& c, const Segment& segment) {
@@ -42,9 +46,10 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
     return;
   }
   counters_.add(Counter::tcp_segments_received);
+  octets_behind_ = packet.octets_behind;
   const FlowKey flow{{packet.destination, segment->destination_port},
                      {packet.source, segment->source_port}};
-  const uint64_t hash = flows_.hash(flow);
+  const uint32_t hash = flows_.hash(flow);
   const uint32_t index = find_flow(flow, hash);
   if (index != none) {
     on_segment(index, *segment, back, now);
@@ -68,7 +73,7 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
 }
 
 // A SYN for a listener (section 3.10.7.2).
-void Tcp::on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment,
+void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
                     const net::Path& path, std::optional<Seq> used_before, Instant now) {
   if (half_open_ >= limits_.half_open) {
     counters_.add(Counter::tcp_syn_queue_full);
@@ -79,35 +84,36 @@ void Tcp::on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment,
   ++half_open_;
   counters_.add(Counter::tcp_passive_opens);
   Connection& c = at(index);
+  Transfer& t = transfer(c);
   c.passive = true;
   c.state = State::syn_received;
-  c.irs = segment.seq;
+  t.irs = segment.seq;
   c.rcv_nxt = segment.seq + 1;
   c.receive_edge = c.rcv_nxt;
   c.last_ack_sent = c.rcv_nxt;
-  c.iss = initial_sequence_number(flow, now);
+  t.iss = initial_sequence_number(flow, now);
   // Section 3.6.1: a flow reopened out of TIME-WAIT begins beyond every number it has used.
-  if (used_before && c.iss <= *used_before) c.iss = *used_before + reopened_isn_gap;
-  c.snd_una = c.snd_nxt = c.snd_max = c.iss;
-  c.send_end = c.iss + 1;
+  if (used_before && t.iss <= *used_before) t.iss = *used_before + reopened_isn_gap;
+  c.snd_una = t.snd_nxt = t.snd_max = t.iss;
+  t.send_end = t.iss + 1;
   agree_on_options(c, segment.options);
   c.snd_wnd = segment.window;  // never scaled on a SYN (RFC 7323 section 2.2)
   c.snd_wnd_max = c.snd_wnd;
   c.snd_wl1 = segment.seq;
-  c.snd_wl2 = c.iss;
+  c.snd_wl2 = t.iss;
   c.ts_recent = segment.options.timestamp_value;
-  c.ts_recent_at = now;
-  c.syn_to_send = true;
-  c.life_deadline = now + syn_received_life;
-  set_timer(index, c);
+  c.ts_recent_at_seconds = seconds(now);
+  t.flags.syn_to_send = true;
+  c.life_deadline = Tick::at_or_after(now + syn_received_life);
+  set_timer(index, c, now);
   // Text on a SYN (TFO, RFC 7413) is not taken: the peer sends it again after the handshake (T42).
-  queue_egress(index, c);
+  queue_egress(c);
 }
 
 void Tcp::agree_on_options(Connection& c, const Options& options) {
   c.timestamps = options.has_timestamps;
   c.window_scaling = options.has_window_scale;
-  c.send_shift = options.window_scale;
+  c.send_shift = options.window_scale & 0xf;
   // Our window is announced in units of 2^shift: the smallest shift that can say the largest
   // budget.
   c.receive_shift = 0;
@@ -116,7 +122,7 @@ void Tcp::agree_on_options(Connection& c, const Options& options) {
       ++c.receive_shift;
   }
   const uint16_t peer_mss = std::max(options.has_mss ? options.mss : mss_default, mss_min);
-  const auto path_mss = static_cast<uint16_t>(c.path.mtu - ip_and_tcp_header_bytes);
+  const auto path_mss = static_cast<uint16_t>(output_.mtu(c.path.port()) - ip_and_tcp_header_bytes);
   // RFC 6691: the MSS counts no options; what we always send is taken off here.
   c.send_mss = static_cast<uint16_t>(std::min(peer_mss, path_mss) -
                                      (c.timestamps ? timestamps_option_bytes : 0));
@@ -124,25 +130,27 @@ void Tcp::agree_on_options(Connection& c, const Options& options) {
 }
 
 void Tcp::become_established(uint32_t index, Connection& c, const Segment& segment, Instant now) {
+  Transfer& t = transfer(c);
   if (c.state == State::syn_received) --half_open_;
   c.state = State::established;
   c.snd_wnd = announced_window(c, segment);
   c.snd_wnd_max = std::max(c.snd_wnd_max, c.snd_wnd);
   c.snd_wl1 = segment.seq;
   c.snd_wl2 = segment.ack;
-  c.life_deadline = Instant::never();
-  c.tuned_at = now;
+  c.life_deadline = Tick::never();
+  t.tuned_at = now;
   // The application may have shut down while the handshake was under way.
-  if (c.fin_queued) c.state = State::fin_wait_1;
+  if (t.flags.fin_queued) c.state = State::fin_wait_1;
   notify(index, c, c.passive ? event_accepted : event_connected);
-  queue_egress(index, c);
+  queue_egress(c);
 }
 
 // SYN-SENT (section 3.10.7.3).
 void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
+  Transfer& t = transfer(c);
   const bool acknowledges = segment.has(flag_ack);
-  if (acknowledges && (segment.ack <= c.iss || segment.ack > c.snd_max)) {
+  if (acknowledges && (segment.ack <= t.iss || segment.ack > t.snd_max)) {
     if (!segment.has(flag_rst)) answer_reset(c.flow, segment, c.path, now);
     return;
   }
@@ -154,12 +162,12 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     return;
   }
   if (!segment.has(flag_syn)) return;
-  c.irs = segment.seq;
+  t.irs = segment.seq;
   c.rcv_nxt = segment.seq + 1;
   c.receive_edge = c.rcv_nxt;
   c.last_ack_sent = c.rcv_nxt;
   c.ts_recent = segment.options.timestamp_value;
-  c.ts_recent_at = now;
+  c.ts_recent_at_seconds = seconds(now);
   agree_on_options(c, segment.options);
   if (!acknowledges) {
     // Simultaneous open (RFC 9293 figure 8): our SYN goes out again, with an ACK.
@@ -167,24 +175,24 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     ++half_open_;
     c.snd_wnd = segment.window;
     c.snd_wl1 = segment.seq;
-    c.snd_wl2 = c.iss;
-    c.snd_nxt = c.iss;
-    c.syn_to_send = true;
-    c.life_deadline = now + syn_received_life;
-    set_timer(index, c);
-    queue_egress(index, c);
+    c.snd_wl2 = t.iss;
+    t.snd_nxt = t.iss;
+    t.flags.syn_to_send = true;
+    c.life_deadline = Tick::at_or_after(now + syn_received_life);
+    set_timer(index, c, now);
+    queue_egress(c);
     return;
   }
   c.snd_wl1 = segment.seq;
-  if (c.backoff == 0) c.round_trip.sample(now - c.last_sent_at);
+  if (t.backoff == 0) c.round_trip.sample(now - t.syn_sent_at);
   c.snd_una = segment.ack;
-  c.snd_nxt = seq_max(c.snd_nxt, segment.ack);
-  c.backoff = 0;
-  c.stalled_since = Instant::never();
-  c.retransmit_deadline = Instant::never();
+  t.snd_nxt = seq_max(t.snd_nxt, segment.ack);
+  t.backoff = 0;
+  t.stalled_since = Tick::never();
+  c.retransmit_deadline = Tick::never();
   become_established(index, c, segment, now);
-  acknowledge_now(index, c);
-  set_timer(index, c);
+  acknowledge_now(c);
+  set_timer(index, c, now);
 }
 
 // The four cases of section 3.10.7.4.
@@ -211,7 +219,7 @@ bool Tcp::paws_rejects(Connection& c, const Segment& segment, Instant now) {
   }
   const auto age = static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent);
   if (age >= 0) return false;
-  if (now - c.ts_recent_at > ts_recent_life) return false;
+  if (seconds(now) - c.ts_recent_at_seconds > ts_recent_life_seconds) return false;
   counters_.add(Counter::tcp_paws_rejected);
   return true;
 }
@@ -225,22 +233,30 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
     answer_reset(c.flow, segment, c.path, now);
     return;
   }
+  if (!engage(index, c, transfers_reserve())) return;
+  on_segment_engaged(index, segment, back, now);
+}
+
+void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
+                             const std::optional<net::Path>& back, Instant now) {
+  Connection& c = at(index);
+  Transfer& t = transfer(c);
   if (c.state == State::syn_sent) {
     on_syn_sent(index, segment, now);
     return;
   }
   if (paws_rejects(c, segment, now)) {
-    challenge_ack(index, c, now);
+    challenge_ack(c, now);
     return;
   }
   // Our SYN-ACK, or the peer's ACK of it, was lost: the peer says its SYN again (with text, if it
   // tries Fast Open), or its SYN-ACK in a simultaneous open.
-  if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == c.irs) {
+  if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == t.irs) {
     if (!segment.has(flag_ack)) {
-      c.syn_to_send = true;
-      queue_egress(index, c);
+      t.flags.syn_to_send = true;
+      queue_egress(c);
     } else if (process_ack(index, segment, now)) {
-      acknowledge_now(index, c);
+      acknowledge_now(c);
     }
     return;
   }
@@ -257,9 +273,9 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
     const bool repeated = segment.sequence_length() > 0 && segment.seq < c.rcv_nxt &&
                           segment.seq + segment.sequence_length() <= c.rcv_nxt;
     if (repeated) {
-      acknowledge_now(index, c);
+      acknowledge_now(c);
     } else {
-      challenge_ack(index, c, now);
+      challenge_ack(c, now);
     }
     // A probe or a zero window must not hide the peer's own acknowledgment (section 3.10.7.4: "the
     // RCV.WND is zero ... special allowance should be made to accept valid ACKs").
@@ -274,7 +290,7 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
   // Second, RST (RFC 5961 section 3.2).
   if (segment.has(flag_rst)) {
     if (segment.seq != c.rcv_nxt) {
-      challenge_ack(index, c, now);
+      challenge_ack(c, now);
       return;
     }
     on_reset(index, c);
@@ -282,7 +298,7 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
   }
   // Third, SYN in a synchronized state (RFC 5961 section 4.2).
   if (segment.has(flag_syn)) {
-    challenge_ack(index, c, now);
+    challenge_ack(c, now);
     return;
   }
   // Fourth, ACK.
@@ -294,13 +310,13 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
   // What a segment says about its sender counts only now: a guesser has one number in the window,
   // but not also a believable acknowledgment (RFC 5961 section 5). A path back follows the peer:
   // behind a borrowed address its gateway may fail over (only segments inside the window move it).
-  if (c.path.neighbor == net::Path::reflected && back && back->port == c.path.port) c.path = *back;
+  if (c.path.is_reflected() && back && back->port() == c.path.port()) c.path = *back;
   // RFC 7323 section 4.3: the timestamp to echo.
   if (c.timestamps && segment.seq <= c.last_ack_sent &&
       (static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent) >= 0 ||
-       now - c.ts_recent_at > ts_recent_life)) {
+       seconds(now) - c.ts_recent_at_seconds > ts_recent_life_seconds)) {
     c.ts_recent = segment.options.timestamp_value;
-    c.ts_recent_at = now;
+    c.ts_recent_at_seconds = seconds(now);
   }
   // Sixth, text; seventh, FIN. (Fifth, URG: the pointer is ignored and the octets stay in line,
   // RFC 6093 section 5.)
@@ -309,13 +325,14 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
 
 // A reset at exactly RCV.NXT (section 3.10.7.4, second).
 void Tcp::on_reset(uint32_t index, Connection& c) {
+  Transfer& t = transfer(c);
   // RFC 1337: both sides have said everything; an old duplicate that met a forgotten connection
   // must not take from the application what it has not read yet.
   if (c.state == State::time_wait) return;
   counters_.add(Counter::tcp_reset_by_peer);
   // The peer is done in these too, and so are we if it has all our text: no error to report.
   const bool last_word = c.state == State::closing || c.state == State::last_ack;
-  if (last_word && c.send_queue.empty() && !c.detached) {
+  if (last_word && t.send_queue.empty() && !t.flags.detached) {
     c.state = State::closed;
     wheel_.cancel(index);
     return;
@@ -326,17 +343,18 @@ void Tcp::on_reset(uint32_t index, Connection& c) {
 // False when the segment is to be dropped, or when it ended the connection.
 bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
+  Transfer& t = transfer(c);
   if (c.state == State::syn_received) {
-    if (segment.ack <= c.snd_una || segment.ack > c.snd_max) {
+    if (segment.ack <= c.snd_una || segment.ack > t.snd_max) {
       answer_reset(c.flow, segment, c.path, now);
       return false;
     }
     become_established(index, c, segment, now);
   }
   // RFC 5961 section 5.2.
-  if (segment.ack > c.snd_max || segment.ack < c.snd_una - c.snd_wnd_max) {
+  if (segment.ack > t.snd_max || segment.ack < c.snd_una - c.snd_wnd_max) {
     counters_.add(Counter::tcp_unacceptable_ack);
-    challenge_ack(index, c, now);
+    challenge_ack(c, now);
     return false;
   }
   const uint32_t window = announced_window(c, segment);
@@ -344,29 +362,29 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
     on_new_ack(index, c, segment, now);
     if (!connections_.live_at(index)) return false;
   } else if (segment.ack == c.snd_una && segment.sequence_length() == 0 && window == c.snd_wnd &&
-             c.snd_una != c.snd_max) {
+             c.snd_una != t.snd_max) {
     if (window == 0) {
       // The answer to a probe: the peer is alive and says "not yet" (section 3.8.6.1). That is no
       // sign of loss, and no reason to give up.
-      c.stalled_since = Instant::never();
+      t.stalled_since = Tick::never();
     } else {
-      on_duplicate_ack(index, c);  // RFC 5681 section 2: all five conditions
+      on_duplicate_ack(c);  // RFC 5681 section 2: all five conditions
     }
   }
-  update_send_window(index, c, segment);
+  update_send_window(c, segment);
   // The FIN of ours is acknowledged.
-  if (c.fin_sent && c.snd_una == c.fin_seq + 1) {
+  if (t.flags.fin_sent && c.snd_una == t.fin_seq + 1) {
     if (c.state == State::fin_wait_1) {
       c.state = State::fin_wait_2;
-      if (c.detached) {
+      if (t.flags.detached) {
         watch_orphan(c, now);
-        set_timer(index, c);
+        set_timer(index, c, now);
       }
     } else if (c.state == State::closing) {
       enter_time_wait(index, c, now);
       return false;
     } else if (c.state == State::last_ack) {
-      if (c.detached) {
+      if (t.flags.detached) {
         release(index);
       } else {
         c.state = State::closed;
@@ -379,93 +397,95 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
 }
 
 void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now) {
-  const uint32_t flight_before = c.flight_octets();
+  Transfer& t = transfer(c);
+  const uint32_t flight_before = octets_between(c.snd_una, t.snd_nxt);
   const uint32_t octets = octets_between(c.snd_una, segment.ack);
   Instant sampled_from = Instant::never();
   bool repeated = false;
-  while (!c.send_queue.empty()) {
-    const SlotIndex slot = c.send_queue.head;
+  while (!t.send_queue.empty()) {
+    const SlotIndex slot = t.send_queue.head;
     SlotRecord& record = records_[slot];
     if (record.end() <= segment.ack) {
       sampled_from = record.sent_at;
       repeated |= record.retransmitted;
-      if (slot == c.unsent) c.unsent = record.next;
-      records_.pop_front(c.send_queue);
+      if (slot == t.unsent) t.unsent = record.next;
+      records_.pop_front(t.send_queue);
       continue;
     }
     if (record.seq < segment.ack) {
       const uint32_t part = octets_between(record.seq, segment.ack);
       repeated |= record.retransmitted;
-      record.offset = static_cast<uint16_t>(record.offset + part);
-      record.length = static_cast<uint16_t>(record.length - part);
-      record.seq = segment.ack;
+      record.trim_front(static_cast<uint16_t>(part));
     }
     break;
   }
   c.snd_una = segment.ack;
   // After a pull-back the peer may acknowledge more than we have sent again.
-  c.snd_nxt = seq_max(c.snd_nxt, segment.ack);
-  if (c.fin_queued && segment.ack > c.fin_seq) c.fin_sent = true;
+  t.snd_nxt = seq_max(t.snd_nxt, segment.ack);
+  if (t.flags.fin_queued && segment.ack > t.fin_seq) t.flags.fin_sent = true;
   // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
   if (sampled_from != Instant::never() && !repeated) c.round_trip.sample(now - sampled_from);
-  c.duplicate_acks = 0;
-  c.backoff = 0;
-  c.stalled_since = Instant::never();
-  if (segment.ack >= c.recover) c.recover_pending = false;
+  t.duplicate_acks = 0;
+  t.backoff = 0;
+  t.stalled_since = Tick::never();
+  if (segment.ack >= t.recover) t.flags.recover_pending = false;
 
-  if (c.in_recovery) {
-    if (segment.ack >= c.recover) {
-      c.in_recovery = false;
-      c.congestion.leave_recovery(c.flight_octets());
+  if (t.flags.in_recovery) {
+    if (segment.ack >= t.recover) {
+      t.flags.in_recovery = false;
+      c.congestion.leave_recovery(octets_between(c.snd_una, t.snd_nxt), c.send_mss);
     } else {
       // RFC 6582 section 3.2 step 3: the next hole is lost as well.
-      c.congestion.partial(octets);
-      c.retransmit_head = true;
+      c.congestion.partial(octets, c.send_mss);
+      t.flags.retransmit_head = true;
     }
   } else {
     const bool limited =
         flight_before + 2U * c.send_mss >= c.congestion.window() ||
         (c.congestion.in_slow_start() && flight_before * 2 >= c.congestion.window());
-    c.congestion.acknowledged(octets, limited);
+    c.congestion.acknowledged(octets, limited, c.send_mss);
   }
-  if (c.detached) watch_orphan(c, now);
+  if (t.flags.detached) watch_orphan(c, now);
   restart_retransmit_timer(index, c, now);
-  if (c.wants_room && c.send_queue.count <= send_slots_allowed(c) / 2) {
-    c.wants_room = false;
+  if (t.flags.wants_room && t.send_queue.count <= send_slots_allowed(c) / 2) {
+    t.flags.wants_room = false;
     notify(index, c, event_writable);
   }
-  if (c.unsent != slot_none || c.retransmit_head || (c.fin_queued && c.snd_nxt == c.fin_seq))
-    queue_egress(index, c);
+  if (t.unsent != slot_none || t.flags.retransmit_head ||
+      (t.flags.fin_queued && t.snd_nxt == t.fin_seq))
+    queue_egress(c);
 }
 
-void Tcp::on_duplicate_ack(uint32_t index, Connection& c) {
-  if (c.in_recovery) {
+void Tcp::on_duplicate_ack(Connection& c) {
+  Transfer& t = transfer(c);
+  if (t.flags.in_recovery) {
     // By no more than what was in flight: a peer that repeats itself for ever opens no window
     // (T21).
-    if (c.congestion.window() < c.congestion.threshold() + octets_between(c.snd_una, c.recover)) {
-      c.congestion.inflate();
-      queue_egress(index, c);
+    if (c.congestion.window() < c.congestion.threshold() + octets_between(c.snd_una, t.recover)) {
+      c.congestion.inflate(c.send_mss);
+      queue_egress(c);
     }
     return;
   }
-  if (c.duplicate_acks < UINT8_MAX) ++c.duplicate_acks;
-  if (c.duplicate_acks < duplicate_acks_for_loss) {
-    queue_egress(index, c);  // limited transmit (RFC 3042): one new segment each
+  if (t.duplicate_acks < UINT8_MAX) ++t.duplicate_acks;
+  if (t.duplicate_acks < duplicate_acks_for_loss) {
+    queue_egress(c);  // limited transmit (RFC 3042): one new segment each
     return;
   }
-  if (c.duplicate_acks != duplicate_acks_for_loss) return;
+  if (t.duplicate_acks != duplicate_acks_for_loss) return;
   // RFC 6582 section 3.2 step 2: not again for a window that was already repaired.
-  if (c.recover_pending) return;
+  if (t.flags.recover_pending) return;
   counters_.add(Counter::tcp_fast_retransmits);
-  c.in_recovery = true;
-  c.recover_pending = true;
-  c.recover = c.snd_max;
-  c.congestion.enter_recovery(c.flight_octets());
-  c.retransmit_head = true;
-  queue_egress(index, c);
+  t.flags.in_recovery = true;
+  t.flags.recover_pending = true;
+  t.recover = t.snd_max;
+  c.congestion.enter_recovery(octets_between(c.snd_una, t.snd_nxt), c.send_mss);
+  t.flags.retransmit_head = true;
+  queue_egress(c);
 }
 
-void Tcp::update_send_window(uint32_t index, Connection& c, const Segment& segment) {
+void Tcp::update_send_window(Connection& c, const Segment& segment) {
+  Transfer& t = transfer(c);
   // Section 3.10.7.4: only a newer segment may change the window.
   if (!(c.snd_wl1 < segment.seq || (c.snd_wl1 == segment.seq && c.snd_wl2 <= segment.ack))) return;
   const uint32_t window = announced_window(c, segment);
@@ -476,32 +496,33 @@ void Tcp::update_send_window(uint32_t index, Connection& c, const Segment& segme
   c.snd_wl1 = segment.seq;
   c.snd_wl2 = segment.ack;
   if (!opened) return;
-  if (was_shut && c.snd_una != c.snd_max && is_synchronized(c.state)) {
+  if (was_shut && c.snd_una != t.snd_max && is_synchronized(c.state)) {
     // What met the closed window was thrown away: it goes again now, and under an ordinary timer,
     // not the one that was backed off between probes.
-    c.snd_nxt = c.snd_una;
-    c.unsent = c.send_queue.head;
+    t.snd_nxt = c.snd_una;
+    t.unsent = t.send_queue.head;
   }
   if (was_shut) {
-    c.backoff = 0;
-    c.retransmit_deadline = Instant::never();
+    t.backoff = 0;
+    c.retransmit_deadline = Tick::never();
   }
-  queue_egress(index, c);
+  queue_egress(c);
 }
 
 void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
+  Transfer& t = transfer(c);
   ByteView text = segment.text;
   Seq seq = segment.seq;
   const Seq fin_at = seq + static_cast<uint32_t>(text.size());
   if (!may_receive_data(c.state)) {
     // The peer has ended its side (or a FIN of it is all that can come): nothing new is text.
-    if (segment.has(flag_fin)) acknowledge_now(index, c);
+    if (segment.has(flag_fin)) acknowledge_now(c);
     return;
   }
-  if (segment.has(flag_fin) && !c.peer_fin_known && fin_at < c.receive_edge + 1) {
-    c.peer_fin_known = true;
-    c.peer_fin_seq = fin_at;
+  if (segment.has(flag_fin) && !t.flags.peer_fin_known && fin_at < c.receive_edge + 1) {
+    t.flags.peer_fin_known = true;
+    t.peer_fin_seq = fin_at;
   }
   if (!text.empty()) {
     // Trim to the window: what lies before it was taken already, what lies beyond was not offered.
@@ -511,14 +532,15 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
       text = text.subspan(taken);
       seq += taken;
     }
-    if (!text.empty() && c.detached) {
+    if (!text.empty() && t.flags.detached) {
       // RFC 9293 section 3.6.1: nobody will read it, and the peer must learn that.
       counters_.add(Counter::tcp_reset_text_after_close);
       send_reset(c, now);
       release(index);
       return;
     }
-    const Seq edge = c.peer_fin_known ? seq_min(c.receive_edge, c.peer_fin_seq) : c.receive_edge;
+    const Seq edge =
+        t.flags.peer_fin_known ? seq_min(c.receive_edge, t.peer_fin_seq) : c.receive_edge;
     const int32_t room = edge - seq;
     if (room <= 0) {
       text = {};
@@ -529,38 +551,39 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
   if (!text.empty()) {
     if (arena_.free_count() <= receive_reserve() || turn_piece_count_ == turn_pieces_max) {
       counters_.add(Counter::tcp_text_dropped_no_memory);
-      acknowledge_now(index, c);
+      acknowledge_now(c);
       return;
     }
     if (seq == c.rcv_nxt) {
-      const bool hole = !c.out_of_order.empty();
+      const bool hole = !t.out_of_order.empty();
       take_in_order(index, c, text);
       if (hole) {
-        acknowledge_now(index, c);  // RFC 5681 section 4.2: at once when a hole is filled
+        acknowledge_now(c);  // RFC 5681 section 4.2: at once when a hole is filled
       } else {
         acknowledge_later(index, c, now);
       }
       notify(index, c, event_readable);
     } else {
       const auto outcome =
-          reassembly_insert(records_, c.out_of_order, seq, text, out_of_order_reserve());
+          reassembly_insert(records_, t.out_of_order, seq, text, out_of_order_reserve());
       counters_.add(outcome == ReassemblyOutcome::full ? Counter::tcp_out_of_order_dropped
                                                        : Counter::tcp_out_of_order_stored);
-      acknowledge_now(index, c);  // a duplicate ACK tells the sender of the hole
+      acknowledge_now(c);  // a duplicate ACK tells the sender of the hole
     }
   }
-  if (c.peer_fin_known && !c.peer_fin_taken && c.rcv_nxt == c.peer_fin_seq)
+  if (t.flags.peer_fin_known && !t.flags.peer_fin_taken && c.rcv_nxt == t.peer_fin_seq)
     process_fin(index, c, now);
 }
 
 // Text at RCV.NXT. Octets that already wait out of order came first and win, so the text may be
 // taken in several runs with theirs in between.
 void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
+  Transfer& t = transfer(c);
   while (!text.empty() && turn_piece_count_ < turn_pieces_max) {
     ByteView run = text;
-    if (!c.out_of_order.empty()) {
+    if (!t.out_of_order.empty()) {
       run = text.first(std::min<size_t>(
-          text.size(), octets_between(c.rcv_nxt, records_[c.out_of_order.head].seq)));
+          text.size(), octets_between(c.rcv_nxt, records_[t.out_of_order.head].seq)));
     }
     const Seq text_begin = c.rcv_nxt;
     add_turn_piece(index, c, run);
@@ -571,34 +594,37 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
 }
 
 void Tcp::add_turn_piece(uint32_t index, Connection& c, ByteView text) {
+  Transfer& t = transfer(c);
   const uint32_t piece = turn_piece_count_++;
-  turn_pieces_[piece] = {text.data(), static_cast<uint32_t>(text.size()), none};
-  if (c.turn_tail == none) {
-    c.turn_head = piece;
+  turn_pieces_[piece] = {text.data(), static_cast<uint32_t>(text.size()), none, octets_behind_};
+  if (t.turn_tail == none) {
+    t.turn_head = piece;
     turn_connections_[turn_connection_count_++] = index;
   } else {
-    turn_pieces_[c.turn_tail].next = piece;
+    turn_pieces_[t.turn_tail].next = piece;
   }
-  c.turn_tail = piece;
+  t.turn_tail = piece;
 }
 
 void Tcp::drain_out_of_order(Connection& c) {
-  while (!c.out_of_order.empty() && records_[c.out_of_order.head].seq == c.rcv_nxt) {
+  Transfer& t = transfer(c);
+  while (!t.out_of_order.empty() && records_[t.out_of_order.head].seq == c.rcv_nxt) {
     settle(c);  // the queue is read in order: what still lies in frames goes in front
-    const SlotIndex slot = c.out_of_order.head;
-    c.out_of_order.head = records_[slot].next;
-    if (c.out_of_order.head == slot_none) c.out_of_order.tail = slot_none;
-    --c.out_of_order.count;
+    const SlotIndex slot = t.out_of_order.head;
+    t.out_of_order.head = records_[slot].next;
+    if (t.out_of_order.head == slot_none) t.out_of_order.tail = slot_none;
+    --t.out_of_order.count;
     c.rcv_nxt += records_[slot].length;
-    records_.push_back(c.receive_queue, slot);
+    records_.push_back(t.receive_queue, slot);
   }
 }
 
 void Tcp::process_fin(uint32_t index, Connection& c, Instant now) {
-  c.peer_fin_taken = true;
+  Transfer& t = transfer(c);
+  t.flags.peer_fin_taken = true;
   c.rcv_nxt += 1;
   c.receive_edge = seq_max(c.receive_edge, c.rcv_nxt);
-  acknowledge_now(index, c);
+  acknowledge_now(c);
   notify(index, c, event_peer_ended);
   switch (c.state) {
     case State::established: c.state = State::close_wait; return;
@@ -608,33 +634,39 @@ void Tcp::process_fin(uint32_t index, Connection& c, Instant now) {
   }
 }
 
-void Tcp::acknowledge_now(uint32_t index, Connection& c) {
-  c.ack_now = true;
-  queue_egress(index, c);
+void Tcp::acknowledge_now(Connection& c) {
+  Transfer& t = transfer(c);
+  t.flags.ack_now = true;
+  queue_egress(c);
 }
 
 void Tcp::acknowledge_later(uint32_t index, Connection& c, Instant now) {
+  Transfer& t = transfer(c);
   // Every second segment with text at the latest (RFC 9293 section 3.8.6.3).
-  if (++c.unacknowledged_segments >= segments_per_ack) {
-    acknowledge_now(index, c);
+  if (++t.unacknowledged_segments >= segments_per_ack) {
+    acknowledge_now(c);
     return;
   }
-  if (c.ack_deadline == Instant::never()) {
-    c.ack_deadline = now + delayed_ack;
-    set_timer(index, c);
+  if (c.ack_deadline.is_never()) {
+    c.ack_deadline = Tick::at_or_after(now + delayed_ack);
+    set_timer(index, c, now);
   }
 }
 
-void Tcp::challenge_ack(uint32_t index, Connection& c, Instant now) {
-  if (now < c.challenge_ack_allowed_at) {
+void Tcp::challenge_ack(Connection& c, Instant now) {
+  // A tick set so long ago that the circle has come round is told by its distance.
+  const Tick tick = Tick::at_or_before(now);
+  const Duration left =
+      c.challenge_ack_allowed.is_never() ? Duration() : tick.until(c.challenge_ack_allowed);
+  if (left > Duration() && left <= Duration::milliseconds(challenge_gap_ms_max + 1)) {
     counters_.add(Counter::tcp_challenge_ack_limited);
     return;
   }
   counters_.add(Counter::tcp_challenge_acks);
   const auto gap_ms =
       static_cast<int64_t>(random_.between(challenge_gap_ms_min, challenge_gap_ms_max));
-  c.challenge_ack_allowed_at = now + Duration::milliseconds(gap_ms);
-  acknowledge_now(index, c);
+  c.challenge_ack_allowed = Tick::at_or_after(now + Duration::milliseconds(gap_ms));
+  acknowledge_now(c);
 }
 
 // TIME-WAIT (section 3.10.7.4 and RFC 6191). True when a new SYN may open the flow again: the
@@ -684,7 +716,7 @@ void Tcp::icmp_error(const net::IcmpError& error) {
   Connection& c = at(index);
   const Seq seq{error.tcp_sequence_number};
   // RFC 5927 section 4: believe only an error about something that is really in flight.
-  if (c.state == State::closed || seq < c.snd_una || seq >= c.snd_max) {
+  if (c.state == State::closed || seq < c.snd_una || seq >= sent_up_to(c)) {
     counters_.add(Counter::tcp_icmp_out_of_window);
     return;
   }

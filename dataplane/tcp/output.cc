@@ -13,15 +13,25 @@ namespace {
 constexpr uint32_t segments_per_turn = 8;
 constexpr uint32_t ip_and_tcp_header_bytes = 40;
 
+// A connection at rest for so long that the circle of ticks has come half round reads as one that
+// sends in the future: that is longer than any timeout.
+bool idle_longer_than(Tick last_sent, Duration span, Instant now) {
+  if (last_sent.is_never()) return false;
+  const Duration idle = last_sent.until(Tick::at_or_before(now));
+  return idle > span || idle < Duration();
+}
+
 }  // namespace
 
 void Tcp::egress(uint8_t port, Instant now) {
   IndexList& list = egress_[port];
   // Whoever is put back during this call waits for the next round: every connection gets its turn.
   while (!list.empty() && output_.room(port) > 0) {
-    const uint32_t index = egress_links_.pop_front(list);
+    const uint32_t transfer_index = egress_links_.pop_front(list);
+    Transfer& t = transfers_.at(transfer_index);
+    const uint32_t index = t.connection;
     Connection& c = at(index);
-    c.send_slots_promised = 0;
+    t.send_slots_promised = 0;
     bool again = true;
     for (uint32_t sent = 0; again && sent < segments_per_turn && output_.room(port) > 0; ++sent) {
       switch (emit_next(c, now)) {
@@ -30,73 +40,76 @@ void Tcp::egress(uint8_t port, Instant now) {
         case Sent::out_of_memory:
           // Slots come back with the port's completions: try again next turn.
           counters_.add(Counter::tcp_egress_out_of_memory);
-          queue_egress(index, c);
-          set_timer(index, c);
+          queue_egress(c);
+          set_timer(index, c, now);
           return;
       }
     }
-    if (again) queue_egress(index, c);
+    if (again) queue_egress(c);
     // Text that a closed window holds back, with nothing in flight whose acknowledgment would open
     // it: the persist timer (RFC 9293 section 3.8.6.1), which shares the retransmission timer's
     // place.
-    if (c.unsent != slot_none && c.retransmit_deadline == Instant::never()) {
-      c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+    if (t.unsent != slot_none && c.retransmit_deadline.is_never()) {
+      c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
     }
-    set_timer(index, c);
+    set_timer(index, c, now);
   }
 }
 
 // One segment: what is most urgent.
 Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
-  if (c.syn_to_send) return emit_syn(c, now);
+  Transfer& t = transfer(c);
+  if (t.flags.syn_to_send) return emit_syn(c, now);
   if (!is_synchronized(c.state)) {
-    const bool challenge = c.state == State::syn_received && c.ack_now;
-    return challenge ? emit_bare(c, c.snd_nxt, flag_ack, now) : Sent::nothing;
+    const bool challenge = c.state == State::syn_received && t.flags.ack_now;
+    return challenge ? emit_bare(c, t.snd_nxt, flag_ack, now) : Sent::nothing;
   }
-  if (c.retransmit_head) {
+  if (t.flags.retransmit_head) {
     const Sent sent = resend_head(c, now);
-    if (sent != Sent::out_of_memory) c.retransmit_head = false;
+    if (sent != Sent::out_of_memory) t.flags.retransmit_head = false;
     if (sent != Sent::nothing) return sent;
   }
   // RFC 5681 section 4.1: a window that was not used for a timeout is no longer known to be right.
-  if (c.unsent != slot_none && c.snd_una == c.snd_max &&
-      now - c.last_sent_at > c.round_trip.timeout(0)) {
-    c.congestion.restart_after_idle();
+  if (t.unsent != slot_none && c.snd_una == t.snd_max &&
+      idle_longer_than(c.last_sent, c.round_trip.timeout(0), now)) {
+    c.congestion.restart_after_idle(c.send_mss);
   }
   const SlotIndex slot = next_text(c);
   if (slot != slot_none) return emit_text(c, slot, now);
-  const bool all_text_sent = c.unsent == slot_none;
-  if (c.fin_queued && all_text_sent && c.snd_nxt == c.fin_seq) {
-    return emit_bare(c, c.fin_seq, flag_fin | flag_ack, now);
+  const bool all_text_sent = t.unsent == slot_none;
+  if (t.flags.fin_queued && all_text_sent && t.snd_nxt == t.fin_seq) {
+    return emit_bare(c, t.fin_seq, flag_fin | flag_ack, now);
   }
-  if (c.ack_now) return emit_bare(c, acknowledgment_seq(c), flag_ack, now);
+  if (t.flags.ack_now) return emit_bare(c, acknowledgment_seq(c), flag_ack, now);
   return Sent::nothing;
 }
 
 // The first unacknowledged segment once more (fast retransmission).
 Tcp::Sent Tcp::resend_head(Connection& c, Instant now) {
-  if (c.snd_una >= c.snd_nxt) return Sent::nothing;
-  if (!c.send_queue.empty() && c.send_queue.head != c.unsent)
-    return emit_text(c, c.send_queue.head, now);
-  return c.fin_sent ? emit_bare(c, c.fin_seq, flag_fin | flag_ack, now) : Sent::nothing;
+  Transfer& t = transfer(c);
+  if (c.snd_una >= t.snd_nxt) return Sent::nothing;
+  if (!t.send_queue.empty() && t.send_queue.head != t.unsent)
+    return emit_text(c, t.send_queue.head, now);
+  return t.flags.fin_sent ? emit_bare(c, t.fin_seq, flag_fin | flag_ack, now) : Sent::nothing;
 }
 
 // The next unsent slot if the windows let it go, cut to what they let go; slot_none otherwise.
 SlotIndex Tcp::next_text(Connection& c) {
-  const SlotIndex slot = c.unsent;
+  Transfer& t = transfer(c);
+  const SlotIndex slot = t.unsent;
   if (slot == slot_none) return slot_none;
   // Text written before the handshake was cut for a larger MSS than was agreed on.
   if (records_[slot].length > c.send_mss && !split(c, slot, c.send_mss)) return slot_none;
   const uint32_t length = records_[slot].length;
   uint32_t congestion_window = c.congestion.window();
   // RFC 3042: the first two duplicate ACKs each let one new segment go.
-  if (!c.in_recovery && c.duplicate_acks > 0 && c.duplicate_acks < 3)
-    congestion_window += c.duplicate_acks * c.send_mss;
-  const uint32_t flight = c.flight_octets();
+  if (!t.flags.in_recovery && t.duplicate_acks > 0 && t.duplicate_acks < 3)
+    congestion_window += t.duplicate_acks * c.send_mss;
+  const uint32_t flight = octets_between(c.snd_una, t.snd_nxt);
   if (flight + length > congestion_window && flight > 0) return slot_none;
   const uint32_t usable = c.snd_wnd > flight ? c.snd_wnd - flight : 0;
   if (length <= usable) {
-    c.probe_window = false;
+    t.flags.probe_window = false;
     return slot;
   }
   if (flight > 0) return slot_none;  // an acknowledgment will come and say more
@@ -105,8 +118,8 @@ SlotIndex Tcp::next_text(Connection& c) {
   // timer says so.
   const uint32_t part = std::min(usable, length);
   const bool worth_it = part > 0 && part >= c.snd_wnd_max / 2;
-  if (!worth_it && !c.probe_window) return slot_none;
-  c.probe_window = false;
+  if (!worth_it && !t.flags.probe_window) return slot_none;
+  t.flags.probe_window = false;
   const uint32_t octets =
       std::max(part, 1U);  // section 3.8.6.1: at least one octet probes a zero window
   if (octets < length && !split(c, slot, octets)) return slot_none;
@@ -115,50 +128,53 @@ SlotIndex Tcp::next_text(Connection& c) {
 
 // Leaves the first `octets` in slot and puts the rest into a slot behind it.
 bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
+  Transfer& t = transfer(c);
   const SlotIndex rest = records_.acquire(records_[slot].seq + octets, turn_piece_count_);
   if (rest == slot_none) return false;
   SlotRecord& record = records_[slot];
-  records_.append(rest, ByteView{records_.data(slot) + octets, record.length - octets});
-  record.length = static_cast<uint16_t>(octets);
+  records_.append_summed(rest, ByteView{records_.data(slot) + octets, record.length - octets});
+  record.cut_to(static_cast<uint16_t>(octets));
   records_[rest].sent_at = record.sent_at;
   records_[rest].retransmitted = record.retransmitted;
-  records_.insert_after(c.send_queue, slot, rest);
+  records_.insert_after(t.send_queue, slot, rest);
   return true;
 }
 
 // A slot whose bytes a port is still reading must not be written to, and sending again writes a
 // header: then the text moves to a fresh slot in the same place of the queue.
 SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
+  Transfer& t = transfer(c);
   if (!arena_.in_port(slot)) return slot;
   const SlotIndex copy = records_.acquire(records_[slot].seq, turn_piece_count_);
   if (copy == slot_none) return slot_none;
   const SlotRecord old = records_[slot];
-  records_.append(copy, ByteView{records_.data(slot), old.length});
+  records_.append_summed(copy, ByteView{records_.data(slot), old.length});
   SlotRecord& record = records_[copy];
   record.next = old.next;
   record.retransmitted = old.retransmitted;
   record.sent_at = old.sent_at;
-  if (c.send_queue.head == slot) {
-    c.send_queue.head = copy;
+  if (t.send_queue.head == slot) {
+    t.send_queue.head = copy;
   } else {
-    SlotIndex previous = c.send_queue.head;
+    SlotIndex previous = t.send_queue.head;
     while (records_[previous].next != slot) previous = records_[previous].next;
     records_[previous].next = copy;
   }
-  if (c.send_queue.tail == slot) c.send_queue.tail = copy;
-  if (c.unsent == slot) c.unsent = copy;
+  if (t.send_queue.tail == slot) t.send_queue.tail = copy;
+  if (t.unsent == slot) t.unsent = copy;
   arena_.drop(slot);
   return copy;
 }
 
 Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
+  Transfer& t = transfer(c);
   const SlotIndex slot = resendable(c, wanted);
   if (slot == slot_none) return Sent::out_of_memory;
   SlotRecord& record = records_[slot];
   const Seq end = record.end();
   uint8_t flags = flag_ack;
   if (record.next == slot_none) flags |= flag_psh;
-  const bool carries_fin = c.fin_queued && end == c.fin_seq;
+  const bool carries_fin = t.flags.fin_queued && end == t.fin_seq;
   if (carries_fin) flags |= flag_fin;
   const HeaderFields fields = header_for(c, record.seq, flags, now);
   const uint32_t header = header_bytes(fields.options);
@@ -167,30 +183,31 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
       static_cast<uint16_t>(header + record.length)};
   write_header(arena_.slot_data(slot) + frame.offset, fields);
 
-  if (record.seq < c.snd_max) {
+  if (record.seq < t.snd_max) {
     record.retransmitted = true;
-    ++c.retransmits;
+    ++t.retransmits;
     counters_.add(Counter::tcp_segments_retransmitted);
   }
   record.sent_at = now;
-  if (slot == c.unsent) {
-    c.unsent = record.next;
-    c.snd_nxt = end;
+  if (slot == t.unsent) {
+    t.unsent = record.next;
+    t.snd_nxt = end;
   }
   if (carries_fin) {
-    c.fin_sent = true;
-    if (c.snd_nxt == c.fin_seq) c.snd_nxt += 1;
+    t.flags.fin_sent = true;
+    if (t.snd_nxt == t.fin_seq) t.snd_nxt += 1;
   }
-  c.snd_max = seq_max(c.snd_max, c.snd_nxt);
+  t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
-  finish_segment(c, frame, now);
-  if (c.retransmit_deadline == Instant::never())
-    c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+  finish_segment(c, frame, records_.text_sum(slot), header, now);
+  if (c.retransmit_deadline.is_never())
+    c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
 }
 
 // A segment without text: an acknowledgment, or a FIN.
 Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
+  Transfer& t = transfer(c);
   const SlotIndex slot = arena_.acquire(turn_piece_count_);
   if (slot == slot_none) return Sent::out_of_memory;
   const HeaderFields fields = header_for(c, seq, flags, now);
@@ -199,34 +216,35 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
                                     static_cast<uint16_t>(header)};
   write_header(arena_.slot_data(slot) + frame.offset, fields);
   if ((flags & flag_fin) != 0) {
-    if (seq < c.snd_max) ++c.retransmits;
-    c.fin_sent = true;
-    if (c.snd_nxt == seq) c.snd_nxt += 1;
-    c.snd_max = seq_max(c.snd_max, c.snd_nxt);
-    if (c.retransmit_deadline == Instant::never())
-      c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+    if (seq < t.snd_max) ++t.retransmits;
+    t.flags.fin_sent = true;
+    if (t.snd_nxt == seq) t.snd_nxt += 1;
+    t.snd_max = seq_max(t.snd_max, t.snd_nxt);
+    if (c.retransmit_deadline.is_never())
+      c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   }
   note_ack_sent(c);
-  finish_segment(c, frame, now);
+  finish_segment(c, frame, {}, header, now);
   arena_.drop(slot);
   return Sent::segment;
 }
 
 Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
+  Transfer& t = transfer(c);
   const SlotIndex slot = arena_.acquire(turn_piece_count_);
   if (slot == slot_none) return Sent::out_of_memory;
   const bool answer = c.state == State::syn_received;
   HeaderFields fields;
   fields.source_port = c.flow.local.port;
   fields.destination_port = c.flow.remote.port;
-  fields.seq = c.iss;
+  fields.seq = t.iss;
   fields.flags = answer ? (flag_syn | flag_ack) : flag_syn;
   if (answer) fields.ack = c.rcv_nxt;
   const uint32_t window = std::min(receive_window(c), 65'535U);
   fields.window = static_cast<uint16_t>(window);
   if (answer) c.receive_edge = c.rcv_nxt + window;
   fields.options.has_mss = true;
-  fields.options.mss = static_cast<uint16_t>(c.path.mtu - ip_and_tcp_header_bytes);
+  fields.options.mss = static_cast<uint16_t>(output_.mtu(c.path.port()) - ip_and_tcp_header_bytes);
   fields.options.has_window_scale = c.window_scaling;
   if (!answer) {
     c.send_mss = static_cast<uint16_t>(fields.options.mss - timestamps_option_bytes);
@@ -241,14 +259,15 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
                                     static_cast<uint16_t>(header)};
   write_header(arena_.slot_data(slot) + frame.offset, fields);
-  c.syn_to_send = false;
-  c.ack_now = false;
-  c.snd_nxt = c.iss + 1;
-  c.snd_max = seq_max(c.snd_max, c.snd_nxt);
-  finish_segment(c, frame, now);
+  t.flags.syn_to_send = false;
+  t.syn_sent_at = now;
+  t.flags.ack_now = false;
+  t.snd_nxt = t.iss + 1;
+  t.snd_max = seq_max(t.snd_max, t.snd_nxt);
+  finish_segment(c, frame, {}, header, now);
   arena_.drop(slot);
-  if (c.retransmit_deadline == Instant::never())
-    c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);
+  if (c.retransmit_deadline.is_never())
+    c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
 }
 
@@ -269,17 +288,21 @@ HeaderFields Tcp::header_for(Connection& c, Seq seq, uint8_t flags, Instant now)
 }
 
 void Tcp::note_ack_sent(Connection& c) {
-  c.ack_now = false;
-  c.unacknowledged_segments = 0;
-  c.ack_deadline = Instant::never();
+  Transfer& t = transfer(c);
+  t.flags.ack_now = false;
+  t.unacknowledged_segments = 0;
+  c.ack_deadline = Tick::never();
   c.last_ack_sent = c.rcv_nxt;
 }
 
-void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now) {
+// text: the sum of what stands behind the header's octets in the frame.
+void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
+                         uint32_t header_octets, Instant now) {
   uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
   net::store_transport_checksum(header + checksum_offset, c.flow.local.address,
-                                c.flow.remote.address, net::protocol_tcp, {header, frame.length});
-  c.last_sent_at = now;
+                                c.flow.remote.address, net::protocol_tcp, {header, header_octets},
+                                text, frame.length - header_octets);
+  c.last_sent = Tick::at_or_before(now);
   counters_.add(Counter::tcp_segments_sent);
   output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);
 }
@@ -287,15 +310,16 @@ void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, Inst
 // Where a segment without text stands: behind all that was sent, because that is most likely the
 // peer's RCV.NXT, but never beyond the window it offers, where it would not be acceptable.
 Seq Tcp::acknowledgment_seq(const Connection& c) const {
-  return seq_min(c.snd_max, c.snd_una + c.snd_wnd);
+  return seq_min(sent_up_to(c), c.snd_una + c.snd_wnd);
 }
 
 // Windows are charged by slots held, not octets: a peer that sends tiny segments pays for the slots
 // they occupy.
 uint32_t Tcp::receive_window(const Connection& c) const {
+  const Transfer& t = transfer(c);
   uint32_t budget = c.receive_slots_budget;
   if (arena_.free_count() < arena_.capacity() / 4) budget = std::min(budget, 4U);
-  const uint32_t held = c.receive_queue.count + c.out_of_order.count;
+  const uint32_t held = t.receive_queue.count + t.out_of_order.count;
   const uint32_t octets = budget > held ? (budget - held) * c.send_mss : 0;
   return std::min(octets, 65'535U << c.receive_shift);
 }

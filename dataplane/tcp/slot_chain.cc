@@ -47,6 +47,17 @@ void SlotRecords::append(SlotIndex slot, ByteView bytes) {
   SlotRecord& record = records_[slot];
   std::memcpy(arena_.payload(slot) + record.offset + record.length, bytes.data(), bytes.size());
   record.length = static_cast<uint16_t>(record.length + bytes.size());
+  record.text_sum_holds = false;
+}
+
+void SlotRecords::append_summed(SlotIndex slot, ByteView bytes) {
+  CHECK(bytes.size() <= room_behind(slot));
+  SlotRecord& record = records_[slot];
+  const net::PartialSum sum = net::copy_and_sum(
+      arena_.payload(slot) + record.offset + record.length, bytes.data(), bytes.size());
+  record.text_sum =
+      net::fold(net::PartialSum{record.text_sum} + net::at_offset(sum, record.length));
+  record.length = static_cast<uint16_t>(record.length + bytes.size());
 }
 
 }  // namespace millrace::tcp

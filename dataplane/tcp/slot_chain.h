@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/time.h"
+#include "dataplane/net/checksum.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/tcp/seq.h"
 
@@ -21,11 +22,27 @@ struct SlotRecord {
   uint16_t offset =
       0;  // where the range starts in the slot's payload; receive queues consume by moving it
   uint16_t length = 0;  // octets
+  // The text's checksum as append_summed() found it, folded, not complemented; it holds while the
+  // range is what was appended.
+  uint16_t text_sum = 0;
+  bool text_sum_holds = true;
   bool retransmitted = false;
   Instant sent_at;  // last transmission, for round-trip samples (Karn: only if never retransmitted)
 
   Seq end() const { return seq + length; }
+  // Takes octets off the front.
+  void trim_front(uint16_t octets) {
+    offset = static_cast<uint16_t>(offset + octets);
+    length = static_cast<uint16_t>(length - octets);
+    seq += octets;
+    text_sum_holds = false;
+  }
+  void cut_to(uint16_t octets) {
+    length = octets;
+    text_sum_holds = false;
+  }
 };
+static_assert(sizeof(SlotRecord) == 24);
 
 struct SlotChain {
   SlotIndex head = slot_none;
@@ -43,6 +60,7 @@ class SlotRecords {
   SlotRecord& operator[](SlotIndex slot) { return records_[slot]; }
   const SlotRecord& operator[](SlotIndex slot) const { return records_[slot]; }
   packet::Arena& arena() { return arena_; }
+  size_t memory_bytes() const { return size_t{arena_.capacity()} * sizeof(SlotRecord); }
 
   // A slot with an empty range at seq, or slot_none when only the reserve is left.
   SlotIndex acquire(Seq seq, uint32_t reserve_count) {
@@ -66,6 +84,14 @@ class SlotRecords {
   }
   // Appends at most room_behind(slot) octets.
   void append(SlotIndex slot, ByteView bytes);
+  // The same for text that will be sent: summed on the way.
+  void append_summed(SlotIndex slot, ByteView bytes);
+  // The checksum's share of the text, summed anew where it no longer holds.
+  net::PartialSum text_sum(SlotIndex slot) const {
+    const SlotRecord& record = records_[slot];
+    if (record.text_sum_holds) return {record.text_sum};
+    return net::sum_of({data(slot), record.length});
+  }
   const uint8_t* data(SlotIndex slot) const { return arena_.payload(slot) + records_[slot].offset; }
 
  private:

@@ -16,6 +16,12 @@ namespace {
 constexpr uint16_t ephemeral_port_min = 32'768;
 constexpr uint16_t ephemeral_port_max = 60'999;
 constexpr uint32_t ephemeral_tries_max = 64;
+constexpr uint32_t transfers_for_all = 65'536;
+
+uint32_t transfers_for(const Limits& limits) {
+  if (limits.transfers != 0) return limits.transfers;
+  return std::min(limits.connections, std::max(transfers_for_all, limits.connections / 8));
+}
 
 }  // namespace
 
@@ -29,6 +35,7 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
       counters_(counters),
       records_(arena),
       connections_(limits.connections),
+      transfers_(transfers_for(limits)),
       flows_(limits.connections, keys.flow),
       time_wait_(limits.time_wait, keys.flow),
       wheel_(limits.connections, start),
@@ -36,8 +43,8 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
       // An eighth of the arena answers peers even when their text fills the rest.
       reserve_control_(std::max(16U, arena.capacity() / 8)),
       ready_links_(limits.connections),
-      egress_links_(limits.connections),
-      starved_links_(limits.connections),
+      egress_links_(transfers_.capacity()),
+      starved_links_(transfers_.capacity()),
       turn_pieces_(std::make_unique<TurnPiece[]>(turn_pieces_max)),
       turn_connections_(std::make_unique<uint32_t[]>(turn_pieces_max)) {}
 
@@ -61,21 +68,24 @@ Seq Tcp::initial_sequence_number(const FlowKey& flow, Instant now) const {
   return Seq(static_cast<uint32_t>(clock_4us + siphash24(isn_key_, addresses, ports)));
 }
 
-uint32_t Tcp::find_flow(const FlowKey& flow, uint64_t hash) const {
+uint32_t Tcp::find_flow(const FlowKey& flow, uint32_t hash) const {
   return flows_.find(hash, [&](uint32_t index) { return connections_.at(index).flow == flow; });
 }
 
-uint32_t Tcp::open_record(const FlowKey& flow, uint64_t hash, const net::Path& path) {
+uint32_t Tcp::open_record(const FlowKey& flow, uint32_t hash, const net::Path& path) {
   const ConnId id = connections_.acquire();
   if (!id) {
     counters_.add(Counter::tcp_connection_table_full);
     return none;
   }
   Connection& c = connections_[id];
+  if (!engage(id.index, c, 0)) {
+    connections_.release(id);
+    return none;
+  }
   c.flow = flow;
-  c.flow_hash = hash;
   c.path = path;
-  c.receive_slots_budget = limits_.receive_slots_initial;
+  c.receive_slots_budget = static_cast<uint16_t>(limits_.receive_slots_initial);
   // The offset hides our uptime and differs between connections (RFC 7323 section 5.4, T13).
   c.timestamp_offset = static_cast<uint32_t>(siphash13(
       isn_key_, hash, uint64_t{flow.remote.address.host_order()} << 16 | flow.remote.port));
@@ -85,77 +95,70 @@ uint32_t Tcp::open_record(const FlowKey& flow, uint64_t hash, const net::Path& p
 
 void Tcp::release(uint32_t index) {
   Connection& c = at(index);
-  c.turn_head = c.turn_tail = none;
-  records_.drop_all(c.send_queue);
-  records_.drop_all(c.receive_queue);
-  records_.drop_all(c.out_of_order);
+  drop_transfer(c);
   if (c.state == State::syn_received) --half_open_;
-  flows_.erase(c.flow_hash, index);
+  flows_.erase(flows_.hash(c.flow), index);
   wheel_.cancel(index);
   if (ready_links_.linked(index)) ready_links_.remove(ready_, index);
-  if (egress_links_.linked(index)) egress_links_.remove(egress_[c.path.port], index);
-  if (starved_links_.linked(index)) starved_links_.remove(starved_, index);
   connections_.release(connections_.id_at(index));
 }
 
 // The connection ended without the application's doing: its record stays until the application has
 // taken notice and closed.
 void Tcp::end_connection(uint32_t index, Connection& c) {
-  if (c.detached || (c.state == State::syn_received && c.passive)) {
+  const bool detached = c.transfer != Connection::no_transfer && transfer(c).flags.detached;
+  if (detached || (c.state == State::syn_received && c.passive)) {
     release(index);
     return;
   }
   if (c.state == State::syn_received) --half_open_;
   c.state = State::closed;
   c.aborted_by_peer = true;
-  c.turn_head = c.turn_tail = none;
-  records_.drop_all(c.send_queue);
-  records_.drop_all(c.receive_queue);
-  records_.drop_all(c.out_of_order);
-  c.unsent = slot_none;
+  drop_transfer(c);
   wheel_.cancel(index);
-  if (egress_links_.linked(index)) egress_links_.remove(egress_[c.path.port], index);
-  if (starved_links_.linked(index)) starved_links_.remove(starved_, index);
   notify(index, c, event_aborted);
 }
 
 void Tcp::enter_time_wait(uint32_t index, Connection& c, Instant now) {
+  Transfer& t = transfer(c);
   c.state = State::time_wait;
-  c.retransmit_deadline = Instant::never();
-  c.life_deadline = now + time_wait_duration;
-  if (c.detached) {
+  c.retransmit_deadline = Tick::never();
+  c.life_deadline = Tick::at_or_after(now + time_wait_duration);
+  if (t.flags.detached) {
     retire_to_time_wait(index, c, now);
   } else {
-    set_timer(index, c);
+    set_timer(index, c, now);
   }
 }
 
 void Tcp::retire_to_time_wait(uint32_t index, Connection& c, Instant now) {
+  Transfer& t = transfer(c);
   // An acknowledgment may still be owed (the peer's FIN): it goes out now, the record is gone
   // after.
-  if (c.ack_now) emit_bare(c, acknowledgment_seq(c), flag_ack, now);
+  if (t.flags.ack_now) emit_bare(c, acknowledgment_seq(c), flag_ack, now);
   TimeWaitRecord record;
   record.flow = c.flow;
-  record.snd_nxt = c.snd_max;
+  record.snd_nxt = t.snd_max;
   record.rcv_nxt = c.rcv_nxt;
   record.ts_recent = c.ts_recent;
   record.timestamp_offset = c.timestamp_offset;
   record.timestamps = c.timestamps;
   record.window = window_to_announce(c);
   record.path = c.path;
-  record.flow_hash = c.flow_hash;
+  record.flow_hash = flows_.hash(c.flow);
   release(index);
   if (time_wait_.add(record, now)) counters_.add(Counter::tcp_time_wait_evicted);
 }
 
 void Tcp::notify(uint32_t index, Connection& c, uint8_t events) {
-  if (c.detached) return;
+  if (c.transfer != Connection::no_transfer && transfer(c).flags.detached) return;
   c.events |= events;
   if (!ready_links_.linked(index)) ready_links_.push_back(ready_, index);
 }
 
-void Tcp::queue_egress(uint32_t index, Connection& c) {
-  if (!egress_links_.linked(index)) egress_links_.push_back(egress_[c.path.port], index);
+void Tcp::queue_egress(Connection& c) {
+  if (!egress_links_.linked(c.transfer))
+    egress_links_.push_back(egress_[c.path.port()], c.transfer);
 }
 
 bool Tcp::has_egress() const {
@@ -177,21 +180,22 @@ ConnId Tcp::connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Ins
     const auto port =
         static_cast<uint16_t>(random_.between(ephemeral_port_min, ephemeral_port_max));
     const FlowKey flow{{local, port}, remote};
-    const uint64_t hash = flows_.hash(flow);
+    const uint32_t hash = flows_.hash(flow);
     if (find_flow(flow, hash) != none) continue;
     if (time_wait_.find(flow, hash) != nullptr) continue;
     const uint32_t index = open_record(flow, hash, *path);
     if (index == none) return {};
     Connection& c = at(index);
+    Transfer& t = transfer(c);
     c.owner = owner;
     c.state = State::syn_sent;
-    c.iss = initial_sequence_number(flow, now);
-    c.snd_una = c.snd_nxt = c.snd_max = c.iss;
-    c.send_end = c.iss + 1;
-    c.syn_to_send = true;
+    t.iss = initial_sequence_number(flow, now);
+    c.snd_una = t.snd_nxt = t.snd_max = t.iss;
+    t.send_end = t.iss + 1;
+    t.flags.syn_to_send = true;
     c.timestamps = true;
     c.window_scaling = true;
-    queue_egress(index, c);
+    queue_egress(c);
     counters_.add(Counter::tcp_active_opens);
     return connections_.id_at(index);
   }
@@ -212,34 +216,56 @@ std::optional<Ready> Tcp::next_ready() {
   return ready;
 }
 
+size_t Tcp::peek_ready(std::span<Ready> out) const {
+  size_t count = 0;
+  for (uint32_t index = ready_.head; index != none && count < out.size();
+       index = ready_links_.next(index)) {
+    const Connection& c = connections_.at(index);
+    out[count++] = {connections_.id_at(index), c.owner, c.events};
+  }
+  return count;
+}
+
 void Tcp::make_ready(ConnId id, uint8_t events) {
   notify(id.index, connections_[id], events);
 }
 
 ByteView Tcp::readable(ConnId id) {
   const Connection& c = connections_[id];
-  if (!c.receive_queue.empty()) {
-    const SlotIndex slot = c.receive_queue.head;
+  if (c.transfer == Connection::no_transfer) return {};
+  const Transfer& t = transfer(c);
+  if (!t.receive_queue.empty()) {
+    const SlotIndex slot = t.receive_queue.head;
     return {records_.data(slot), records_[slot].length};
   }
-  if (c.turn_head != none)
-    return {turn_pieces_[c.turn_head].data, turn_pieces_[c.turn_head].length};
+  if (t.turn_head != none)
+    return {turn_pieces_[t.turn_head].data, turn_pieces_[t.turn_head].length};
   return {};
+}
+
+size_t Tcp::readable_behind(ConnId id) const {
+  const Connection& c = *connections_.find(id);
+  if (c.transfer == Connection::no_transfer) return 0;
+  const Transfer& t = transfer(c);
+  if (!t.receive_queue.empty()) return records_.room_behind(t.receive_queue.head);
+  return t.turn_head == none ? 0 : turn_pieces_[t.turn_head].octets_behind;
 }
 
 size_t Tcp::peek(ConnId id, ByteSpan out) {
   const Connection& c = connections_[id];
+  if (c.transfer == Connection::no_transfer) return 0;
+  const Transfer& t = transfer(c);
   size_t filled = 0;
   const auto take = [&](const uint8_t* data, size_t length) {
     const size_t part = std::min(length, out.size() - filled);
     std::memcpy(out.data() + filled, data, part);
     filled += part;
   };
-  for (SlotIndex slot = c.receive_queue.head; slot != slot_none && filled < out.size();
+  for (SlotIndex slot = t.receive_queue.head; slot != slot_none && filled < out.size();
        slot = records_[slot].next) {
     take(records_.data(slot), records_[slot].length);
   }
-  for (uint32_t piece = c.turn_head; piece != none && filled < out.size();
+  for (uint32_t piece = t.turn_head; piece != none && filled < out.size();
        piece = turn_pieces_[piece].next) {
     take(turn_pieces_[piece].data, turn_pieces_[piece].length);
   }
@@ -248,12 +274,14 @@ size_t Tcp::peek(ConnId id, ByteSpan out) {
 
 bool Tcp::has_more_than(ConnId id, size_t octets) const {
   const Connection& c = *connections_.find(id);
+  if (c.transfer == Connection::no_transfer) return false;
+  const Transfer& t = transfer(c);
   size_t total = 0;
-  for (SlotIndex slot = c.receive_queue.head; slot != slot_none; slot = records_[slot].next) {
+  for (SlotIndex slot = t.receive_queue.head; slot != slot_none; slot = records_[slot].next) {
     total += records_[slot].length;
     if (total > octets) return true;
   }
-  for (uint32_t piece = c.turn_head; piece != none; piece = turn_pieces_[piece].next) {
+  for (uint32_t piece = t.turn_head; piece != none; piece = turn_pieces_[piece].next) {
     total += turn_pieces_[piece].length;
     if (total > octets) return true;
   }
@@ -262,35 +290,37 @@ bool Tcp::has_more_than(ConnId id, size_t octets) const {
 
 bool Tcp::at_end(ConnId id) const {
   const Connection& c = *connections_.find(id);
+  if (c.transfer == Connection::no_transfer) return false;
+  const Transfer& t = transfer(c);
   // A reset drops what was not read: what is missing must not look like the end.
-  return c.peer_fin_taken && !c.aborted_by_peer && c.receive_queue.empty() && c.turn_head == none;
+  return t.flags.peer_fin_taken && !c.aborted_by_peer && t.receive_queue.empty() &&
+         t.turn_head == none;
 }
 
 void Tcp::consume(ConnId id, size_t octets, Instant now) {
   Connection& c = connections_[id];
-  c.received_since_tuning += static_cast<uint32_t>(octets);
+  // A reset of this turn has dropped the text; the application has not heard of it yet.
+  if (c.transfer == Connection::no_transfer) return;
+  Transfer& t = transfer(c);
+  t.received_since_tuning += static_cast<uint32_t>(octets);
   while (octets > 0) {
-    if (!c.receive_queue.empty()) {
-      SlotRecord& record = records_[c.receive_queue.head];
+    if (!t.receive_queue.empty()) {
+      SlotRecord& record = records_[t.receive_queue.head];
       const auto part = static_cast<uint16_t>(std::min<size_t>(octets, record.length));
-      record.offset = static_cast<uint16_t>(record.offset + part);
-      record.length = static_cast<uint16_t>(record.length - part);
-      record.seq += part;
+      record.trim_front(part);
       octets -= part;
-      if (record.length == 0) records_.pop_front(c.receive_queue);
+      if (record.length == 0) records_.pop_front(t.receive_queue);
       continue;
     }
-    // A reset of this turn has dropped the text; the application has not heard of it yet.
-    if (c.state == State::closed) return;
-    CHECK(c.turn_head != none);
-    TurnPiece& piece = turn_pieces_[c.turn_head];
+    CHECK(t.turn_head != none);
+    TurnPiece& piece = turn_pieces_[t.turn_head];
     const auto part = static_cast<uint32_t>(std::min<size_t>(octets, piece.length));
     piece.data += part;
     piece.length -= part;
     octets -= part;
     if (piece.length == 0) {
-      c.turn_head = piece.next;
-      if (c.turn_head == none) c.turn_tail = none;
+      t.turn_head = piece.next;
+      if (t.turn_head == none) t.turn_tail = none;
     }
   }
   if (!may_receive_data(c.state)) return;
@@ -298,24 +328,26 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
   // while memory lasts.
   const Duration round_trip =
       c.round_trip.has_sample() ? c.round_trip.smoothed() : Duration::milliseconds(10);
-  const uint32_t budget_octets = c.receive_slots_budget * c.send_mss;
-  if (now - c.tuned_at > round_trip * 2) {
-    c.tuned_at = now;
-    c.received_since_tuning = 0;
-  } else if (c.received_since_tuning > budget_octets / 2 &&
+  const uint32_t budget_octets = uint32_t{c.receive_slots_budget} * c.send_mss;
+  if (now - t.tuned_at > round_trip * 2) {
+    t.tuned_at = now;
+    t.received_since_tuning = 0;
+  } else if (t.received_since_tuning > budget_octets / 2 &&
              c.receive_slots_budget < limits_.receive_slots_max &&
              arena_.free_count() > arena_.capacity() / 2) {
-    c.receive_slots_budget = std::min(c.receive_slots_budget * 2, limits_.receive_slots_max);
-    c.received_since_tuning = 0;
+    c.receive_slots_budget =
+        static_cast<uint16_t>(std::min(c.receive_slots_budget * 2U, limits_.receive_slots_max));
+    t.received_since_tuning = 0;
   }
   // Receiver-side silly window avoidance (RFC 9293 section 3.8.6.2.2): announce an opening only
   // when it is worth a segment of at least two full ones or half the window.
   const uint32_t promised =
       c.receive_edge > c.rcv_nxt ? octets_between(c.rcv_nxt, c.receive_edge) : 0;
   const uint32_t window = receive_window(c);
-  if (window >= promised + std::min(2U * c.send_mss, c.receive_slots_budget * c.send_mss / 2)) {
+  if (window >=
+      promised + std::min(2U * c.send_mss, uint32_t{c.receive_slots_budget} * c.send_mss / 2)) {
     // A window that is still wide needs no segment of its own: the next one carries it.
-    if (promised < c.receive_slots_budget * c.send_mss / 2) acknowledge_now(id.index, c);
+    if (promised < uint32_t{c.receive_slots_budget} * c.send_mss / 2) acknowledge_now(c);
   }
 }
 
@@ -330,143 +362,165 @@ uint32_t Tcp::send_slots_allowed(const Connection& c) const {
 
 size_t Tcp::writable(ConnId id) {
   Connection& c = connections_[id];
-  if (!may_send_data(c.state) || c.fin_queued) return 0;
+  if (!may_send_data(c.state) || !engage(id.index, c, 0)) return 0;
+  Transfer& t = transfer(c);
+  if (t.flags.fin_queued) return 0;
   const size_t room = tail_room(c);
   const uint32_t allowed = send_slots_allowed(c);
   const uint32_t memory =
       arena_.free_count() > peers_reserve() ? arena_.free_count() - peers_reserve() : 0;
   const uint32_t slots =
-      allowed > c.send_queue.count ? std::min(allowed - c.send_queue.count, memory) : 0;
+      allowed > t.send_queue.count ? std::min(allowed - t.send_queue.count, memory) : 0;
   const size_t slot_octets = std::min<size_t>(c.send_mss, packet::payload_bytes_max);
   // What was promised holds for the writes of this turn, even when they bring memory under
   // pressure.
-  c.send_slots_promised = c.send_queue.count + slots;
+  t.send_slots_promised = t.send_queue.count + slots;
   return room + slots * slot_octets;
 }
 
 void Tcp::want_writable(ConnId id) {
   Connection& c = connections_[id];
-  c.wants_room = true;
+  if (!engage(id.index, c, 0)) {
+    notify(id.index, c, event_writable);  // nothing to remember the wish in: ask again next turn
+    return;
+  }
+  Transfer& t = transfer(c);
+  t.flags.wants_room = true;
   // With nothing queued no acknowledgment will come to wake us: it is memory that is short.
-  if (c.send_queue.empty() && !starved_links_.linked(id.index))
-    starved_links_.push_back(starved_, id.index);
+  if (t.send_queue.empty() && !starved_links_.linked(c.transfer))
+    starved_links_.push_back(starved_, c.transfer);
 }
 
 void Tcp::wake_starved() {
   const uint32_t enough = peers_reserve() + arena_.capacity() / 16;
   for (uint32_t left = starved_.count; left > 0 && arena_.free_count() > enough; --left) {
-    const uint32_t index = starved_links_.pop_front(starved_);
-    at(index).wants_room = false;
-    notify(index, at(index), event_writable);
+    Transfer& t = transfers_.at(starved_links_.pop_front(starved_));
+    t.flags.wants_room = false;
+    notify(t.connection, at(t.connection), event_writable);
   }
 }
 
 // Copies bytes behind the send queue: first into the room of the last slot that has not left yet,
 // then into fresh ones while the queue has fewer than slots_allowed.
-size_t Tcp::append_text(uint32_t index, Connection& c, ByteView bytes, uint32_t slots_allowed) {
+size_t Tcp::append_text(Connection& c, ByteView bytes, uint32_t slots_allowed) {
+  Transfer& t = transfer(c);
   const size_t slot_octets = std::min<size_t>(c.send_mss, packet::payload_bytes_max);
   size_t written = 0;
   while (written < bytes.size()) {
-    SlotIndex tail = c.send_queue.tail;
+    SlotIndex tail = t.send_queue.tail;
     size_t room = tail_room(c);
     if (room == 0) {
-      if (c.send_queue.count >= slots_allowed) break;
-      tail = records_.acquire(c.send_end, peers_reserve());
+      if (t.send_queue.count >= slots_allowed) break;
+      tail = records_.acquire(t.send_end, peers_reserve());
       if (tail == slot_none) {
         counters_.add(Counter::tcp_write_out_of_memory);
         break;
       }
-      records_.push_back(c.send_queue, tail);
-      if (c.unsent == slot_none) c.unsent = tail;
+      records_.push_back(t.send_queue, tail);
+      if (t.unsent == slot_none) t.unsent = tail;
       room = slot_octets;
     }
     const size_t part = std::min(room, bytes.size() - written);
-    records_.append(tail, bytes.subspan(written, part));
-    c.send_end += static_cast<uint32_t>(part);
+    records_.append_summed(tail, bytes.subspan(written, part));
+    t.send_end += static_cast<uint32_t>(part);
     written += part;
   }
-  if (written > 0) queue_egress(index, c);
+  if (written > 0) queue_egress(c);
   return written;
 }
 
 size_t Tcp::write(ConnId id, ByteView bytes) {
   Connection& c = connections_[id];
-  if (!may_send_data(c.state) || c.fin_queued) return 0;
+  if (!may_send_data(c.state) || !engage(id.index, c, 0)) return 0;
+  Transfer& t = transfer(c);
+  if (t.flags.fin_queued) return 0;
   const size_t written =
-      append_text(id.index, c, bytes, std::max(send_slots_allowed(c), c.send_slots_promised));
+      append_text(c, bytes, std::max(send_slots_allowed(c), t.send_slots_promised));
   if (written < bytes.size()) want_writable(id);
   return written;
 }
 
 bool Tcp::write_whole(ConnId id, ByteView bytes) {
   Connection& c = connections_[id];
-  if (!may_send_data(c.state) || c.fin_queued) return false;
+  if (!may_send_data(c.state) || !engage(id.index, c, 0)) return false;
+  Transfer& t = transfer(c);
+  if (t.flags.fin_queued) return false;
   const size_t slot_octets = std::min<size_t>(c.send_mss, packet::payload_bytes_max);
   const size_t slots = (bytes.size() + slot_octets - 1) / slot_octets;
   if (arena_.free_count() < peers_reserve() + slots) {
     counters_.add(Counter::tcp_write_out_of_memory);
     return false;
   }
-  const size_t written = append_text(id.index, c, bytes, UINT32_MAX);
+  const size_t written = append_text(c, bytes, UINT32_MAX);
   CHECK(written == bytes.size());
   return true;
 }
 
 // Octets that still fit into the last slot of the send queue: only while it was never sent.
 size_t Tcp::tail_room(const Connection& c) const {
-  const SlotIndex tail = c.send_queue.tail;
-  if (tail == slot_none || c.unsent == slot_none || arena_.in_port(tail)) return 0;
+  const Transfer& t = transfer(c);
+  const SlotIndex tail = t.send_queue.tail;
+  if (tail == slot_none || t.unsent == slot_none || arena_.in_port(tail)) return 0;
   const size_t slot_octets = std::min<size_t>(c.send_mss, packet::payload_bytes_max);
   const SlotRecord& record = records_[tail];
-  if (record.seq < c.snd_max || record.length >= slot_octets) return 0;
+  if (record.seq < t.snd_max || record.length >= slot_octets) return 0;
   return std::min<size_t>(slot_octets - record.length, records_.room_behind(tail));
 }
 
-void Tcp::shutdown(ConnId id) {
+void Tcp::shutdown(ConnId id, Instant now) {
   Connection& c = connections_[id];
-  if (c.fin_queued || !may_send_data(c.state)) return;
-  c.fin_queued = true;
-  c.fin_seq = c.send_end;
-  c.wants_room = false;
+  if (!may_send_data(c.state)) return;
+  if (!engage(id.index, c, 0)) {
+    // Without a record no FIN can be watched over: the end is a reset.
+    send_reset(c, now);
+    end_connection(id.index, c);
+    return;
+  }
+  Transfer& t = transfer(c);
+  if (t.flags.fin_queued) return;
+  t.flags.fin_queued = true;
+  t.fin_seq = t.send_end;
+  t.flags.wants_room = false;
   // RFC 9293 section 3.10.4: the state changes when the FIN is queued behind what is to be sent.
   if (c.state == State::established) {
     c.state = State::fin_wait_1;
   } else if (c.state == State::close_wait) {
     c.state = State::last_ack;
   }
-  queue_egress(id.index, c);
+  queue_egress(c);
 }
 
 void Tcp::close(ConnId id, Instant now) {
   Connection& c = connections_[id];
   const uint32_t index = id.index;
-  if (c.state == State::closed) {
+  if (c.state == State::closed || c.state == State::syn_sent) {
     release(index);
     return;
   }
-  if (c.state == State::syn_sent) {
-    release(index);
+  if (!engage(index, c, 0)) {
+    abort(id, now);
     return;
   }
+  Transfer& t = transfer(c);
   // Text the application never read is lost to it: the peer must hear of that (section 3.6.1).
-  if (!c.receive_queue.empty() || c.turn_head != none) {
+  if (!t.receive_queue.empty() || t.turn_head != none) {
     counters_.add(Counter::tcp_reset_unread_text);
     abort(id, now);
     return;
   }
   if (c.state == State::time_wait) {
-    c.detached = true;
+    t.flags.detached = true;
     retire_to_time_wait(index, c, now);
     return;
   }
-  shutdown(id);
-  c.detached = true;
-  c.orphaned_at = now;
+  shutdown(id, now);
+  t.flags.detached = true;
+  t.orphaned_at = Tick::at_or_after(now);
   c.events = 0;
   if (ready_links_.linked(index)) ready_links_.remove(ready_, index);
-  if (starved_links_.linked(index)) starved_links_.remove(starved_, index);
+  if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
   watch_orphan(c, now);
-  set_timer(index, c);
+  set_timer(index, c, now);
 }
 
 void Tcp::abort(ConnId id, Instant now) {
@@ -479,29 +533,31 @@ void Tcp::abort(ConnId id, Instant now) {
 
 // Copies what still lies in received frames behind the receive queue.
 void Tcp::settle(Connection& c) {
-  for (uint32_t piece = c.turn_head; piece != none; piece = turn_pieces_[piece].next) {
+  Transfer& t = transfer(c);
+  for (uint32_t piece = t.turn_head; piece != none; piece = turn_pieces_[piece].next) {
     ByteView text{turn_pieces_[piece].data, turn_pieces_[piece].length};
     while (!text.empty()) {
-      SlotIndex tail = c.receive_queue.tail;
+      SlotIndex tail = t.receive_queue.tail;
       if (tail == slot_none || records_.room_behind(tail) == 0) {
         // Memory was set aside when the text was taken in (peers_reserve): this cannot fail.
         tail = records_.acquire(Seq(), 0);
         CHECK(tail != slot_none);
-        records_.push_back(c.receive_queue, tail);
+        records_.push_back(t.receive_queue, tail);
       }
       const size_t part = std::min<size_t>(text.size(), records_.room_behind(tail));
       records_.append(tail, text.first(part));
       text = text.subspan(part);
     }
   }
-  c.turn_head = none;
-  c.turn_tail = none;
+  t.turn_head = none;
+  t.turn_tail = none;
 }
 
 void Tcp::end_reading() {
   for (uint32_t i = 0; i < turn_connection_count_; ++i) {
     const uint32_t index = turn_connections_[i];
-    if (connections_.live_at(index)) settle(at(index));
+    if (connections_.live_at(index) && at(index).transfer != Connection::no_transfer)
+      settle(at(index));
   }
   turn_connection_count_ = 0;
   turn_piece_count_ = 0;
@@ -511,10 +567,10 @@ void Tcp::end_reading() {
 
 uint32_t Tcp::slots_held() const {
   uint32_t held = 0;
-  for (uint32_t i = 0; i < connections_.capacity(); ++i) {
-    if (!connections_.live_at(i)) continue;
-    const Connection& c = connections_.at(i);
-    held += c.send_queue.count + c.receive_queue.count + c.out_of_order.count;
+  for (uint32_t i = 0; i < transfers_.capacity(); ++i) {
+    if (!transfers_.live_at(i)) continue;
+    const Transfer& t = transfers_.at(i);
+    held += t.send_queue.count + t.receive_queue.count + t.out_of_order.count;
   }
   return held;
 }
@@ -523,23 +579,29 @@ void Tcp::check_invariants() const {
   for (uint32_t i = 0; i < connections_.capacity(); ++i) {
     if (!connections_.live_at(i)) continue;
     const Connection& c = connections_.at(i);
+    if (c.transfer == Connection::no_transfer) {
+      CHECK(c.state == State::established || c.state == State::closed);
+      continue;
+    }
+    const Transfer& t = transfer(c);
+    CHECK(transfers_.live_at(c.transfer) && t.connection == i);
     if (c.state == State::closed) continue;
-    CHECK(c.snd_una <= c.snd_nxt && c.snd_nxt <= c.snd_max);
-    Seq expected = c.snd_una == c.iss ? c.iss + 1 : c.snd_una;
-    for (SlotIndex slot = c.send_queue.head; slot != slot_none; slot = records_[slot].next) {
+    CHECK(c.snd_una <= t.snd_nxt && t.snd_nxt <= t.snd_max);
+    Seq expected = c.snd_una == t.iss ? t.iss + 1 : c.snd_una;
+    for (SlotIndex slot = t.send_queue.head; slot != slot_none; slot = records_[slot].next) {
       CHECK(records_[slot].seq == expected && records_[slot].length > 0);
       expected = records_[slot].end();
     }
-    if (!c.send_queue.empty()) CHECK(expected == c.send_end);
-    CHECK(c.out_of_order.count <= out_of_order_slots_max);
+    if (!t.send_queue.empty()) CHECK(expected == t.send_end);
+    CHECK(t.out_of_order.count <= out_of_order_slots_max);
     Seq behind = c.rcv_nxt;
-    for (SlotIndex slot = c.out_of_order.head; slot != slot_none; slot = records_[slot].next) {
+    for (SlotIndex slot = t.out_of_order.head; slot != slot_none; slot = records_[slot].next) {
       CHECK(records_[slot].seq >= behind && records_[slot].length > 0);
       behind = records_[slot].end();
     }
     // Whoever waits for the peer has a deadline (no connection outlives its timers).
-    const bool owes = c.snd_una != c.snd_max || c.syn_to_send;
-    if (owes && !egress_links_.linked(i)) CHECK(wheel_.is_armed(i));
+    const bool owes = c.snd_una != t.snd_max || t.flags.syn_to_send;
+    if (owes && !egress_links_.linked(c.transfer)) CHECK(wheel_.is_armed(i));
   }
 }
 

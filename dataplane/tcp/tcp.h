@@ -11,9 +11,11 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "base/hash.h"
 #include "base/index_list.h"
@@ -39,6 +41,7 @@ enum Event : uint8_t {
   event_peer_ended = 8,  // the peer's FIN is behind the text that waits (or behind what was read)
   event_writable = 16,   // a write that fell short can go on
   event_aborted = 32,    // reset, timed out or refused: only close() is left to do
+  event_deadline = 64,   // the deadline that set_deadline() asked for has passed
 };
 
 struct Ready {
@@ -49,6 +52,9 @@ struct Ready {
 
 struct Limits {
   uint32_t connections = 16'384;
+  // Connections on which something is under way at the same time (idle ones need no record for it).
+  // 0: as many as there are connections up to 65,536, an eighth of them beyond.
+  uint32_t transfers = 0;
   uint32_t listeners = 64;
   uint32_t half_open = 4'096;  // connections in SYN-RECEIVED (T9)
   uint32_t time_wait = 32'768;
@@ -97,12 +103,17 @@ class Tcp {
   // Takes one connection off the ready list; bounded by ready_count() at the start of a turn.
   std::optional<Ready> next_ready();
   uint32_t ready_count() const { return ready_.count; }
+  // Looks at the first ones on the list without taking them; how many there were, at most
+  // out.size().
+  size_t peek_ready(std::span<Ready> out) const;
   // Puts a connection back on the list (the proxy left work for the next turn).
   void make_ready(ConnId id, uint8_t events);
 
   // The first contiguous run of text; empty when nothing waits. Valid until consume() or the turn's
   // end.
   ByteView readable(ConnId id);
+  // How many octets of memory behind that run may be read; what they hold means nothing.
+  size_t readable_behind(ConnId id) const;
   void consume(ConnId id, size_t octets, Instant now);
   // Whether more text waits behind the run that readable() shows.
   bool has_more_than(ConnId id, size_t octets) const;
@@ -120,14 +131,32 @@ class Tcp {
   bool write_whole(ConnId id, ByteView bytes);
   void want_writable(ConnId id);
   // No more text from us: a FIN follows what is queued.
-  void shutdown(ConnId id);
+  void shutdown(ConnId id, Instant now);
   // The application is done with the connection: queued text and a FIN still go out, text that
   // arrives is answered with a reset (RFC 9293 section 3.6.1). The id is dead afterwards.
   void close(ConnId id, Instant now);
   // Reset and forget.
   void abort(ConnId id, Instant now);
 
+  // One instant at which event_deadline comes, if the connection is still ESTABLISHED then: for
+  // waits of the application that begin and end with a connection at rest. Never: none.
+  void set_deadline(ConnId id, Instant deadline, Instant now);
+
   const Connection* find(ConnId id) const { return connections_.find(id); }
+  // What is under way on a connection; nullptr when it is idle.
+  const Transfer* find_transfer(ConnId id) const {
+    const Connection* c = connections_.find(id);
+    return c == nullptr || c->transfer == none ? nullptr : &transfers_.at(c->transfer);
+  }
+  bool has_unacknowledged_text(ConnId id) const {
+    const Transfer* t = find_transfer(id);
+    return t != nullptr && !t->send_queue.empty();
+  }
+  // The peer has ended its side, whether or not all its text was consumed.
+  bool peer_has_ended(ConnId id) const {
+    const Transfer* t = find_transfer(id);
+    return t != nullptr && t->flags.peer_fin_taken;
+  }
   SocketAddress remote(ConnId id) const { return connections_.find(id)->flow.remote; }
   SocketAddress local(ConnId id) const { return connections_.find(id)->flow.local; }
 
@@ -136,11 +165,18 @@ class Tcp {
   uint32_t half_open_count() const { return half_open_; }
   uint32_t time_wait_count() const { return time_wait_.size(); }
   uint32_t armed_timer_count() const { return wheel_.armed_count(); }
+  uint32_t transfer_count() const { return transfers_.in_use(); }
+  // Octets that an idle established connection costs with all that stands beside it: its record,
+  // its timer, its places in the flow table (which is at most half full) and in the ready list.
+  static constexpr size_t idle_connection_bytes();
+  size_t memory_bytes() const;
   uint32_t slots_held() const;  // by all queues of all connections
   void check_invariants() const;
 
  private:
   static constexpr uint32_t none = UINT32_MAX;
+  // How long nothing must have been sent before a connection at rest gives its Transfer back.
+  static constexpr Duration rest_before_release = Duration::milliseconds(200);
   // Every frame of a turn could carry text: a full burst of each port.
   static constexpr uint32_t turn_pieces_max = 512;
 
@@ -149,13 +185,36 @@ class Tcp {
     const uint8_t* data = nullptr;
     uint32_t length = 0;
     uint32_t next = none;
+    uint32_t octets_behind = 0;  // readable behind data + length
   };
+
+  // Of a connection that has one: all but those at rest. Too often called for a CHECK.
+  Transfer& transfer(const Connection& c) {
+    assert(c.transfer != Connection::no_transfer);
+    return transfers_.at(c.transfer);
+  }
+  const Transfer& transfer(const Connection& c) const {
+    assert(c.transfer != Connection::no_transfer);
+    return transfers_.at(c.transfer);
+  }
+  // SND.MAX of any connection.
+  Seq sent_up_to(const Connection& c) const {
+    return c.transfer == Connection::no_transfer ? c.snd_una : transfer(c).snd_max;
+  }
+  // transfers.cc
+  bool engage(uint32_t index, Connection& c, uint32_t reserve_count);
+  bool is_at_rest(const Connection& c) const;
+  void disengage_if_at_rest(Connection& c, Instant now);
+  void drop_transfer(Connection& c);
+  uint32_t transfers_reserve() const { return transfers_.capacity() / 16; }
 
   // input.cc
   void on_segment(uint32_t index, const Segment& segment, const std::optional<net::Path>& back,
                   Instant now);
+  void on_segment_engaged(uint32_t index, const Segment& segment,
+                          const std::optional<net::Path>& back, Instant now);
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
-  void on_listen(const FlowKey& flow, uint64_t hash, const Segment& segment, const net::Path& path,
+  void on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment, const net::Path& path,
                  std::optional<Seq> used_before, Instant now);
   bool on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant now);
   bool acceptable(const Connection& c, const Segment& segment) const;
@@ -163,16 +222,16 @@ class Tcp {
   void on_reset(uint32_t index, Connection& c);
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
-  void on_duplicate_ack(uint32_t index, Connection& c);
-  void update_send_window(uint32_t index, Connection& c, const Segment& segment);
+  void on_duplicate_ack(Connection& c);
+  void update_send_window(Connection& c, const Segment& segment);
   void process_text(uint32_t index, const Segment& segment, Instant now);
   void take_in_order(uint32_t index, Connection& c, ByteView text);
   void add_turn_piece(uint32_t index, Connection& c, ByteView text);
   void drain_out_of_order(Connection& c);
   void process_fin(uint32_t index, Connection& c, Instant now);
   void acknowledge_later(uint32_t index, Connection& c, Instant now);
-  void acknowledge_now(uint32_t index, Connection& c);
-  void challenge_ack(uint32_t index, Connection& c, Instant now);
+  void acknowledge_now(Connection& c);
+  void challenge_ack(Connection& c, Instant now);
   void become_established(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void agree_on_options(Connection& c, const Options& options);
 
@@ -186,7 +245,8 @@ class Tcp {
   SlotIndex next_text(Connection& c);
   SlotIndex resendable(Connection& c, SlotIndex slot);
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
-  void finish_segment(Connection& c, const packet::TransmitFrame& frame, Instant now);
+  void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
+                      uint32_t header_octets, Instant now);
   HeaderFields header_for(Connection& c, Seq seq, uint8_t flags, Instant now);
   void note_ack_sent(Connection& c);
   uint16_t window_to_announce(Connection& c);
@@ -200,23 +260,24 @@ class Tcp {
                       Instant now);
 
   // timers.cc
-  void set_timer(uint32_t index, Connection& c);
+  void set_timer(uint32_t index, Connection& c, Instant now);
   void on_timer(uint32_t index, Instant now);
+  bool on_life_deadline(uint32_t index, Connection& c, Instant now);
   void on_retransmit_timeout(uint32_t index, Connection& c, Instant now);
   void watch_orphan(Connection& c, Instant now);
   void restart_retransmit_timer(uint32_t index, Connection& c, Instant now);
 
   // tcp.cc
-  size_t append_text(uint32_t index, Connection& c, ByteView bytes, uint32_t slots_allowed);
+  size_t append_text(Connection& c, ByteView bytes, uint32_t slots_allowed);
   size_t tail_room(const Connection& c) const;
-  uint32_t find_flow(const FlowKey& flow, uint64_t hash) const;
-  uint32_t open_record(const FlowKey& flow, uint64_t hash, const net::Path& path);
+  uint32_t find_flow(const FlowKey& flow, uint32_t hash) const;
+  uint32_t open_record(const FlowKey& flow, uint32_t hash, const net::Path& path);
   void release(uint32_t index);
   void end_connection(uint32_t index, Connection& c);  // gone without a word: tell the application
   void enter_time_wait(uint32_t index, Connection& c, Instant now);
   void retire_to_time_wait(uint32_t index, Connection& c, Instant now);
   void notify(uint32_t index, Connection& c, uint8_t events);
-  void queue_egress(uint32_t index, Connection& c);
+  void queue_egress(Connection& c);
   void wake_starved();
   uint32_t send_slots_allowed(const Connection& c) const;
   // Slots that text we write must leave free, and text we take in: what waits to be read may never
@@ -237,6 +298,7 @@ class Tcp {
   Counters& counters_;
   SlotRecords records_;
   Slab<Connection> connections_;
+  Slab<Transfer> transfers_;
   FlowTable flows_;
   TimeWaitTable time_wait_;
   TimerWheel wheel_;
@@ -247,14 +309,22 @@ class Tcp {
 
   IndexLinks ready_links_;
   IndexList ready_;
+  // By transfer, not by connection: whoever has something to send has one.
   IndexLinks egress_links_;
   std::array<IndexList, packet::ports_max> egress_{};
-  IndexLinks starved_links_;  // connections whose write fell short of memory, not of window
+  IndexLinks starved_links_;  // transfers whose write fell short of memory, not of window
   IndexList starved_;
   std::unique_ptr<TurnPiece[]> turn_pieces_;
   uint32_t turn_piece_count_ = 0;
+  uint32_t octets_behind_ = 0;                    // the text of the segment that is being taken in
   std::unique_ptr<uint32_t[]> turn_connections_;  // that hold pieces
   uint32_t turn_connection_count_ = 0;
 };
+
+constexpr size_t Tcp::idle_connection_bytes() {
+  return Slab<Connection>::bytes_per_record() + TimerWheel::bytes_per_timer() +
+         2 * FlowTable::bytes_per_place + IndexLinks::bytes_per_record;
+}
+static_assert(Tcp::idle_connection_bytes() <= 192);
 
 }  // namespace millrace::tcp

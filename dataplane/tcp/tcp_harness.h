@@ -188,8 +188,7 @@ class TcpHarness : public ::testing::Test {
 
   SocketAddress local_{Ipv4Address::from_octets(10, 0, 0, 1), 80};
   SocketAddress remote_{Ipv4Address::from_octets(10, 0, 0, 2), 40'000};
-  std::optional<net::Path> back_ =
-      net::IpOutput::path_back(0, MacAddress{{2, 0, 0, 0, 0, 2}}, 1500);
+  std::optional<net::Path> back_ = net::IpOutput::path_back(0, MacAddress{{2, 0, 0, 0, 0, 2}});
   uint32_t peer_seq_ = 1'000;
   uint32_t our_seq_ = 0;
   ConnId id_;

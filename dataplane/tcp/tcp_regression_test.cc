@@ -261,7 +261,7 @@ TEST_F(TcpRegression, T50_UnreadTextLeavesMemoryForWriting) {
       const ConnId id = ids[port - 1'000];
       const Connection& c = *tcp_.find(id);
       if (c.receive_edge - c.rcv_nxt < 1'460) continue;
-      inject({.seq = c.rcv_nxt.value(), .ack = c.snd_nxt.value(), .text = pattern(1'460)},
+      inject({.seq = c.rcv_nxt.value(), .ack = c.snd_una.value(), .text = pattern(1'460)},
              {remote_.address, port}, local_);
     }
     finish_turn();
@@ -367,10 +367,10 @@ TEST_F(TcpRegression, T14_ATimestampThatOutlivedItsClockIsReplaced) {
 TEST_F(TcpRegression, T54_TheMarkOfAnOldRecoveryDoesNotForbidTheNext) {
   establish(65'535, 7);
   // As after a recovery nearly 2^31 octets ago.
-  auto& c = const_cast<Connection&>(*tcp_.find(id_));
-  c.recover = c.snd_una - 0x7fff'ff00U;
-  c.retransmits = 1;
   write_text(1'460);
+  auto& t = const_cast<Transfer&>(*tcp_.find_transfer(id_));
+  t.recover = tcp_.find(id_)->snd_una - 0x7fff'ff00U;
+  t.retransmits = 1;
   finish_turn();
   our_seq_ += 1'460;
   exchange({.seq = peer_seq_, .ack = our_seq_, .window = 512});
@@ -426,7 +426,7 @@ TEST_F(TcpRegression, T7_TimeWaitDoesNotAnswerEveryStrayAcknowledgment) {
 // RFC 1337 holds also while the application still has the connection.
 TEST_F(TcpRegression, T31_AResetDoesNotEndTimeWaitBeforeTheApplicationHasClosed) {
   establish();
-  tcp_.shutdown(id_);
+  tcp_.shutdown(id_, now_);
   finish_turn();
   exchange({.seq = peer_seq_, .ack = our_seq_ + 1, .flags = flag_fin | flag_ack});
   ASSERT_EQ(state(), State::time_wait);
@@ -481,10 +481,10 @@ TEST_F(TcpRegression, T5_T14_ATimestampCountsOnlyWithABelievableAcknowledgment) 
 // Nor must it lead our answers to another station.
 TEST_F(TcpRegression, T5_ThePathFollowsOnlyABelievableAcknowledgment) {
   establish();
-  const MacAddress before = tcp_.find(id_)->path.mac;
-  back_ = net::IpOutput::path_back(0, MacAddress{{2, 0, 0, 0, 0, 66}}, 1500);
+  const MacAddress before = tcp_.find(id_)->path.mac();
+  back_ = net::IpOutput::path_back(0, MacAddress{{2, 0, 0, 0, 0, 66}});
   exchange({.seq = peer_seq_ + 500, .ack = our_seq_ + 5'000, .text = "guess"});
-  EXPECT_EQ(tcp_.find(id_)->path.mac, before);
+  EXPECT_EQ(tcp_.find(id_)->path.mac(), before);
 }
 
 // The third duplicate came while memory was short: the repetition waits for memory, not for the

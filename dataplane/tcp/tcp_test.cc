@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "dataplane/tcp/tcp_harness.h"
 
 namespace millrace::tcp {
@@ -20,6 +22,21 @@ TEST_F(TcpTest, HandshakeAcceptsAndReads) {
   const auto later = wait(Duration::milliseconds(41));
   ASSERT_EQ(later.size(), 1U);
   EXPECT_EQ(later[0].segment.ack.value(), peer_seq_ + 5);
+}
+
+TEST_F(TcpTest, LookingAtTheReadyListTakesNothingFromIt) {
+  establish();
+  std::array<Ready, 4> seen;
+  events();
+  EXPECT_EQ(tcp_.peek_ready(seen), 0U);
+  exchange({.seq = peer_seq_, .ack = our_seq_, .text = "hello"});
+  EXPECT_EQ(tcp_.peek_ready({}), 0U);
+  for (int again = 0; again < 2; ++again) {
+    ASSERT_EQ(tcp_.peek_ready(seen), 1U);
+    EXPECT_EQ(seen[0].id, id_);
+    EXPECT_EQ(seen[0].events, event_readable);
+  }
+  EXPECT_EQ(events(), event_readable);
 }
 
 TEST_F(TcpTest, T24_EverySecondSegmentIsAcknowledgedAtOnce) {
@@ -220,7 +237,7 @@ TEST_F(TcpTest, FastRetransmitAfterThreeDuplicates) {
   ASSERT_GE(partial.size(), 1U);
   EXPECT_EQ(partial[0].segment.seq.value(), our_seq_ + 1460 * 3);
   exchange({.seq = peer_seq_, .ack = our_seq_ + 1460 * 8});
-  EXPECT_FALSE(tcp_.find(id_)->in_recovery);
+  EXPECT_FALSE(tcp_.find_transfer(id_)->flags.in_recovery);
 }
 
 TEST_F(TcpTest, T26_ZeroWindowIsProbedForAsLongAsThePeerAnswers) {
@@ -481,7 +498,9 @@ TEST_F(TcpTest, WritesAreBoundedAndResumeWhenAcknowledged) {
   bool writable = false;
   for (int i = 0; i < 100 && !writable; ++i) {
     finish_turn();
-    exchange({.seq = peer_seq_, .ack = tcp_.find(id_)->snd_nxt.value()});
+    const Transfer* t = tcp_.find_transfer(id_);
+    exchange(
+        {.seq = peer_seq_, .ack = (t != nullptr ? t->snd_nxt : tcp_.find(id_)->snd_una).value()});
     writable = (events() & event_writable) != 0;
   }
   EXPECT_TRUE(writable);

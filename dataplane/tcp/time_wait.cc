@@ -30,7 +30,7 @@ bool TimeWaitTable::add(const TimeWaitRecord& record, Instant now) {
   return evicted;
 }
 
-TimeWaitRecord* TimeWaitTable::find(const FlowKey& flow, uint64_t hash) {
+TimeWaitRecord* TimeWaitTable::find(const FlowKey& flow, uint32_t hash) {
   if (table_.size() == 0) return nullptr;
   const uint32_t index = table_.find(hash, [&](uint32_t at) { return ring_[at].flow == flow; });
   return index == FlowTable::none ? nullptr : &ring_[index];

@@ -27,7 +27,7 @@ struct TimeWaitRecord {
   bool live = false;
   uint16_t window = 0;  // as announced last, scaled
   net::Path path;
-  uint64_t flow_hash = 0;
+  uint32_t flow_hash = 0;
   Instant ends_at;
   Instant answer_allowed_at;  // to a bare ACK out of place (T7)
 };
@@ -39,12 +39,15 @@ class TimeWaitTable {
   // Adds a record; when the ring is full the oldest one ends early and true is returned.
   bool add(const TimeWaitRecord& record, Instant now);
   // nullptr when there is none; stays valid until the next call of add or expire.
-  TimeWaitRecord* find(const FlowKey& flow, uint64_t hash);
+  TimeWaitRecord* find(const FlowKey& flow, uint32_t hash);
   void remove(TimeWaitRecord* record);
   void restart(TimeWaitRecord* record, Instant now);
   // Ends what is due, at most expire_max records a call.
   void expire(Instant now);
   uint32_t size() const { return table_.size(); }
+  size_t memory_bytes() const {
+    return size_t{capacity_} * sizeof(TimeWaitRecord) + table_.memory_bytes();
+  }
 
  private:
   static constexpr uint32_t expire_max = 64;

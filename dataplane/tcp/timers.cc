@@ -31,9 +31,14 @@ Instant Tcp::next_deadline() const {
   return wheel_.next_deadline();
 }
 
-void Tcp::set_timer(uint32_t index, Connection& c) {
-  const Instant least = std::min({c.retransmit_deadline, c.ack_deadline, c.life_deadline});
-  if (least == Instant::never()) {
+// The wheel may hold an earlier deadline than any: when it fires, what is due is looked up here.
+void Tcp::set_timer(uint32_t index, Connection& c, Instant now) {
+  Tick least = tick_min(c.retransmit_deadline, c.ack_deadline);
+  // Nothing is waited for: look later whether the record of what was under way can go.
+  if (least.is_never() && c.transfer != Connection::no_transfer)
+    least = Tick::at_or_after(now + rest_before_release);
+  least = tick_min(least, c.life_deadline);
+  if (least.is_never()) {
     wheel_.cancel(index);
   } else {
     wheel_.arm(index, least);
@@ -43,93 +48,114 @@ void Tcp::set_timer(uint32_t index, Connection& c) {
 // T29: a connection whose application has gone ends when its peer stands still: while text is being
 // delivered, after longer than the largest retransmission timeout; in FIN-WAIT-2, after a minute.
 void Tcp::watch_orphan(Connection& c, Instant now) {
+  Transfer& t = transfer(c);
   const Duration stall = c.state == State::fin_wait_2 ? orphan_fin_wait_2_life : orphan_stall_max;
-  c.life_deadline = std::min(now + stall, c.orphaned_at + orphan_life_max);
+  c.life_deadline = tick_min(Tick::at_or_after(now + stall), t.orphaned_at + orphan_life_max);
 }
 
 void Tcp::restart_retransmit_timer(uint32_t index, Connection& c, Instant now) {
+  Transfer& t = transfer(c);
   // RFC 6298 (5.2) and (5.3); with text that the window holds back, the same timer persists.
-  const bool outstanding = c.snd_una != c.snd_max;
-  const bool held_back = c.unsent != slot_none;
-  c.retransmit_deadline =
-      outstanding || held_back ? now + c.round_trip.timeout(c.backoff) : Instant::never();
-  set_timer(index, c);
+  const bool outstanding = c.snd_una != t.snd_max;
+  const bool held_back = t.unsent != slot_none;
+  c.retransmit_deadline = outstanding || held_back
+                              ? Tick::at_or_after(now + c.round_trip.timeout(t.backoff))
+                              : Tick::never();
+  set_timer(index, c, now);
 }
 
 void Tcp::on_timer(uint32_t index, Instant now) {
   Connection& c = at(index);
-  if (c.life_deadline <= now) {
-    if (c.state == State::time_wait) {
-      if (c.detached) {
-        release(index);
-        return;
-      }
-      c.life_deadline = Instant::never();
-      c.state = State::closed;
-      return;
-    }
-    counters_.add(c.state == State::syn_received ? Counter::tcp_handshake_timed_out
-                                                 : Counter::tcp_orphan_timed_out);
-    if (c.detached && is_synchronized(c.state)) send_reset(c, now);
-    end_connection(index, c);
-    return;
-  }
-  if (c.ack_deadline <= now) {
-    c.ack_deadline = Instant::never();
+  const Tick tick = Tick::at_or_before(now);
+  if (c.life_deadline.reached_by(tick) && on_life_deadline(index, c, now)) return;
+  if (c.ack_deadline.reached_by(tick)) {
+    c.ack_deadline = Tick::never();
     counters_.add(Counter::tcp_delayed_acks);
-    acknowledge_now(index, c);
+    acknowledge_now(c);
   }
-  if (c.retransmit_deadline <= now) {
+  if (c.retransmit_deadline.reached_by(tick)) {
     on_retransmit_timeout(index, c, now);
     return;
   }
-  set_timer(index, c);
+  disengage_if_at_rest(c, now);
+  set_timer(index, c, now);
+}
+
+// True when the connection's other deadlines count no more.
+bool Tcp::on_life_deadline(uint32_t index, Connection& c, Instant now) {
+  c.life_deadline = Tick::never();
+  const bool detached = c.transfer != Connection::no_transfer && transfer(c).flags.detached;
+  if (c.state == State::time_wait) {
+    if (detached) {
+      release(index);
+    } else {
+      c.state = State::closed;
+    }
+    return true;
+  }
+  if (!detached && c.state != State::syn_received) {
+    notify(index, c, event_deadline);
+    return false;
+  }
+  counters_.add(c.state == State::syn_received ? Counter::tcp_handshake_timed_out
+                                               : Counter::tcp_orphan_timed_out);
+  if (detached && is_synchronized(c.state)) send_reset(c, now);
+  end_connection(index, c);
+  return true;
+}
+
+void Tcp::set_deadline(ConnId id, Instant deadline, Instant now) {
+  Connection& c = connections_[id];
+  if (!is_synchronized(c.state) || c.state == State::time_wait) return;
+  c.life_deadline = deadline == Instant::never() ? Tick::never() : Tick::at_or_after(deadline);
+  set_timer(id.index, c, now);
 }
 
 void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
-  c.retransmit_deadline = Instant::never();
-  const uint32_t flight = octets_between(c.snd_una, c.snd_max);
-  const bool persisting = flight == 0 && c.unsent != slot_none;
+  Transfer& t = transfer(c);
+  c.retransmit_deadline = Tick::never();
+  const uint32_t flight = octets_between(c.snd_una, t.snd_max);
+  const bool persisting = flight == 0 && t.unsent != slot_none;
   if (flight == 0 && !persisting) {
-    set_timer(index, c);
+    set_timer(index, c, now);
     return;
   }
-  if (c.stalled_since == Instant::never()) c.stalled_since = now;
+  if (t.stalled_since.is_never()) t.stalled_since = Tick::at_or_after(now);
   // A peer that acknowledges probes of a closed window is alive, however long (section 3.8.6.1):
   // its acknowledgments reset stalled_since.
-  const bool syn_ack_spent = c.state == State::syn_received && c.backoff >= syn_ack_retransmits_max;
-  if (now - c.stalled_since > give_up_after || syn_ack_spent) {
+  const bool syn_ack_spent = c.state == State::syn_received && t.backoff >= syn_ack_retransmits_max;
+  if (t.stalled_since.until(Tick::at_or_before(now)) > give_up_after || syn_ack_spent) {
     counters_.add(Counter::tcp_gave_up);
     if (is_synchronized(c.state)) send_reset(c, now);
     end_connection(index, c);
     return;
   }
-  if (c.backoff < UINT8_MAX) ++c.backoff;  // (5.5)
+  if (t.backoff < UINT8_MAX) ++t.backoff;  // (5.5)
   if (persisting) {
-    c.probe_window = true;
+    t.flags.probe_window = true;
     counters_.add(Counter::tcp_window_probes);
   } else if (c.state == State::syn_sent || c.state == State::syn_received) {
-    c.syn_to_send = true;
+    t.flags.syn_to_send = true;
     counters_.add(Counter::tcp_syn_retransmits);
   } else {
     counters_.add(Counter::tcp_retransmit_timeouts);
     // Everything unacknowledged is sent again in order as the window reopens (5.4); what the peer
     // has already is skipped by its acknowledgments.
-    c.congestion.timed_out(flight, c.backoff == 1);
-    c.in_recovery = false;
-    c.duplicate_acks = 0;
-    c.recover = c.snd_max;
-    c.recover_pending = true;
-    c.snd_nxt = c.snd_una;
-    c.unsent = c.send_queue.head;
-    c.retransmit_head = false;
+    c.congestion.timed_out(flight, t.backoff == 1, c.send_mss);
+    t.flags.in_recovery = false;
+    t.duplicate_acks = 0;
+    t.recover = t.snd_max;
+    t.flags.recover_pending = true;
+    t.snd_nxt = c.snd_una;
+    t.unsent = t.send_queue.head;
+    t.flags.retransmit_head = false;
     // Whatever the window has become meanwhile, something of what is lost goes out: as much as
     // fits, one octet at least.
-    c.probe_window = true;
+    t.flags.probe_window = true;
   }
-  c.retransmit_deadline = now + c.round_trip.timeout(c.backoff);  // (5.6)
-  queue_egress(index, c);
-  set_timer(index, c);
+  c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));  // (5.6)
+  queue_egress(c);
+  set_timer(index, c, now);
 }
 
 }  // namespace millrace::tcp

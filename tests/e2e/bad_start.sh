@@ -66,6 +66,22 @@ lab_ip node -d link show mr-up0 | grep -q "xdp.* id $id " || {
 lab_in node bpftool net detach xdpdrv dev mr-up0
 rm -f "$pin"
 
+# DPDK: what is not there, or cannot be had.
+dpdk() { # DPDK MAP, EXTRA
+  printf 'ports:\n  - {name: fast, driver: dpdk, dpdk: %s, addresses: [{address: 10.9.0.1/24, kind: owned}]}\nlisteners: [{address: 10.9.0.1, port: 80}]\nsocket: %s\nstate_directory: %s\n%s\n' \
+    "$1" "$lab_dir/dpdk.sock" "$lab_dir/state" "${2-}" >"$lab_dir/bad.yaml"
+}
+dpdk '{kind: memif, socket: /run/m/fast}'
+refused 'memif without a role' 'bad\.yaml:2: port fast: dpdk needs "role"' "$dataplane" --config "$lab_dir/bad.yaml"
+dpdk "{kind: memif, socket: $lab_dir/nowhere/fast, role: server}"
+refused 'no folder for the memif' 'port fast: memif socket .*/nowhere/fast: No such file' "$dataplane" --config "$lab_dir/bad.yaml"
+dpdk '{kind: pci, device: "0000:ff:1f.7"}'
+refused 'no such card' 'port fast: 0000:ff:1f\.7: ' "$dataplane" --config "$lab_dir/bad.yaml"
+dpdk '{kind: vdev, device: net_nothing0}'
+refused 'no such virtual device' 'port fast: net_nothing0: cannot be made' "$dataplane" --config "$lab_dir/bad.yaml"
+dpdk "{kind: memif, socket: $lab_dir/fast, role: server}" 'dpdk: {huge_pages: true, memory_mib: 60000}'
+refused 'no huge pages' 'DPDK does not start with 60000 MiB of huge pages' "$dataplane" --config "$lab_dir/bad.yaml"
+
 # A second data plane beside a running one; the first goes on.
 lab_start_dataplane
 lab_until 5 lab_gets any.example / 503 || fail 'the data plane does not answer 503 before the first table'

@@ -44,6 +44,38 @@ test_lab() {
 # Both processes, and the routes are there.
 test_millrace() { lab_start_millrace "$manifests" wiki.apps.example / wiki-1 || exit 1; }
 
+# ---- a memif -----------------------------------------------------------------------------------
+#
+#   [client: mr-w0 10.20.7.50 -- mr-w1] == memif_wire == memif == [Millrace: 10.20.7.100]
+
+memif_vip=10.20.7.100
+memif_tool=$lab_build/tests/support/memif_wire
+
+# The port, as an entry of the configuration's ports.
+memif_port() {
+  cat <<CONFIGURATION
+  - name: fast
+    driver: dpdk
+    dpdk: {kind: memif, socket: $lab_dir/fast, role: server, mac: "02:00:00:00:07:64"}
+    addresses:
+      - {address: $memif_vip/24, kind: owned}
+CONFIGURATION
+}
+
+# The cable's end in the client's kernel. Frames as a network card would see them: whole checksums,
+# one segment each.
+memif_cable() {
+  command -v ethtool >/dev/null || skip 'needs ethtool (deploy/packages.sh)'
+  [ -x "$memif_tool" ] || fail "not built: $memif_tool"
+  lab_ip client link add mr-w0 type veth peer name mr-w1
+  lab_ip client addr add 10.20.7.50/24 dev mr-w0
+  lab_ip client link set mr-w0 up
+  lab_ip client link set mr-w1 up
+  lab_in client ethtool -K mr-w0 tx off gso off tso off gro off >/dev/null
+}
+
+memif_start() { lab_start memif_wire client "$memif_tool" --socket "$lab_dir/fast" --interface mr-w1; }
+
 # ---- load --------------------------------------------------------------------------------------
 
 # load_start ARGUMENTS OF http_load...: in the client's box; commands and answers by two pipes, the

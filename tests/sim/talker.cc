@@ -42,7 +42,7 @@ void Talker::on_ready(const tcp::Ready& ready, Instant now) {
     tcp_.close(ready.id, now);
     return;
   }
-  write(*talk);
+  write(*talk, now);
   finish(*talk, now);
 }
 
@@ -68,7 +68,7 @@ void Talker::read(Talk& talk, Instant now) {
   if (tcp_.at_end(talk.id)) talk.peer_ended = true;
 }
 
-void Talker::write(Talk& talk) {
+void Talker::write(Talk& talk, Instant now) {
   if (talk.plan.waits_for_peer_end && !talk.peer_ended) return;
   std::array<uint8_t, 4'096> piece;
   while (talk.sent < talk.plan.octets_to_send) {
@@ -81,13 +81,13 @@ void Talker::write(Talk& talk) {
   }
   if (!talk.shut) {
     talk.shut = true;
-    tcp_.shutdown(talk.id);
+    tcp_.shutdown(talk.id, now);
   }
 }
 
 void Talker::finish(Talk& talk, Instant now) {
   if (!talk.open) return;
-  write(talk);
+  write(talk, now);
   if (!talk.shut || !talk.peer_ended) return;
   if (talk.received != talk.plan.octets_to_receive && failure_.empty()) {
     failure_ = "connection " + std::to_string(talk.number) + " side " + std::to_string(side_) +

@@ -71,7 +71,7 @@ class Talker {
  private:
   void on_ready(const tcp::Ready& ready, Instant now);
   void read(Talk& talk, Instant now);
-  void write(Talk& talk);
+  void write(Talk& talk, Instant now);
   void finish(Talk& talk, Instant now);
   Talk* accept(const tcp::Ready& ready);
 

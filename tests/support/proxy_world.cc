@@ -287,7 +287,7 @@ void Origin::speak(OriginConnection& c, Instant now) {
       tcp.close(c.id, now);
       break;
     case OriginReply::Then::reset:
-      if (!tcp.find(c.id)->send_queue.empty()) return;  // a reset would take it along
+      if (tcp.has_unacknowledged_text(c.id)) return;  // a reset would take it along
       c.live = false;
       c.broken = true;
       tcp.abort(c.id, now);
@@ -441,7 +441,7 @@ void ProxyWorld::client_turn() {
       }
       if (c.pieces.empty() && c.wants_end && !c.end_when_sent) {
         c.end_when_sent = true;
-        tcp.shutdown(c.id);
+        tcp.shutdown(c.id, now());
       }
     }
   });

@@ -153,6 +153,21 @@ def snapshot_cell(tree):
             yield f"{path}:{number}: the snapshot cell belongs to the worker and to housekeeping"
 
 
+@rule(offending=[{"dataplane/worker.cc": "#include <rte_mbuf.h>\n"},
+                 {"dataplane/nic/dpdk_port.h": "#include <rte_ethdev.h>\n"},
+                 {"perf/a.cc": "  rte_eal_init(0, nullptr);\n"}],
+      innocent=[{"dataplane/nic/dpdk_port.cc": "#include <rte_mbuf.h>\n  rte_pktmbuf_free(m);\n"},
+                {"dataplane/nic/dpdk_port_test.cc": "#include <rte_mbuf.h>\n"},
+                {"dataplane/nic/port.h": "// rte_mbuf pointers, say\n"}])
+def dpdk(tree):
+    """DPDK is seen by dataplane/nic/dpdk_*.cc alone."""
+    for path, text in tree.code():
+        if re.match(r"dataplane/nic/dpdk_\w+\.cc$", path):
+            continue
+        for number, word in lines_matching(without_comments(text), r"\brte_\w+"):
+            yield f"{path}:{number}: {word} outside of dataplane/nic/dpdk_*.cc"
+
+
 @rule(offending=[{"dataplane/tcp/a.cc": "  auto t = std::chrono::steady_clock::now();\n"},
                  {"dataplane/proxy/a.cc": "  clock_gettime(CLOCK_REALTIME, &at);\n"},
                  {"dataplane/nic/a.cc": "  MonotonicClock clock;\n"}],
@@ -193,6 +208,12 @@ ALLOWED_ON_PATH = {
     ("dataplane/nic/xdp_port.cc", "new "),
     ("dataplane/nic/xdp_umem.cc", "new "),
     ("dataplane/nic/pcap_port.cc", "new "),
+    ("dataplane/nic/dpdk_environment.cc", "new "),
+    # The gate's own thread, which is nobody's path: links come and go on it.
+    ("dataplane/nic/memif_gate.h", "std::thread"),
+    ("dataplane/nic/memif_gate.cc", "std::thread"),
+    ("dataplane/nic/memif_gate.cc", "new "),
+    ("dataplane/nic/memif_gate.cc", "catch"),
 }
 
 

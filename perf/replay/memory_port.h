@@ -13,7 +13,7 @@ namespace millrace::perf {
 
 class MemoryPort final : public nic::Port {
  public:
-  static constexpr uint32_t receive_frames = 512;
+  static constexpr uint32_t receive_frames = 1024;
   static constexpr uint32_t transmit_ring_frames = 512;
 
   MemoryPort(nic::PortFacts facts, packet::Arena& arena);
@@ -22,6 +22,11 @@ class MemoryPort final : public nic::Port {
   // Where the next frame is to be written, packet::slot_bytes of it; deliver() hands it over.
   uint8_t* next_frame() { return frame_at(free_[free_count_ - 1]); }
   void deliver(uint16_t length);
+  // How many more frames the peer may deliver.
+  uint32_t deliver_room() const { return free_count_ - 1; }
+  bool has_waiting() const { return waiting_first_ != waiting_end_; }
+  // How many frames one turn takes at most; a card that has fewer ready shows fewer.
+  void set_frames_per_turn(uint32_t frames) { frames_per_turn_ = frames; }
   // What was sent in the last turn; the bytes stay until take_sent() is called.
   std::span<const packet::TransmitFrame> sent() const { return {sent_.data(), sent_count_}; }
   ByteView bytes(const packet::TransmitFrame& frame) { return arena_.frame_bytes(frame); }
@@ -39,7 +44,7 @@ class MemoryPort final : public nic::Port {
   void flush() override {}
   size_t reclaim(std::span<packet::SlotIndex> slots) override;
   int wait_fd() const override { return -1; }
-  bool prepare_wait() override { return waiting_first_ != waiting_end_; }
+  bool prepare_wait() override { return has_waiting(); }
   bool frames_conserved() const override {
     return free_count_ + (waiting_end_ - waiting_first_) + lent_count_ == receive_frames;
   }
@@ -58,6 +63,7 @@ class MemoryPort final : public nic::Port {
   std::array<uint32_t, receive_frames> free_{};
   uint32_t free_count_ = 0;
   uint32_t lent_count_ = 0;
+  uint32_t frames_per_turn_ = nic::burst_frames_max;
   // A ring of frames that wait to be received; positions only grow.
   std::array<Waiting, receive_frames> waiting_{};
   uint32_t waiting_first_ = 0;

@@ -1,4 +1,4 @@
-#include "perf/memory_port.h"
+#include "perf/replay/memory_port.h"
 
 #include <algorithm>
 
@@ -19,12 +19,13 @@ void MemoryPort::deliver(uint16_t length) {
 }
 
 size_t MemoryPort::receive(std::span<packet::Frame> frames, Instant) {
-  const auto count =
-      static_cast<uint32_t>(std::min<size_t>(frames.size(), waiting_end_ - waiting_first_));
+  const uint32_t waiting_count = std::min(waiting_end_ - waiting_first_, frames_per_turn_);
+  const auto count = static_cast<uint32_t>(std::min<size_t>(frames.size(), waiting_count));
   for (uint32_t i = 0; i < count; ++i) {
     const Waiting& waiting = waiting_[waiting_first_++ % receive_frames];
     packet::Frame& frame = frames[i];
     frame.data = frame_at(waiting.frame);
+    frame.octets_behind = static_cast<uint16_t>(packet::slot_bytes - waiting.length);
     frame.length = waiting.length;
     frame.checksum_verified = false;
     frame.token = waiting.frame;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/address.h"
-#include "dataplane/nic/xdp_port.h"
+#include "dataplane/nic/port.h"
 #include "dataplane/packet/arena.h"
 
 namespace millrace::nic {
@@ -61,7 +61,7 @@ inline size_t length_of(uint64_t number) {
 // The smallest possible worker; several may share an arena, as the ports of a worker do.
 class EchoEngine {
  public:
-  EchoEngine(XdpPort& port, packet::Arena& arena) : port_(port), arena_(arena) {}
+  EchoEngine(Port& port, packet::Arena& arena) : port_(port), arena_(arena) {}
 
   // One turn; the number of frames echoed. Frames that are not the raw peer's are only counted.
   size_t turn(Instant now) {
@@ -103,7 +103,7 @@ class EchoEngine {
   bool conserved = true;
 
  private:
-  XdpPort& port_;
+  Port& port_;
   packet::Arena& arena_;
 };
 

@@ -1,0 +1,64 @@
+// Lending transfer records: a connection has one while anything is under way on it, and none at
+// rest.
+#include "base/check.h"
+#include "dataplane/tcp/tcp.h"
+
+namespace millrace::tcp {
+
+// Makes sure that the connection has a record. False, counted, when only the reserve is left.
+bool Tcp::engage(uint32_t index, Connection& c, uint32_t reserve_count) {
+  if (c.transfer != Connection::no_transfer) return true;
+  if (transfers_.in_use() + reserve_count >= transfers_.capacity()) {
+    counters_.add(Counter::tcp_transfer_table_full);
+    return false;
+  }
+  const auto id = transfers_.acquire();
+  c.transfer = id.index;
+  Transfer& t = transfers_.at(id.index);
+  t.connection = index;
+  t.snd_nxt = t.snd_max = t.send_end = c.snd_una;
+  // Of a connection that stands: it lies behind, where nothing is compared with it any more.
+  t.iss = c.snd_una - 1;
+  return true;
+}
+
+bool Tcp::is_at_rest(const Connection& c) const {
+  const Transfer& t = transfer(c);
+  return c.state == State::established && c.snd_una == t.snd_max && t.is_empty() &&
+         c.ack_deadline.is_never() && !egress_links_.linked(c.transfer);
+}
+
+// A pause between two bursts is no rest: what the record has learned of the reader (its window's
+// tuning) would be lost. So it stays for a while, unless records are short.
+void Tcp::disengage_if_at_rest(Connection& c, Instant now) {
+  if (c.transfer == Connection::no_transfer || !is_at_rest(c)) return;
+  const bool scarce = transfers_.in_use() > transfers_.capacity() / 4 * 3;
+  const Duration idle =
+      c.last_sent.is_never() ? rest_before_release : c.last_sent.until(Tick::at_or_before(now));
+  if (!scarce && idle >= Duration() && idle < rest_before_release) return;
+  c.retransmit_deadline = Tick::never();
+  drop_transfer(c);
+}
+
+void Tcp::drop_transfer(Connection& c) {
+  if (c.transfer == Connection::no_transfer) return;
+  Transfer& t = transfer(c);
+  records_.drop_all(t.send_queue);
+  records_.drop_all(t.receive_queue);
+  records_.drop_all(t.out_of_order);
+  if (egress_links_.linked(c.transfer)) egress_links_.remove(egress_[c.path.port()], c.transfer);
+  if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
+  transfers_.release(transfers_.id_at(c.transfer));
+  c.transfer = Connection::no_transfer;
+}
+
+size_t Tcp::memory_bytes() const {
+  return size_t{connections_.capacity()} *
+             (Slab<Connection>::bytes_per_record() + TimerWheel::bytes_per_timer() +
+              IndexLinks::bytes_per_record) +
+         size_t{transfers_.capacity()} *
+             (Slab<Transfer>::bytes_per_record() + 2 * IndexLinks::bytes_per_record) +
+         flows_.memory_bytes() + time_wait_.memory_bytes() + records_.memory_bytes();
+}
+
+}  // namespace millrace::tcp

@@ -1,0 +1,111 @@
+"""Splits counted instructions by room (where the source stands) and by stage of Worker::turn."""
+import collections
+import os
+import re
+import subprocess
+
+ROOMS = ("dataplane/nic", "dataplane/packet", "dataplane/net", "dataplane/tcp", "dataplane/http",
+         "dataplane/route", "dataplane/upstream", "dataplane/proxy", "dataplane", "shm", "base")
+TURN = "millrace::Worker::turn"
+MEASURED = "measured_turn"
+
+
+def room_of(file, function, top):
+    """An instruction counts for the file whose source it came from, also where the compiler has put
+    it into another file's function. What comes from no file of the tree counts for the room of the
+    function that it was inlined into, or stands by name (the C library's memcpy)."""
+    if file.startswith(top + "/perf/"):
+        return "the port in memory"
+    if file.startswith(top + "/"):
+        folder = os.path.relpath(os.path.dirname(file), top)
+        while folder and folder not in ROOMS:
+            folder = os.path.dirname(folder)
+        return folder or "?"
+    match = re.search(r"millrace::(\w+)::", function)
+    if match and f"dataplane/{match.group(1)}" in ROOMS:
+        return f"dataplane/{match.group(1)}"
+    if match and match.group(1) in ROOMS:
+        return match.group(1)
+    if "millrace::" in function:
+        return "base" if "TimerWheel" in function else "dataplane"
+    match = re.search(r"mem(cpy|move|set|cmp|chr)", function)
+    if match:
+        name = {"move": "cpy"}.get(match.group(1), match.group(1))
+        return f"mem{name} (C library)"
+    return "other: " + function
+
+
+def by_room(counted, top):
+    rooms = collections.Counter()
+    for cost in counted.costs:
+        rooms[room_of(cost.file, cost.function, top)] += cost.count
+    return rooms
+
+
+def inlined_at(program, addresses):
+    """For each address the functions that stand there, innermost first, as (function, file:line)."""
+    if not addresses:
+        return {}
+    said = subprocess.run(["addr2line", "-a", "-f", "-i", "-C", "-e", program],
+                          input="".join(f"{address:#x}\n" for address in addresses),
+                          capture_output=True, text=True, check=True).stdout
+    chains, chain = {}, None
+    lines = iter(said.splitlines())
+    for line in lines:
+        if re.fullmatch(r"0x[0-9a-f]+", line):
+            chain = chains.setdefault(int(line, 16), [])
+        else:
+            chain.append((line, next(lines, "?:0")))
+    return chains
+
+
+def stage_named(place, sources):
+    """The call that stands on a line of Worker::turn: "net_.advance"."""
+    path, _, number = place.split(" ")[0].rpartition(":")
+    if path not in sources:
+        try:
+            with open(path, encoding="utf-8") as file:
+                sources[path] = file.read().splitlines()
+        except OSError:
+            sources[path] = []
+    lines = sources[path]
+    text = lines[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(lines) else ""
+    match = re.search(r"(\w+(?:\(\))?(?:(?:\.|->)\w+(?:\(\))?)*)\(", text)
+    return match.group(1) if match and "Worker::turn" not in text else "turn itself"
+
+
+def by_stage(counted, program):
+    """What each call in Worker::turn cost, wherever the compiler put its code: instructions of the
+    turn's own function go to the line of the turn that they were inlined from, calls that it makes
+    to the line that they are made from."""
+    turns = [cost for cost in counted.costs + counted.calls
+             if TURN in cost.function or MEASURED in cost.function]
+    outer = [cost for cost in counted.calls if MEASURED in cost.function]
+    chains = inlined_at(program, sorted({cost.address for cost in turns}))
+    stages, sources = collections.Counter(), {}
+    for cost in turns:
+        frame = next((place for function, place in chains.get(cost.address, ())
+                      if function.startswith(TURN)), None)
+        if frame is not None:
+            stages[stage_named(frame, sources)] += cost.count
+        elif cost not in outer:
+            stages["the call of the turn"] += cost.count
+    rest = counted.total() - sum(stages.values())
+    if rest:
+        stages["not in a stage"] = rest
+    return stages
+
+
+def by_function(counted):
+    functions = collections.Counter()
+    for cost in counted.costs:
+        functions[cost.function] += cost.count
+    return functions
+
+
+def by_line(counted, top):
+    places = collections.Counter()
+    for cost in counted.costs:
+        file = os.path.relpath(cost.file, top) if cost.file.startswith(top + "/") else cost.file
+        places[f"{file}:{cost.line}"] += cost.count
+    return places

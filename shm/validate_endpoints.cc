@@ -1,0 +1,107 @@
+#include "base/address.h"
+#include "shm/snapshot_validator.h"
+
+namespace millrace::shm {
+
+bool SnapshotValidator::check_endpoints_segment(uint32_t index) {
+  where_ = "endpoints segment " + std::to_string(index) + ": ";
+  const uint32_t place = root_->routes_segment_count + index;
+  const EndpointsHeader* header =
+      open_segment<EndpointsHeader>(segment_bytes_[place], directory_[place], endpoints_magic);
+  if (header == nullptr) return false;
+  EndpointsSegment s;
+  for (const uint64_t padding : header->padding) {
+    if (padding != 0) return fail("padding is not zero");
+  }
+  if (!take_section("slots", header->slots, service_slots_max, &s.slots) ||
+      !take_section("endpoints", header->endpoints, endpoints_max, &s.endpoints) ||
+      !take_section("names", header->names, service_slots_max, &s.names) ||
+      !take_strings(header->strings, &s.strings) || !close_segment()) {
+    return false;
+  }
+  s.first_slot = header->first_slot;
+  s.slot_count = header->slots.count;
+  s.endpoint_count = header->endpoints.count;
+  const uint64_t first = uint64_t{index} << root_->service_slot_shift;
+  const uint64_t per_segment = uint64_t{1} << root_->service_slot_shift;
+  const uint64_t left = root_->service_slot_count - first;
+  if (s.first_slot != first) return fail("first_slot is not where its range begins");
+  if (s.slot_count != (left < per_segment ? left : per_segment)) {
+    return fail("slots: count is not its range's");
+  }
+  if (header->names.count != s.slot_count) return fail("names: count is not that of the slots");
+  if (!check_slots(s)) return false;
+  view_.endpoints_[index] = s;
+  return true;
+}
+
+bool SnapshotValidator::check_slots(const EndpointsSegment& segment) {
+  uint64_t next = 0;
+  for (uint32_t i = 0; i < segment.slot_count; ++i) {
+    const ServiceNames& names = segment.names[i];
+    if ((names.flags & ~slot_in_use) != 0) return fail("slot %u: flags are unknown", i);
+    if (names.reserved != 0) return fail("slot %u: reserved is not zero", i);
+    if (!check_name("slot", i, "service_namespace", names.service_namespace,
+                    object_name_bytes_max) ||
+        !check_name("slot", i, "service_name", names.service_name, object_name_bytes_max) ||
+        !check_name("slot", i, "port", names.port, port_name_bytes_max) ||
+        !check_slot(segment, i, &next)) {
+      return false;
+    }
+    if (names.flags == 0 &&
+        (segment.slots[i].endpoint_count != 0 || names.service_namespace.length != 0 ||
+         names.service_name.length != 0 || names.port.length != 0)) {
+      return fail("slot %u: flags say unused but it is not empty", i);
+    }
+  }
+  if (next != segment.endpoint_count) return fail("endpoints: the last ones belong to no slot");
+  return true;
+}
+
+// next: where in the array the next slot with many endpoints must begin.
+bool SnapshotValidator::check_slot(const EndpointsSegment& segment, uint32_t index,
+                                   uint64_t* next) {
+  const ServiceSlot& slot = segment.slots[index];
+  if (slot.reserved != 0) return fail("slot %u: reserved is not zero", index);
+  if (slot.endpoint_count > endpoints_per_service_max) {
+    return fail("slot %u: endpoint_count is too large", index);
+  }
+  const bool few = slot.endpoint_count <= slot_endpoints_max;
+  if (slot.first_endpoint != (few ? 0 : *next)) {
+    return fail("slot %u: first_endpoint leaves a gap", index);
+  }
+  if (!few) *next += slot.endpoint_count;
+  if (*next > segment.endpoint_count) {
+    return fail("slot %u: endpoint_count runs past the end", index);
+  }
+  for (uint32_t i = few ? slot.endpoint_count : 0; i < slot_endpoints_max; ++i) {
+    const EndpointRecord& record = slot.few[i];
+    if (record.id != 0 || record.address != 0 || record.port != 0 || record.flags != 0) {
+      return fail("slot %u: endpoint %u is not there and not zero", index, i);
+    }
+  }
+  const std::span<const EndpointRecord> endpoints = segment.endpoints_of(slot);
+  for (uint32_t i = 0; i < endpoints.size(); ++i) {
+    if (!check_endpoint(index, i, endpoints[i])) return false;
+    if (i > 0 && endpoints[i - 1].id >= endpoints[i].id) {
+      return fail("slot %u: endpoint %u: id is out of order or twice", index, i);
+    }
+  }
+  endpoint_sum_ += endpoints.size();
+  return true;
+}
+
+bool SnapshotValidator::check_endpoint(uint32_t slot, uint32_t index,
+                                       const EndpointRecord& record) {
+  if (record.id == 0) return fail("slot %u: endpoint %u: id is zero", slot, index);
+  if (!Ipv4Address::from_host_order(record.address).is_unicast()) {
+    return fail("slot %u: endpoint %u: address is not unicast", slot, index);
+  }
+  if (record.port == 0) return fail("slot %u: endpoint %u: port is zero", slot, index);
+  if ((record.flags & ~endpoint_flags_known) != 0) {
+    return fail("slot %u: endpoint %u: flags are unknown", slot, index);
+  }
+  return true;
+}
+
+}  // namespace millrace::shm
