@@ -16,11 +16,6 @@ uint32_t queue_entries_max(const BackendOptions& options) {
   return std::max(2 * options.connections_max, 262'144U);
 }
 
-bool is_whole_get(ByteView text) {
-  constexpr std::string_view get = "GET ";
-  return text.size() > 8 && as_text(text.first(4)) == get && as_text(text.last(4)) == "\r\n\r\n";
-}
-
 }  // namespace
 
 Backend::Backend(const BackendOptions& options, ResponseText response, Output& output, uint16_t mss,
@@ -202,65 +197,20 @@ void Backend::take_text(Connection& c, uint32_t index, Segment& segment) {
 uint32_t Backend::take_request(Connection& c, uint32_t index, ByteView text) {
   if (c.send_end - c.send_unacknowledged > owed_bytes_max - response_.bytes()) return 0;
   uint32_t taken = 0;
-  if (!c.is(flag_in_body)) {
-    bool broken = false;
-    taken = take_head(c, text, &broken);
-    if (broken) {
+  switch (reader_.take(c, text, &taken)) {
+    case RequestProgress::more:
+    case RequestProgress::no_room: break;
+    case RequestProgress::whole: answer(c); break;
+    case RequestProgress::broken:
       ++figures_.backend_malformed;
       sender_.send_reset(c, flow_of(index));
       closed(c);
       return 0;
-    }
-    if (!c.is(flag_in_body)) return taken;
   }
-  const auto body = static_cast<uint32_t>(std::min<size_t>(c.incoming_left, text.size() - taken));
-  c.incoming_left -= body;
-  if (c.incoming_left == 0) answer(c);
-  return taken + body;
-}
-
-// Sets flag_in_body when the head is whole.
-uint32_t Backend::take_head(Connection& c, ByteView text, bool* broken) {
-  if (c.head_buffer == 0 && c.is(flag_known_peer) && is_whole_get(text)) {
-    // A GET that fills the rest of the segment, on a connection whose first one was read in full.
-    c.incoming_left = 0;
-    c.set(flag_in_body);
-    return static_cast<uint32_t>(text.size());
-  }
-  Head head;
-  size_t taken = 0;
-  const size_t end = c.head_buffer == 0 ? find_head_end(as_text(text)) : head_missing;
-  if (end != head_missing) {
-    head = read_request_head(as_text(text.first(end)));
-    taken = end;
-  } else {
-    if (c.head_buffer == 0) c.head_buffer = buffers_.acquire();
-    if (c.head_buffer == 0) return 0;
-    const size_t before = buffers_.text(c.head_buffer).size();
-    if (!buffers_.append(c.head_buffer, text)) {
-      *broken = true;
-      return 0;
-    }
-    const std::string_view so_far = buffers_.text(c.head_buffer);
-    const size_t whole = find_head_end(so_far);
-    if (whole == head_missing) return static_cast<uint32_t>(text.size());
-    head = read_request_head(so_far.substr(0, whole));
-    taken = whole - before;
-    buffers_.release(c.head_buffer);
-    c.head_buffer = 0;
-  }
-  if (!head.well_formed || head.is_chunked || head.content_bytes > UINT32_MAX) {
-    *broken = true;
-    return 0;
-  }
-  c.set(flag_known_peer | flag_in_body);
-  if (head.close_announced) c.set(flag_close_announced);
-  c.incoming_left = static_cast<uint32_t>(head.content_bytes);
-  return static_cast<uint32_t>(taken);
+  return taken;
 }
 
 void Backend::answer(Connection& c) {
-  c.unset(flag_in_body);
   ++figures_.backend_requests;
   ++figures_.backend_responses;
   c.send_end += response_.bytes();
@@ -280,8 +230,7 @@ void Backend::settle_closing(Connection& c) {
 }
 
 void Backend::closed(Connection& c) {
-  if (c.head_buffer != 0) buffers_.release(c.head_buffer);
-  c.head_buffer = 0;
+  reader_.forget(c);
   c.state = State::closed;
   --open_;
 }

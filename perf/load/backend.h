@@ -7,10 +7,10 @@
 #include <cstdint>
 
 #include "perf/load/figures.h"
-#include "perf/load/heads.h"
 #include "perf/load/index_queue.h"
 #include "perf/load/messages.h"
 #include "perf/load/record_table.h"
+#include "perf/load/request_reader.h"
 #include "perf/load/sender.h"
 
 namespace millrace::load {
@@ -59,7 +59,6 @@ class Backend {
   void take_text(Connection& c, uint32_t index, Segment& segment);
   // How much of the text was taken; 0: it cannot be now. Resets the connection when it is no HTTP.
   uint32_t take_request(Connection& c, uint32_t index, ByteView text);
-  uint32_t take_head(Connection& c, ByteView text, bool* broken);
   void answer(Connection& c);
   uint16_t write_text(const Connection& c, uint8_t* to, uint32_t seq, uint32_t bytes) const;
   void pump(Connection& c, uint32_t index);
@@ -75,7 +74,7 @@ class Backend {
   ResponseText response_;
   Figures& figures_;
   Sender sender_;
-  HeadBuffers buffers_;
+  RequestReader reader_;
   std::array<Peer, backend_peers_max> peers_{};
   uint32_t peer_count_ = 0;
   uint32_t last_peer_ = 0;

@@ -15,6 +15,7 @@ namespace millrace::load {
 #define MILLRACE_LOAD_ERRORS(X)                                      \
   X(connect_refused, "the target reset a SYN")                       \
   X(connect_timeout, "a SYN was never answered")                     \
+  X(local_limit, "this machine had no free port or descriptor")      \
   X(reset, "a standing connection was reset")                        \
   X(closed_early, "the target closed before the response was whole") \
   X(timeout, "no response in time")                                  \

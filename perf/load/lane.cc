@@ -6,7 +6,7 @@ Result<std::unique_ptr<Lane>> open_lane(const PortOptions& options,
                                         const std::vector<Ipv4Address>& addresses) {
   switch (options.kind) {
     case PortKind::xdp: return open_xdp_lane(options, addresses);
-    case PortKind::memif: return Error{"--port memif: this program was built without DPDK"};
+    case PortKind::memif: return open_memif_lane(options);
     case PortKind::kernel: break;
   }
   return Error{"--port kernel carries no frames"};

@@ -27,8 +27,9 @@ class Lane {
 // addresses: ours. Error: what the port or the machine lacks, one line.
 Result<std::unique_ptr<Lane>> open_lane(const PortOptions& options,
                                         const std::vector<Ipv4Address>& addresses);
-// The kinds; a kind that is not built in has its error.
+// The kinds.
 Result<std::unique_ptr<Lane>> open_xdp_lane(const PortOptions& options,
                                             const std::vector<Ipv4Address>& addresses);
+Result<std::unique_ptr<Lane>> open_memif_lane(const PortOptions& options);
 
 }  // namespace millrace::load

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "perf/load/frame_engine.h"
+#include "perf/load/kernel_engine.h"
 #include "perf/load/lane.h"
 #include "perf/load/options.h"
 #include "perf/load/run_loop.h"
@@ -42,6 +43,9 @@ bool pin_to(uint32_t cpu) {
 }
 
 Result<std::unique_ptr<Engine>> make_engine(Options& options) {
+  if (options.port.kind == PortKind::kernel) {
+    return KernelEngine::make(options, MonotonicClock().now());
+  }
   auto lane = open_lane(options.port, options.addresses);
   if (!lane.ok()) return Error{lane.error()};
   return std::unique_ptr<Engine>(

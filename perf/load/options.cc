@@ -43,7 +43,7 @@ constexpr std::array<OptionText, 44> option_texts = {{
     {"request-head", "H", "small, browser (default) or large: about 80, 300, 1500 octets"},
     {"request-body-bytes", "N", "0 (default): GET, else POST"},
     {"response-bytes", "N", "of the body (100); the client wants as many"},
-    {"any-response", "", "the client takes a 200 of any length and tag"},
+    {"any-response", "", "the client takes a 200 of any length, and of any tag if none is named"},
     {"tag", "TEXT", "what response bodies begin with (millrace-load)"},
     {"host-pattern", "P", "of Host, with at most one %0Nu (tenant%06u.example)"},
     {"host-count", "N", "so many hosts, drawn for each request (1)"},
@@ -338,7 +338,8 @@ void Parser::check_together() {
   }
   if (has_backend_address_) o.addresses.push_back(backend_.address);
   if (o.station.reflect_address) o.addresses.push_back(*o.station.reflect_address);
-  if (!any_response_) o.station.expectation = {o.response_bytes, o.tag};
+  if (!any_response_) o.station.expectation.body_bytes = o.response_bytes;
+  if (!any_response_ || seen_["tag"]) o.station.expectation.tag = o.tag;
   auto request = RequestText::make(o.request);
   if (!request.ok()) {
     fail(request.error());
