@@ -41,8 +41,8 @@ def paired_ratio(blocks, above, below, field):
     """
     ratios = []
     for block in blocks:
-        upper = [window[field] for window in block.get(above, ())]
-        lower = [window[field] for window in block.get(below, ())]
+        upper, lower = ([window[field] for window in block.get(arm, ()) if field in window]
+                        for arm in (above, below))
         if upper and len(upper) == len(lower) and sum(lower) > 0:
             ratios.append(sum(upper) / sum(lower))
     return median_with_interval(ratios) if ratios else None

@@ -99,7 +99,8 @@ def rows(result):
     yield not_measured("6", "CPU a connection at most 1/2 of nginx's", "X, K",
                        "needs a load side that opens connections at a fixed rate for long enough")
     yield _measured_or("7", "octets an idle connection at most 256", "R",
-                       found.get("octets_per_idle_connection"), 256, "needs lane R's idle rows")
+                       found.get("octets_per_idle_connection"), 256, "needs lane R's idle rows",
+                       "the whole process's, with the proxy's session and timers")
     yield not_measured("7", "1,000,000 idle and 100,000 requests a second within 400 MB", "M", NEEDS_M)
     yield not_measured("7", "throughput with many connections at least 0.7x", "M", NEEDS_M)
     yield from _routes(found)

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from perf.harness import counters, estimates, windows
-from perf.harness.load import HttpLoad, LoadError, WARM_SECONDS
+from perf.harness.load import HttpLoad, LoadError
 
 OURS = "millrace"
 PEERS = ("nginx", "haproxy")
@@ -72,8 +72,9 @@ class VethLane:
         target = self._start(arm)
         load = None
         try:
-            load = HttpLoad(self._program, self._lab, target, connections, rate)
-            time.sleep(WARM_SECONDS)
+            load = HttpLoad(self._program, self._lab, target, connections,
+                            settings["warm_seconds"], rate)
+            time.sleep(settings["warm_seconds"])
             before = self._sample(load)
             time.sleep(settings["window_seconds"])
             after = self._sample(load)

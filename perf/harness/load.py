@@ -5,7 +5,6 @@ A generator is a class with the methods of HttpLoad; lanes.py names the one that
 import select
 import subprocess
 
-WARM_SECONDS = 2
 ANSWER_SECONDS_MAX = 30
 
 
@@ -19,14 +18,12 @@ class HttpLoad:
     name = "tests/support/http_load"
     percentiles = ("p50_us", "p99_us")
 
-    def __init__(self, program, lab, target, connections, rate=None, close_each=False):
+    def __init__(self, program, lab, target, connections, warm_seconds, rate=None):
         command = [program, "--target", target, "--control", "--connections", str(connections),
-                   "--warmup", str(WARM_SECONDS),
+                   "--warmup", str(warm_seconds),
                    "--row", f"{lab.facts['host']} / {lab.facts['answer']}"]
         if rate:
             command += ["--rate", str(rate)]
-        if close_each:
-            command.append("--close-each")
         self._process = subprocess.Popen(lab.client_command(command), stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, text=True, bufsize=1)
 

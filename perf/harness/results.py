@@ -5,7 +5,7 @@ replay       lane R's JSON, or {"not_measured": why}
 campaigns    name -> {name, arms, connections, rate_asked, blocks_counted, windows}; void windows too
 self_tests   generator, offloads, steal: each with "holds"
 metrics      name -> {lane, unit, median, low, high, samples}; low and high bound 95 %, null when there
-             are too few samples; lower is better for all of them
+             are too few samples, and are the least and the most for ticks; lower is better for all of them
 """
 import json
 
