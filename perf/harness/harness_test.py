@@ -155,7 +155,7 @@ class Goals(unittest.TestCase):
         self.assertTrue(verdict_of(run(instructions=6001.0), "keep-alive request").startswith("missed"))
         self.assertEqual(verdict_of(result, "the better of"), "met")  # 10 of 25
         self.assertEqual(verdict_of(result, "1/3 of HAProxy's"), "met")  # 20 of 100
-        self.assertEqual(verdict_of(result, "idle connection"), "missed")
+        self.assertTrue(verdict_of(result, "idle connection").startswith("missed"))
         self.assertEqual(verdict_of(result, "10 to 10,000 routes: instr"), "met")
         self.assertEqual(verdict_of(result, "10 to 1,000,000 routes: instr"), "missed")
 
