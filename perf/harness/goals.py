@@ -23,7 +23,7 @@ def not_measured(goal, text, lane, needs, remark=""):
 
 def spread_of(metric):
     if metric["low"] is None:
-        return f"{metric['samples']} samples"
+        return f"{metric['samples']} sample" + ("s" if metric["samples"] != 1 else "")
     if metric["low"] == metric["high"]:
         return "exact"
     return f"{number(metric['low'])} to {number(metric['high'])}"

@@ -284,6 +284,11 @@ class Report(unittest.TestCase):
         result.update(replay={"not_measured": "no valgrind"}, campaigns={}, metrics={})
         self.assertIn("no valgrind", report.page(result))
 
+    def test_what_is_too_small_to_see_is_summed(self):
+        drawn = plots.stack("t", [("a", {"big": 1000.0, **{f"small{i}": 1.0 for i in range(30)}})], "")
+        self.assertNotIn("small", drawn.split("</title>", 1)[1].replace('class="small"', ""))
+        self.assertIn("other: 30", drawn)
+
     def test_lines_stay_inside(self):
         drawn = plots.lines("t", {"a": [(10, 5), (1e6, 50)]}, "x", "y", x_logarithmic=True)
         for part in drawn.split('cx="')[1:]:

@@ -4,6 +4,7 @@ import math
 
 COLOURS = ("#1f5fa8", "#c8641b", "#4b8b3b", "#8b4f9f", "#8a8a2c", "#b03a48", "#3a8f96", "#777777",
            "#5b4636", "#d09c2c")
+CRUMB = 0.01  # of a bar; less cannot be seen
 WIDTH, ROW, LEFT, RIGHT = 760, 24, 170, 150
 
 
@@ -44,8 +45,26 @@ def bars(title, rows, unit):
     return _svg(16 + len(rows) * ROW, body, title)
 
 
+def _without_crumbs(rows):
+    """Parts too small to be seen, and those beyond the colours, become one named "other"."""
+    most = {}
+    for _, values in rows:
+        whole = sum(values.values()) or 1
+        for part, value in values.items():
+            most[part] = max(most.get(part, 0), value / whole)
+    kept = sorted((part for part in most if most[part] >= CRUMB), key=most.get,
+                  reverse=True)[:len(COLOURS) - 1]
+    found = []
+    for label, values in rows:
+        other = sum(value for part, value in values.items() if part not in kept)
+        found.append((label, {**{part: values[part] for part in kept if part in values},
+                              **({"other": other} if other else {})}))
+    return found
+
+
 def stack(title, rows, unit):
     """rows: [(label, {part: value})]. One colour a part, in the order of the first row that has it."""
+    rows = _without_crumbs(rows)
     parts = list(dict.fromkeys(part for _, values in rows for part in values))
     most = max((sum(values.values()) for _, values in rows), default=0) or 1
     scale = (WIDTH - LEFT - RIGHT) / most
@@ -75,8 +94,9 @@ def _decades(low, high):
     return [10.0 ** power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
 
 
-def lines(title, series, x_label, y_label, x_logarithmic=False, y_logarithmic=False):
-    """series: {name: [(x, y)]}, all above 0. The vertical axis begins at 0 unless logarithmic."""
+def lines(title, series, x_label, y_label, x_logarithmic=False, y_logarithmic=False, looks=None):
+    """series: {name: [(x, y)]}, all above 0. The vertical axis begins at 0 unless logarithmic.
+    looks: {name: (colour number, dashes of SVG or an empty text)}, else a colour each."""
     points = [point for found in series.values() for point in found]
     if not points:
         return "<p>no figures</p>"
@@ -105,12 +125,14 @@ def lines(title, series, x_label, y_label, x_logarithmic=False, y_logarithmic=Fa
     body.append(_text((left + WIDTH - right) / 2, height - 8, x_label, "middle", "small"))
     body.append(_text(left, 9, y_label, "start", "small"))
     for number, (name, found) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        look, dashes = (looks or {}).get(name, (number, ""))
+        colour = COLOURS[look % len(COLOURS)]
         path = "L".join(f"{to_x(x):.1f} {to_y(y):.1f}" for x, y in sorted(found))
-        body.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        body.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2" '
+                    f'stroke-dasharray="{dashes}"/>')
         body += [f'<circle cx="{to_x(x):.1f}" cy="{to_y(y):.1f}" r="3" fill="{colour}"/>'
                  for x, y in found]
-        body.append(f'<rect x="{WIDTH - right + 14}" y="{top + number * 18}" width="11" height="11" '
-                    f'fill="{colour}"/>')
-        body.append(_text(WIDTH - right + 30, top + 10 + number * 18, name, "start", "small"))
+        body.append(f'<path d="M{WIDTH - right + 10} {top + 6 + number * 18}h24" stroke="{colour}" '
+                    f'stroke-width="3" stroke-dasharray="{dashes}"/>')
+        body.append(_text(WIDTH - right + 40, top + 10 + number * 18, name, "start", "small"))
     return _svg(height, body, title)

@@ -2,6 +2,7 @@
 import re
 
 from perf.harness import goals, plots, results
+from perf.harness.lanes import OURS, PEERS
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1060px; margin: 2em auto; padding: 0 1em }
@@ -75,7 +76,7 @@ def _cpu(result):
 
 
 def _latency(result):
-    """{percentile: plot over the rate}, of the campaigns that have one."""
+    """Percentiles over the rate: a colour an arm, as above, and dashes a percentile."""
     found, series = result["metrics"], {}
     for campaign in result["campaigns"].values():
         if not campaign["rate_asked"]:
@@ -86,8 +87,11 @@ def _latency(result):
                 if metric:
                     series.setdefault(f"{arm} {percentile.removesuffix('_us')}", []).append(
                         (campaign["rate_asked"], metric["median"]))
+    arms, dashes = (OURS, *PEERS), {"p50": "", "p99": "6 3", "p999": "2 3"}
+    looks = {f"{arm} {percentile}": (number, dash) for number, arm in enumerate(arms)
+             for percentile, dash in dashes.items()}
     return plots.lines("latency by load", dict(sorted(series.items())), "requests a second", "us",
-                       y_logarithmic=True)
+                       y_logarithmic=True, looks=looks)
 
 
 def _instructions(result, split, scenarios=("keepalive_1", "keepalive_64", "connection_64")):

@@ -59,7 +59,7 @@ def _add_ratios(found, campaign, blocks, fields):
             ratio = estimates.paired_ratio(blocks, OURS, peer, field)
             if ratio:
                 found[f"{campaign['name']}.{field}.ratio.{peer}"] = {
-                    "lane": "X against K", "unit": "ratio", **ratio}
+                    "lane": "X, K", "unit": "ratio", **ratio}
 
 
 def _add_added_latency(found, campaign, blocks):
@@ -78,7 +78,7 @@ def _add_added_latency(found, campaign, blocks):
         ratio = estimates.paired_ratio(added, OURS, peer, "added")
         if ratio:
             found[f"{campaign['name']}.added_p50_us.ratio.{peer}"] = {
-                "lane": "X against K", "unit": "ratio", **ratio}
+                "lane": "X, K", "unit": "ratio", **ratio}
 
 
 def metrics(replay, campaigns):
