@@ -92,15 +92,23 @@ class VethLane:
                   + (f"VOID: {', '.join(found['why_void'])}" if found["why_void"] else "ok"))
         return found
 
-    def campaign(self, name, arms, blocks, connections, rate):
+    def campaign(self, name, arms, blocks, connections, rate, until):
         """Blocks of A B C C B A. A block with a void window does not count and is measured again, up to
-        as many times as there are blocks."""
+        as many times as there are blocks; none begins that would end after until (time.monotonic), but
+        the first. blocks_counted and out_of_time say how it ended."""
         self._say(f"lanes X and K: {name}, {blocks} blocks of {' '.join(arms)} and back")
         found = {"name": name, "arms": list(arms), "connections": connections,
-                 "rate_asked": rate, "windows": []}
+                 "rate_asked": rate, "windows": [], "out_of_time": False}
+        longest = 0.0
         for block in range(1, 2 * blocks + 1):
+            began = time.monotonic()
+            if block > 1 and began + longest > until:
+                found["out_of_time"] = True
+                self._say(f"  out of time: {found['blocks_counted']} of {blocks} blocks count")
+                break
             for arm in estimates.there_and_back(arms):
                 found["windows"].append(self.window(arm, block, connections, rate))
+            longest = max(longest, time.monotonic() - began)
             found["blocks_counted"] = len(estimates.whole_blocks(found["windows"], arms))
             if found["blocks_counted"] == blocks:
                 break
