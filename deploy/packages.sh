@@ -33,6 +33,7 @@ build  libgmock-dev       unit tests
 run    iproute2           network namespaces and veth pairs of the demo
 run    nginx              the backends of the demo (only the program; its service stays off)
 run    curl               the client of the demo
+test   haproxy            a peer that Millrace is measured against (only the program)
 test   clang-format-14    the format check
 test   libclang-rt-14-dev sanitizers and libFuzzer for clang
 test   python3            the house rules, the test plan, what is measured

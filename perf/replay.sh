@@ -1,7 +1,7 @@
 #!/bin/bash
 # Instructions per proxied request of the data plane, driver to driver, counted by callgrind: exact,
 # the same on every machine of one kind, and not disturbed by what else runs. The kernel's share is
-# not in it (perf/first_light.sh has that). Every octet on the wire is compared with what was
+# not in it (perf/run has that). Every octet on the wire is compared with what was
 # recorded (perf/replay/exchanges).
 #
 #   perf/replay.sh                       builds, runs all scenarios, prints the table

@@ -1,0 +1,1 @@
+"""The harness behind perf/run, perf/goals and perf/compare."""

@@ -1,0 +1,129 @@
+"""The goals of docs/performance.md as rows: goal, measured, spread, verdict."""
+from perf.harness import results
+
+MET, MISSED = "met", "missed"
+NEEDS_M = "needs lane M (two processes over memif)"
+NEEDS_REFLECTOR = "needs the lane's bare reflector"
+NEEDS_CAPACITY = ("needs each one at 70 % of its own capacity; here load and backend share a core, which "
+                  "is full first")
+
+
+def number(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+
+
+def _row(goal, text, lane, measured="", spread="", verdict=""):
+    return {"goal": goal, "text": text, "lane": lane, "measured": measured, "spread": spread,
+            "verdict": verdict}
+
+
+def not_measured(goal, text, lane, needs, remark=""):
+    return _row(goal, text, lane, remark, "", f"not measured: {needs}")
+
+
+def spread_of(metric):
+    if metric["low"] is None:
+        return f"{metric['samples']} sample" + ("s" if metric["samples"] != 1 else "")
+    if metric["low"] == metric["high"]:
+        return "exact"
+    return f"{number(metric['low'])} to {number(metric['high'])}"
+
+
+def at_most(goal, text, metric, limit, note=""):
+    """met only when the whole interval is within the limit: a lucky median is no proof."""
+    if metric["low"] is None:
+        return not_measured(goal, text, metric["lane"], "needs at least 3 blocks without a void window",
+                            number(metric["median"]))
+    verdict = MET if metric["high"] <= limit else MISSED
+    if verdict == MISSED and metric["median"] <= limit:
+        note = "the interval reaches over the limit" + (f"; {note}" if note else "")
+    return _row(goal, text, metric["lane"], number(metric["median"]), spread_of(metric),
+                verdict + (f" ({note})" if note else ""))
+
+
+def _measured_or(goal, text, lane, metric, limit, needs, note=""):
+    return at_most(goal, text, metric, limit, note) if metric else \
+        not_measured(goal, text, lane, needs)
+
+
+def _better_peer(found):
+    """The ratio against the peer that costs least: the larger of the ratios."""
+    ratios = [found[name] for name in ("cpu.cpu_us.ratio.nginx", "cpu.cpu_us.ratio.haproxy")
+              if name in found]
+    return max(ratios, key=lambda metric: metric["median"]) if len(ratios) == 2 else None
+
+
+def _ratio(found, above, below):
+    """Of two figures of lane R. Their spreads are not paired, so the widest that they allow is taken."""
+    if above not in found or below not in found:
+        return None
+    a, b = found[above], found[below]
+    return {"lane": "R", "unit": "ratio", "median": a["median"] / b["median"],
+            "low": a["low"] / b["high"], "high": a["high"] / b["low"], "samples": a["samples"]}
+
+
+def _routes(found):
+    """Instructions from the fewest routes to 10,000, which is the gate, and to the million."""
+    needs = "needs lane R's rows with routes"
+    for routes in (10_000, 1_000_000):
+        name = f"routes_{routes}"
+        yield _measured_or("8", f"10 to {routes:,} routes: instructions at most 1.2x", "R",
+                           _ratio(found, f"instructions.{name}", "instructions.keepalive_64"), 1.2, needs)
+        yield _measured_or("8", f"10 to {routes:,} routes: time at most 2.5x", "R",
+                           _ratio(found, f"ticks.{name}", "ticks.keepalive_64"), 2.5, needs)
+
+
+def _equal_rate_remark(found, percentile):
+    ratio = found.get(f"cpu.{percentile}.ratio.haproxy")
+    return f"at equal rate {number(ratio['median'])} of HAProxy's" if ratio else ""
+
+
+def rows(result):
+    found = result["metrics"]
+    keepalive = found.get("instructions.keepalive_1")
+    yield _measured_or("1", "instructions a keep-alive request at most 6,000", "R", keepalive, 6000,
+                       "needs lane R's keepalive_1", "no log record in it: the product has none yet")
+    yield not_measured("2", "requests a second and core at least 1.0 M", "M", NEEDS_M)
+    yield _measured_or("3", "CPU a request at most 1/2 of the better of nginx and HAProxy", "X, K",
+                       _better_peer(found), 0.5, "needs whole blocks with both peers")
+    yield not_measured("3", "our own part at most 1/8", "X, K", NEEDS_REFLECTOR)
+    yield not_measured("4", "added p50, one connection, at most 3 us", "M", NEEDS_M)
+    yield _measured_or("4", "added p50, one connection, at most 1/3 of HAProxy's", "X, K",
+                       found.get("one_connection.added_p50_us.ratio.haproxy"), 1 / 3,
+                       "needs whole blocks of one_connection in which HAProxy adds time")
+    yield not_measured("5", "p99 at 70 % of own capacity at most 1/3 of HAProxy's", "X, K",
+                       NEEDS_CAPACITY, _equal_rate_remark(found, "p99_us"))
+    yield not_measured("5", "p99.9 the same, at most 1/5", "X, K", NEEDS_CAPACITY,
+                       _equal_rate_remark(found, "p999_us"))
+    yield not_measured("6", "new connections a second and core at least 400,000", "M", NEEDS_M)
+    yield not_measured("6", "CPU a connection at most 1/2 of nginx's", "X, K",
+                       "needs a load side that opens connections at a fixed rate for long enough")
+    yield _measured_or("7", "octets an idle connection at most 256", "R",
+                       found.get("octets_per_idle_connection"), 256, "needs lane R's idle rows",
+                       "the whole process's, with the proxy's session and timers")
+    yield not_measured("7", "1,000,000 idle and 100,000 requests a second within 400 MB", "M", NEEDS_M)
+    yield not_measured("7", "throughput with many connections at least 0.7x", "M", NEEDS_M)
+    yield from _routes(found)
+    bulk = found.get("ticks.bulk_response")
+    yield not_measured("9", "cycles for 1,460 octets proxied at most 300", "M, X, K", NEEDS_M,
+                       f"{number(bulk['median'])} ticks in lane R" if bulk else "")
+
+
+def text(result):
+    lines = [f"{'#':2} {'goal':66} {'lane':11} {'measured':>24} {'spread':>18}  verdict"]
+    for row in rows(result):
+        lines.append(f"{row['goal']:2} {row['text']:66} {row['lane']:11} {row['measured']:>24} "
+                     f"{row['spread']:>18}  {row['verdict']}")
+    return "\n".join(lines)
+
+
+def main(path):
+    result = results.read(path)
+    print(text(result))
+    broken = results.broken_self_tests(result)
+    generator = result["self_tests"]["generator"]
+    if "ratio" in generator:
+        print(f"\ngenerator: {generator['rate_reached']:,.0f} a second without a proxy, "
+              f"{generator['ratio']:.2f} times the rate tested")
+    print("self-tests: " + (f"BROKEN: {', '.join(broken)}" if broken else "hold"))
+    return 1 if broken else 0

@@ -1,0 +1,306 @@
+#!/usr/bin/env python3
+"""The arithmetic, the verdicts and the report of the harness on made-up runs: no machine in it."""
+import contextlib
+import copy
+import html.parser
+import io
+import os
+import random
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
+
+from perf.harness import compare, estimates, goals, machine, plots, report, results, windows  # noqa: E402  pylint: disable=wrong-import-position
+
+ARMS = ("millrace", "nginx", "haproxy")
+COST = {"direct": 0.0, "millrace": 10.0, "nginx": 30.0, "haproxy": 25.0}
+P50 = {"direct": 40.0, "millrace": 60.0, "nginx": 130.0, "haproxy": 140.0}
+FLAGS = {"node/mr-up0": "rx=on,tso=off", "lan/to-node": "rx=on,tso=off"}
+
+
+def window(arm, block, scale=1.0, why=()):
+    return {"arm": arm, "block": block, "cpu_us": COST[arm] * scale, "p50_us": P50[arm] * scale,
+            "p99_us": 5 * P50[arm] * scale, "rate": 10_000.0, "steal_percent": 0.01,
+            "why_void": list(why)}
+
+
+def campaign(name, arms, blocks, seed=1):
+    noise = random.Random(seed)
+    found = {"name": name, "arms": list(arms), "connections": 64, "rate_asked": 10_000,
+             "blocks_counted": blocks, "windows": []}
+    for block in range(1, blocks + 1):
+        for arm in estimates.there_and_back(arms):
+            found["windows"].append(window(arm, block, noise.uniform(0.98, 1.02)))
+    return found
+
+
+def scenario(name, instructions, routes=10, ticks=2000, unit="request"):
+    return {"scenario": name, "instructions": instructions, "unit": unit, "routes": routes,
+            "ticks": ticks, "ticks_least": ticks, "ticks_most": ticks,
+            "by_room": {"tcp": instructions * 0.6, "http": instructions * 0.4},
+            "by_stage": {"<receive>": instructions}}
+
+
+def run(blocks=4, instructions=5000.0, commit="abc"):
+    replay = {"scenarios": [scenario("keepalive_1", instructions), scenario("keepalive_64", 5000.0),
+                            scenario("routes_10000", 5100.0, 10_000, 2400),
+                            scenario("routes_1000000", 7000.0, 1_000_000, 2800),
+                            scenario("bulk_response", 4000.0, unit="1460_octets")],
+              "octets_per_idle_connection": 300.0}
+    campaigns = {"cpu": campaign("cpu", ARMS, blocks),
+                 "one_connection": campaign("one_connection", ("direct", *ARMS), blocks, 2)}
+    campaigns["one_connection"].update(connections=1, rate_asked=None)
+    generator = {"rate_tested": 10_000, "rate_reached": 25_000.0, "ratio": 2.5, "holds": True}
+    return {"format": results.FORMAT, "kind": results.KIND, "started": "2026-01-01T00:00:00+00:00",
+            "seconds": 1, "settings": {"mode": "quick"}, "replay": replay, "campaigns": campaigns,
+            "machine": {"cpu": "<made up>", "cores": 2, "architecture": "x86_64", "kernel": "6.18",
+                        "commit": commit},
+            "self_tests": results.self_tests(generator, {arm: [FLAGS] for arm in ARMS}, campaigns),
+            "metrics": results.metrics(replay, campaigns)}
+
+
+def verdicts(result):
+    return [(row["goal"], row["verdict"]) for row in goals.rows(result)]
+
+
+def verdict_of(result, text):
+    return next(row["verdict"] for row in goals.rows(result) if text in row["text"])
+
+
+def printed(function, *arguments, **options):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        status = function(*arguments, **options)
+    return status, out.getvalue()
+
+
+class Estimates(unittest.TestCase):
+    def test_interval_holds_the_median_and_needs_three(self):
+        found = estimates.median_with_interval([1.0, 2.0, 3.0, 4.0, 100.0])
+        self.assertEqual(found["median"], 3.0)
+        self.assertLessEqual(found["low"], 3.0)
+        self.assertGreaterEqual(found["high"], 3.0)
+        self.assertIsNone(estimates.median_with_interval([1.0, 2.0])["low"])
+        with self.assertRaises(ValueError):
+            estimates.median_with_interval([])
+
+    def test_interval_covers_as_often_as_it_says(self):
+        noise = random.Random(7)
+        hits = 0
+        for trial in range(100):
+            found = estimates.median_with_interval([noise.gauss(5, 1) for _ in range(15)], trial)
+            hits += found["low"] <= 5 <= found["high"]
+        self.assertGreaterEqual(hits, 85)
+        self.assertLess(hits, 100)  # an interval that always covers is too wide to say anything
+
+    def test_order_of_a_block_cancels_a_linear_drift(self):
+        order = estimates.there_and_back(("a", "b"))
+        self.assertEqual(order, ["a", "b", "b", "a"])
+        block = {"a": [], "b": []}
+        for at, arm in enumerate(order):
+            block[arm].append({"cost": (10 if arm == "a" else 20) + at})
+        drifted = estimates.paired_ratio([block], "a", "b", "cost")["median"]
+        self.assertAlmostEqual(drifted, (20 + 3) / (40 + 3))
+
+    def test_a_block_with_a_void_or_missing_window_is_left_out(self):
+        found = campaign("cpu", ARMS, 3)["windows"]
+        self.assertEqual(len(estimates.whole_blocks(found, ARMS)), 3)
+        found[0]["why_void"] = ["others used the machine"]
+        self.assertEqual(len(estimates.whole_blocks(found, ARMS)), 2)
+        self.assertEqual(len(estimates.whole_blocks(found[:-1], ARMS)), 1)
+
+
+class Windows(unittest.TestCase):
+    def sample(self, at, requests, proxy, napi, idle, steal=0):
+        def group(usage):
+            return {"usage_usec": usage, "user_usec": usage // 2, "system_usec": usage - usage // 2}
+        return {"at_us": at, "requests": requests, "proxy": group(proxy), "napi": group(napi),
+                "rest": group(0), "cores": [(idle, steal), (at, 0)]}
+
+    def window(self, load=None, rate=10_000, **after):
+        values = {"requests": 10_000, "proxy": 100_000, "napi": 50_000, "idle": 850_000, **after}
+        return windows.window("millrace", 1, self.sample(0, 0, 0, 0, 0), self.sample(
+            1_000_000, values["requests"], values["proxy"], values["napi"], values["idle"],
+            values.get("steal", 0)), {"p50_us": 1.0, **(load or {})},
+            {"rate": rate, "steal": 0.5, "others": 5})
+
+    def test_cpu_of_the_napi_thread_counts(self):
+        found = self.window()
+        self.assertAlmostEqual(found["cpu_us"], 15.0)
+        self.assertAlmostEqual(found["napi_us"], 5.0)
+        self.assertEqual(found["why_void"], [])
+
+    def test_what_makes_it_void(self):
+        self.assertIn("failed=2", self.window({"failed": 2.0})["why_void"])
+        self.assertIn("rate 9000 is not 10000", self.window(requests=9_000)["why_void"])
+        self.assertEqual(self.window(requests=9_000, rate=None)["why_void"], [])
+        self.assertIn("time stolen by the host", self.window(steal=20_000)["why_void"])
+        self.assertIn("others used the machine", self.window(idle=600_000)["why_void"])
+        self.assertIn("the NAPI thread did nothing", self.window(napi=0)["why_void"])
+
+
+class Goals(unittest.TestCase):
+    def test_all_nine_have_rows_and_what_was_not_measured_is_never_met(self):
+        result = run()
+        self.assertEqual({goal for goal, _ in verdicts(result)}, {str(n) for n in range(1, 10)})
+        result["metrics"] = {}
+        self.assertTrue(all(verdict.startswith("not measured: needs ")
+                            for _, verdict in verdicts(result)))
+
+    def test_verdicts(self):
+        result = run()
+        self.assertTrue(verdict_of(result, "keep-alive request").startswith("met"))
+        self.assertTrue(verdict_of(run(instructions=6001.0), "keep-alive request").startswith("missed"))
+        self.assertEqual(verdict_of(result, "the better of"), "met")  # 10 of 25
+        self.assertEqual(verdict_of(result, "1/3 of HAProxy's"), "met")  # 20 of 100
+        self.assertTrue(verdict_of(result, "idle connection").startswith("missed"))
+        self.assertEqual(verdict_of(result, "10 to 10,000 routes: instr"), "met")
+        self.assertEqual(verdict_of(result, "10 to 1,000,000 routes: instr"), "missed")
+
+    def test_the_better_peer_counts(self):
+        result = run()
+        row = next(row for row in goals.rows(result) if "the better of" in row["text"])
+        self.assertAlmostEqual(float(row["measured"]), 10 / 25, delta=0.02)
+
+    def test_a_median_within_and_an_interval_beyond_is_missed(self):
+        result = run()
+        result["metrics"]["cpu.cpu_us.ratio.haproxy"].update(median=0.49, low=0.4, high=0.6)
+        self.assertTrue(verdict_of(result, "the better of").startswith("missed (the interval"))
+
+    def test_too_few_blocks_prove_nothing(self):
+        self.assertTrue(verdict_of(run(blocks=2), "the better of").startswith("not measured"))
+
+    def test_exit_status_follows_the_self_tests(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "o.json")
+            result = run()
+            results.write(result, path)
+            self.assertEqual(printed(goals.main, path)[0], 0)
+            for name in ("generator", "offloads", "steal"):
+                broken = copy.deepcopy(result)
+                broken["self_tests"][name]["holds"] = False
+                results.write(broken, path)
+                status, said = printed(goals.main, path)
+                self.assertEqual(status, 1)
+                self.assertIn(f"BROKEN: {name}", said)
+
+
+class Results(unittest.TestCase):
+    def test_self_tests(self):
+        found = {"cpu": campaign("cpu", ARMS, 1)}
+        self.assertTrue(results.self_tests({"holds": True}, {"a": [FLAGS]}, found)["offloads"]["holds"])
+        other = {**FLAGS, "lan/to-node": "rx=on,tso=on"}
+        self.assertFalse(results.self_tests(None, {"a": [FLAGS], "b": [other]}, found)["offloads"]["holds"])
+        self.assertFalse(results.self_tests(None, {}, found)["offloads"]["holds"])
+        self.assertFalse(results.self_tests(None, {}, found)["generator"]["holds"])
+        found["cpu"]["windows"][0]["steal_percent"] = 0.2
+        self.assertFalse(results.self_tests(None, {}, found)["steal"]["holds"])
+        self.assertFalse(results.self_tests(None, {}, {})["steal"]["holds"])
+
+    def test_what_is_no_result_is_refused_with_its_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "o.json")
+            for content in ("{", "[]", '{"kind": "other"}', '{"kind": "millrace-perf", "format": 99}',
+                            '{"kind": "millrace-perf", "format": 1}'):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(content)
+                with self.assertRaisesRegex(results.ResultsError, "o.json"):
+                    results.read(path)
+            with self.assertRaises(results.ResultsError):
+                results.read(os.path.join(folder, "none"))
+
+
+class Compare(unittest.TestCase):
+    def metric(self, median, low, high):
+        return {"median": median, "low": low, "high": high}
+
+    def test_only_beyond_the_spread_is_a_change(self):
+        base = self.metric(10, 9, 11)
+        self.assertEqual(compare.change(base, self.metric(10.5, 9.5, 11.5))[1], "within the spread")
+        self.assertEqual(compare.change(base, self.metric(13, 12, 14))[1], "WORSE")
+        self.assertEqual(compare.change(base, self.metric(5, 4, 6))[1], "better")
+        self.assertTrue(compare.change(base, self.metric(5, None, None))[1].startswith("unsure"))
+        self.assertEqual(compare.change(self.metric(1000, 1000, 1000),
+                                        self.metric(1001, 1001, 1001))[1], "same")
+
+    def test_other_machines_are_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            one, two = (os.path.join(folder, name) for name in ("a.json", "b.json"))
+            results.write(run(), one)
+            other = run(instructions=6000.0)
+            results.write(other, two)
+            status, said = printed(compare.main, one, two)
+            self.assertEqual(status, 0)
+            line = next(line for line in said.splitlines() if line.startswith("instructions.keepalive_1 "))
+            self.assertIn("1.200", line)
+            self.assertTrue(line.endswith("WORSE"))
+            other["machine"]["cpu"] = "another"
+            results.write(other, two)
+            self.assertEqual(printed(compare.main, one, two)[0], 1)
+            self.assertEqual(printed(compare.main, one, two, force=True)[0], 0)
+
+
+class Nesting(html.parser.HTMLParser):
+    """Fails on an element that is closed by another's end."""
+    alone = ("meta", "path", "rect", "circle")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.wrong, self.seen = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag not in self.alone:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.alone and (not self.open or self.open.pop() != tag):
+            self.wrong.append(tag)
+
+
+class Report(unittest.TestCase):
+    def test_is_whole_self_contained_and_escaped(self):
+        page = report.page(run())
+        nesting = Nesting()
+        nesting.feed(page)
+        self.assertEqual((nesting.wrong, nesting.open), ([], []))
+        self.assertGreaterEqual(nesting.seen.count("svg"), 5)
+        self.assertNotIn("<made up>", page)
+        for outside in ("http://", "https://", "src=", "@import", "url(", "<script", "<link"):
+            self.assertNotIn(outside, page)
+
+    def test_void_windows_are_published_and_broken_tests_said_first(self):
+        result = run()
+        result["campaigns"]["cpu"]["windows"][0]["why_void"] = ["others used the machine"]
+        result["self_tests"]["steal"]["holds"] = False
+        page = report.page(result)
+        self.assertIn("others used the machine", page)
+        self.assertLess(page.index("Self-tests broken: steal"), page.index("<h2>"))
+
+    def test_an_empty_run_still_makes_a_page(self):
+        result = run()
+        result.update(replay={"not_measured": "no valgrind"}, campaigns={}, metrics={})
+        self.assertIn("no valgrind", report.page(result))
+
+    def test_what_is_too_small_to_see_is_summed(self):
+        drawn = plots.stack("t", [("a", {"big": 1000.0, **{f"small{i}": 1.0 for i in range(30)}})], "")
+        self.assertNotIn("small", drawn.split("</title>", 1)[1].replace('class="small"', ""))
+        self.assertIn("other: 30", drawn)
+
+    def test_lines_stay_inside(self):
+        drawn = plots.lines("t", {"a": [(10, 5), (1e6, 50)]}, "x", "y", x_logarithmic=True)
+        for part in drawn.split('cx="')[1:]:
+            self.assertTrue(0 <= float(part.split('"')[0]) <= plots.WIDTH)
+
+
+class Machine(unittest.TestCase):
+    def test_kinds(self):
+        one = {"cpu": "a", "cores": 2, "architecture": "x", "kernel": "6", "commit": "1"}
+        self.assertEqual(machine.same_kind(one, {**one, "commit": "2"}), [])
+        self.assertEqual(machine.same_kind(one, {**one, "kernel": "7"}), ["kernel"])
+
+
+if __name__ == "__main__":
+    unittest.main()
