@@ -33,7 +33,9 @@ void Ingress::set_port(uint8_t port, packet::ChecksumMode mode) {
 
 void Ingress::receive(const packet::Frame& frame, Instant now, Delivery* delivery) {
   counters_.add(Counter::net_frames_received);
-  *delivery = Delivery{};
+  // The other fields mean something only with the verdict that goes with them.
+  delivery->verdict = Verdict::dropped;
+  delivery->back.reset();
   const auto ethernet = parse_ethernet(frame.bytes());
   if (!ethernet) return drop(Counter::net_ethernet_truncated, delivery);
   // From ourselves: a loop in the link has brought back what we sent.
@@ -132,24 +134,21 @@ void Ingress::tick(Instant now) {
 void Ingress::on_ipv4(const packet::Frame& received, const EthernetFrame& frame, Instant now,
                       Delivery* delivery) {
   Counter reason{};
-  const auto parsed = parse_ipv4(frame.payload, &reason);
-  if (!parsed) return drop(reason, delivery);
   Ipv4Packet& packet = delivery->packet;
-  packet = *parsed;
+  if (!parse_ipv4_into(&packet, frame.payload, &reason)) return drop(reason, delivery);
   packet.port = received.port;
   packet.octets_behind = received.octets_behind;
   packet.source_mac = frame.source;
 
-  const Ownership destination = steering_.kind_of(packet.port, packet.destination);
+  const Judgement judgement = steering_.judge(packet.port, packet.source, packet.destination);
+  const Ownership destination = judgement.destination;
   if (destination == Ownership::not_ours) return drop(Counter::net_ipv4_not_ours, delivery);
   // RFC 1122 section 3.3.6: a broadcast frame with one host's address in it is a broken sender or
   // somebody who wants many answers.
   if (frame.destination.is_multicast()) return drop(Counter::net_ipv4_group_frame, delivery);
-  if (steering_.is_impossible_source(packet.port, packet.source)) {
-    return drop(Counter::net_ipv4_own_source, delivery);
-  }
+  if (judgement.impossible_source) return drop(Counter::net_ipv4_own_source, delivery);
   switch (packet.protocol) {
-    case protocol_tcp: return on_tcp(received, delivery);
+    case protocol_tcp: return on_tcp(received, *judgement.local, delivery);
     case protocol_icmp: return on_icmp(destination, now, delivery);
     default: break;
   }
@@ -159,21 +158,21 @@ void Ingress::on_ipv4(const packet::Frame& received, const EthernetFrame& frame,
   drop(Counter::net_ipv4_unknown_protocol, delivery);
 }
 
-void Ingress::on_tcp(const packet::Frame& received, Delivery* delivery) {
+void Ingress::on_tcp(const packet::Frame& received, const LocalAddress& local, Delivery* delivery) {
   const Ipv4Packet& packet = delivery->packet;
   if (packet.payload.size() < tcp_header_bytes_min) {
     return drop(Counter::tcp_malformed_segment, delivery);
   }
-  const Ownership ownership = steering_.classify(packet.port, packet.destination, protocol_tcp,
-                                                 load_be16(packet.payload.data() + 2));
-  if (ownership == Ownership::not_ours) return drop(Counter::net_ipv4_not_ours, delivery);
+  const bool borrowed = local.kind == Ownership::borrowed;
+  if (borrowed && !steering_.lends(local, load_be16(packet.payload.data() + 2)))
+    return drop(Counter::net_ipv4_not_ours, delivery);
   counters_.add(Counter::net_ipv4_received);
   if (!received.checksum_verified &&
       !transport_checksum_holds(modes_[packet.port], packet.source, packet.destination,
                                 protocol_tcp, packet.payload, tcp_checksum_offset)) {
     return drop(Counter::tcp_bad_checksum, delivery);
   }
-  if (ownership == Ownership::borrowed) {
+  if (borrowed) {
     delivery->back = IpOutput::path_back(packet.port, packet.source_mac);
   }
   delivery->verdict = Verdict::tcp;

@@ -65,7 +65,7 @@ class Ingress {
   void on_arp(uint8_t port, const EthernetFrame& frame, Instant now, Delivery* delivery);
   void on_ipv4(const packet::Frame& received, const EthernetFrame& frame, Instant now,
                Delivery* delivery);
-  void on_tcp(const packet::Frame& received, Delivery* delivery);
+  void on_tcp(const packet::Frame& received, const LocalAddress& local, Delivery* delivery);
   void on_icmp(Ownership destination, Instant now, Delivery* delivery);
   void on_echo_request(const Ipv4Packet& packet, Instant now, Delivery* delivery);
   void on_udp(const Ipv4Packet& packet, Instant now, Delivery* delivery);

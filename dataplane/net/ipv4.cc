@@ -5,7 +5,7 @@
 namespace millrace::net {
 namespace {
 
-constexpr uint16_t dont_fragment = 0x4000;
+constexpr uint32_t dont_fragment = 0x4000;
 constexpr uint16_t more_fragments_and_offset = 0x3fff;
 
 bool may_be_host(Ipv4Address address) {
@@ -14,69 +14,69 @@ bool may_be_host(Ipv4Address address) {
 
 }  // namespace
 
-std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop) {
+bool parse_ipv4_into(Ipv4Packet* packet, ByteView bytes, Counter* drop) {
   *drop = Counter::net_ipv4_malformed;
-  if (bytes.size() < ipv4_header_bytes) return std::nullopt;
+  if (bytes.size() < ipv4_header_bytes) return false;
   const uint8_t* at = bytes.data();
   const uint32_t header_length = (at[0] & 0x0fU) * 4;
   const uint16_t total_length = load_be16(at + 2);
   if (at[0] >> 4 != 4 || header_length < ipv4_header_bytes || total_length < header_length ||
       total_length > bytes.size()) {
-    return std::nullopt;
+    return false;
   }
   const PartialSum sum = header_length == ipv4_header_bytes ? sum_of_header<ipv4_header_bytes>(at)
                                                             : sum_of(bytes.first(header_length));
   if (!is_intact(sum)) {
     *drop = Counter::net_ipv4_bad_checksum;
-    return std::nullopt;
+    return false;
   }
   // Options have no honest use towards a host and steer routing or leak paths (RFC 7126).
   if (header_length != ipv4_header_bytes) {
     *drop = Counter::net_ipv4_options;
-    return std::nullopt;
+    return false;
   }
   if ((load_be16(at + 6) & more_fragments_and_offset) != 0) {
     *drop = Counter::net_ipv4_fragment;
-    return std::nullopt;
+    return false;
   }
-  Ipv4Packet packet;
-  packet.tos = at[1];
-  packet.ttl = at[8];
-  packet.protocol = at[9];
-  packet.source = Ipv4Address::load(at + 12);
-  packet.destination = Ipv4Address::load(at + 16);
-  packet.total_length = total_length;
-  packet.header = bytes.first(header_length);
-  packet.payload = bytes.subspan(header_length, total_length - header_length);
+  packet->tos = at[1];
+  packet->ttl = at[8];
+  packet->protocol = at[9];
+  packet->source = Ipv4Address::load(at + 12);
+  packet->destination = Ipv4Address::load(at + 16);
+  packet->total_length = total_length;
+  packet->header = bytes.first(header_length);
+  packet->payload = bytes.subspan(header_length, total_length - header_length);
   // RFC 791 section 3.2: zero must not be on the wire. One is ours to take (RFC 1122 3.2.1.7).
-  if (packet.ttl == 0) {
+  if (packet->ttl == 0) {
     *drop = Counter::net_ipv4_ttl_zero;
-    return std::nullopt;
+    return false;
   }
-  if (!may_be_host(packet.source)) {  // RFC 1122 section 3.2.1.3
+  if (!may_be_host(packet->source)) {  // RFC 1122 section 3.2.1.3
     *drop = Counter::net_ipv4_bad_source;
-    return std::nullopt;
+    return false;
   }
-  if (!may_be_host(packet.destination)) {
+  if (!may_be_host(packet->destination)) {
     *drop = Counter::net_ipv4_not_ours;
-    return std::nullopt;
+    return false;
   }
-  return packet;
+  return true;
 }
 
+// The header is a few constants and numbers that are in registers already: it is summed from them.
 void write_ipv4(uint8_t* at, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
                 uint16_t payload_length) {
-  at[0] = 0x45;
-  at[1] = 0;
-  store_be16(at + 2, static_cast<uint16_t>(ipv4_header_bytes + payload_length));
-  store_be16(at + 4, 0);
-  store_be16(at + 6, dont_fragment);
-  at[8] = time_to_live_default;
-  at[9] = protocol;
-  store_be16(at + 10, 0);
+  constexpr uint32_t version_and_header_length = 0x4500;  // and type of service 0
+  const uint32_t total_length = ipv4_header_bytes + payload_length;
+  const uint32_t time_to_live_and_protocol = uint32_t{time_to_live_default} << 8 | protocol;
+  const uint64_t sum = uint64_t{version_and_header_length} + total_length + dont_fragment +
+                       time_to_live_and_protocol + source.host_order() + destination.host_order();
+  const auto checksum = static_cast<uint16_t>(~fold({sum}));
+  store_be32(at, version_and_header_length << 16 | total_length);
+  store_be32(at + 4, dont_fragment);  // identification 0
+  store_be32(at + 8, time_to_live_and_protocol << 16 | checksum);
   source.store(at + 12);
   destination.store(at + 16);
-  store_checksum(at + 10, sum_of_header<ipv4_header_bytes>(at));
 }
 
 }  // namespace millrace::net

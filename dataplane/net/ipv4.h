@@ -33,10 +33,15 @@ struct Ipv4Packet {
   ByteView payload;  // total_length - header octets; Ethernet padding is cut off
 };
 
-// bytes: an Ethernet payload. Nothing, with the reason in *drop, for whatever RFC 1122 says to
-// discard, and by our own policy for options (T44) and fragments (T43). Leaves port and source_mac
-// to the caller.
-std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop);
+// bytes: an Ethernet payload. False, with the reason in *drop, for whatever RFC 1122 says to
+// discard, and by our own policy for options (T44) and fragments (T43). Leaves port, source_mac and
+// octets_behind to the caller; after false nothing in *packet means anything.
+bool parse_ipv4_into(Ipv4Packet* packet, ByteView bytes, Counter* drop);
+inline std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop) {
+  Ipv4Packet packet;
+  if (!parse_ipv4_into(&packet, bytes, drop)) return std::nullopt;
+  return packet;
+}
 
 // Writes ipv4_header_bytes in front of payload_length octets: DF set and identification 0, an
 // atomic datagram (RFC 6864 section 4.1), so that the identification tells an observer nothing

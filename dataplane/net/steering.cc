@@ -53,22 +53,35 @@ Ownership Steering::classify(uint8_t port, Ipv4Address destination, uint8_t prot
     if (local.prefix.address != destination || local.port != port) continue;
     if (local.kind == Ownership::owned) return Ownership::owned;
     if (protocol != protocol_tcp) return Ownership::not_ours;
-    const auto first = tcp_ports_.begin() + local.tcp_ports_first;
-    const auto last = first + local.tcp_ports_count;
-    return std::find(first, last, destination_port) != last ? Ownership::borrowed
-                                                            : Ownership::not_ours;
+    return lends(local, destination_port) ? Ownership::borrowed : Ownership::not_ours;
   }
   return Ownership::not_ours;
 }
 
-bool Steering::is_impossible_source(uint8_t port, Ipv4Address source) const {
+bool Steering::lends(const LocalAddress& local, uint16_t tcp_port) const {
+  const auto first = tcp_ports_.begin() + local.tcp_ports_first;
+  const auto last = first + local.tcp_ports_count;
+  return std::find(first, last, tcp_port) != last;
+}
+
+Judgement Steering::judge(uint8_t port, Ipv4Address source, Ipv4Address destination) const {
+  Judgement judgement;
   for (const LocalAddress& local : all()) {
-    if (local.prefix.address == source && (local.kind == Ownership::owned || local.port == port)) {
-      return true;
+    const bool here = local.port == port;
+    const Ipv4Address address = local.prefix.address;
+    judgement.impossible_source |=
+        (address == source && (here || local.kind == Ownership::owned)) ||
+        (here && is_subnet_broadcast(local.prefix, source));
+    if (here && address == destination && judgement.local == nullptr) {
+      judgement.destination = local.kind;
+      judgement.local = &local;
     }
-    if (local.port == port && is_subnet_broadcast(local.prefix, source)) return true;
   }
-  return false;
+  return judgement;
+}
+
+bool Steering::is_impossible_source(uint8_t port, Ipv4Address source) const {
+  return judge(port, source, Ipv4Address{}).impossible_source;
 }
 
 std::optional<Ipv4Address> Steering::source_for(uint8_t port, Ipv4Address target) const {

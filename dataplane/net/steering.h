@@ -28,6 +28,13 @@ struct LocalAddress {
   uint16_t tcp_ports_count = 0;
 };
 
+// What both addresses of a packet say about it on the port where it arrived.
+struct Judgement {
+  Ownership destination = Ownership::not_ours;  // whatever the protocol
+  bool impossible_source = false;               // see Steering::is_impossible_source
+  const LocalAddress* local = nullptr;          // of the destination, unless it is not ours
+};
+
 class Steering {
  public:
   static constexpr size_t addresses_max = 64;             // over all ports
@@ -53,6 +60,11 @@ class Steering {
   // from outside, though they may by way of a kernel port; or the broadcast or network address of
   // this link, which is no host (RFC 1122 section 3.2.1.3).
   bool is_impossible_source(uint8_t port, Ipv4Address source) const;
+
+  // kind_of() and is_impossible_source() in one look at the addresses.
+  Judgement judge(uint8_t port, Ipv4Address source, Ipv4Address destination) const;
+  // Of a borrowed address: whether that TCP port is ours.
+  bool lends(const LocalAddress& local, uint16_t tcp_port) const;
 
   // The owned address from which to ask ARP about target: one on the same subnet, else any on that
   // port; nothing when the port has none.
