@@ -40,6 +40,15 @@ class TimerWheel {
     if (node.slot != slot_none && static_cast<int32_t>(node.due - node.placed) >= 0) return;
     move(timer);
   }
+  // For owners who look up their own deadline when the timer fires: it fires at `deadline` or
+  // before.
+  void arm_no_later_than(uint32_t timer, Tick deadline) {
+    const Node& node = nodes_[timer];
+    if (node.armed && static_cast<int32_t>(deadline.value() - node.due) >= 0) return;
+    arm(timer, deadline);
+  }
+  // Up to where advance() has come.
+  Tick hand() const { return Tick::of(hand_); }
   void arm(uint32_t timer, Instant deadline) { arm(timer, Tick::at_or_after(deadline)); }
   void cancel(uint32_t timer) {
     CHECK(timer < timer_count_);

@@ -105,7 +105,7 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   c.ts_recent_at_seconds = seconds(now);
   t.flags.syn_to_send = true;
   c.life_deadline = Tick::at_or_after(now + syn_received_life);
-  set_timer(index, c, now);
+  set_timer(index, c);
   // Text on a SYN (TFO, RFC 7413) is not taken: the peer sends it again after the handshake (T42).
   queue_egress(c);
 }
@@ -179,7 +179,7 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     t.snd_nxt = t.iss;
     t.flags.syn_to_send = true;
     c.life_deadline = Tick::at_or_after(now + syn_received_life);
-    set_timer(index, c, now);
+    set_timer(index, c);
     queue_egress(c);
     return;
   }
@@ -192,7 +192,7 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   c.retransmit_deadline = Tick::never();
   become_established(index, c, segment, now);
   acknowledge_now(c);
-  set_timer(index, c, now);
+  set_timer(index, c);
 }
 
 // The four cases of section 3.10.7.4.
@@ -378,7 +378,7 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
       c.state = State::fin_wait_2;
       if (t.flags.detached) {
         watch_orphan(c, now);
-        set_timer(index, c, now);
+        set_timer(index, c);
       }
     } else if (c.state == State::closing) {
       enter_time_wait(index, c, now);
@@ -649,7 +649,7 @@ void Tcp::acknowledge_later(uint32_t index, Connection& c, Instant now) {
   }
   if (c.ack_deadline.is_never()) {
     c.ack_deadline = Tick::at_or_after(now + delayed_ack);
-    set_timer(index, c, now);
+    set_timer(index, c);
   }
 }
 

@@ -41,7 +41,7 @@ void Tcp::egress(uint8_t port, Instant now) {
           // Slots come back with the port's completions: try again next turn.
           counters_.add(Counter::tcp_egress_out_of_memory);
           queue_egress(c);
-          set_timer(index, c, now);
+          set_timer(index, c);
           return;
       }
     }
@@ -52,7 +52,7 @@ void Tcp::egress(uint8_t port, Instant now) {
     if (t.unsent != slot_none && c.retransmit_deadline.is_never()) {
       c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
     }
-    set_timer(index, c, now);
+    set_timer(index, c);
   }
 }
 

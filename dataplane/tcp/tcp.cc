@@ -127,7 +127,7 @@ void Tcp::enter_time_wait(uint32_t index, Connection& c, Instant now) {
   if (t.flags.detached) {
     retire_to_time_wait(index, c, now);
   } else {
-    set_timer(index, c, now);
+    set_timer(index, c);
   }
 }
 
@@ -520,7 +520,7 @@ void Tcp::close(ConnId id, Instant now) {
   if (ready_links_.linked(index)) ready_links_.remove(ready_, index);
   if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
   watch_orphan(c, now);
-  set_timer(index, c, now);
+  set_timer(index, c);
 }
 
 void Tcp::abort(ConnId id, Instant now) {

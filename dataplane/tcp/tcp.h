@@ -140,7 +140,7 @@ class Tcp {
 
   // One instant at which event_deadline comes, if the connection is still ESTABLISHED then: for
   // waits of the application that begin and end with a connection at rest. Never: none.
-  void set_deadline(ConnId id, Instant deadline, Instant now);
+  void set_deadline(ConnId id, Instant deadline);
 
   const Connection* find(ConnId id) const { return connections_.find(id); }
   // What is under way on a connection; nullptr when it is idle.
@@ -260,7 +260,8 @@ class Tcp {
                       Instant now);
 
   // timers.cc
-  void set_timer(uint32_t index, Connection& c, Instant now);
+  void set_timer(uint32_t index, const Connection& c);
+  void set_next_timer(uint32_t index, Connection& c, Instant now);
   void on_timer(uint32_t index, Instant now);
   bool on_life_deadline(uint32_t index, Connection& c, Instant now);
   void on_retransmit_timeout(uint32_t index, Connection& c, Instant now);

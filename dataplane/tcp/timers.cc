@@ -31,18 +31,20 @@ Instant Tcp::next_deadline() const {
   return wheel_.next_deadline();
 }
 
-// The wheel may hold an earlier deadline than any: when it fires, what is due is looked up here.
-void Tcp::set_timer(uint32_t index, Connection& c, Instant now) {
-  Tick least = tick_min(c.retransmit_deadline, c.ack_deadline);
-  // Nothing is waited for: look later whether the record of what was under way can go.
-  if (least.is_never() && c.transfer != Connection::no_transfer)
-    least = Tick::at_or_after(now + rest_before_release);
-  least = tick_min(least, c.life_deadline);
-  if (least.is_never()) {
-    wheel_.cancel(index);
-  } else {
-    wheel_.arm(index, least);
-  }
+// The wheel fires at the least deadline or before: what is due is looked up then, and whatever puts
+// a deadline off (nearly every segment does) leaves the wheel alone.
+void Tcp::set_timer(uint32_t index, const Connection& c) {
+  const Tick least = tick_min(tick_min(c.retransmit_deadline, c.ack_deadline), c.life_deadline);
+  if (!least.is_never()) wheel_.arm_no_later_than(index, least);
+}
+
+// When it has fired: the next time to look.
+void Tcp::set_next_timer(uint32_t index, Connection& c, Instant now) {
+  Tick least = tick_min(tick_min(c.retransmit_deadline, c.ack_deadline), c.life_deadline);
+  // Something is remembered although nothing is waited for: whether that can go.
+  if (c.transfer != Connection::no_transfer && c.state == State::established)
+    least = tick_min(least, Tick::at_or_after(now + rest_before_release));
+  if (!least.is_never()) wheel_.arm(index, least);
 }
 
 // T29: a connection whose application has gone ends when its peer stands still: while text is being
@@ -54,14 +56,16 @@ void Tcp::watch_orphan(Connection& c, Instant now) {
 }
 
 void Tcp::restart_retransmit_timer(uint32_t index, Connection& c, Instant now) {
-  Transfer& t = transfer(c);
+  const Transfer& t = transfer(c);
   // RFC 6298 (5.2) and (5.3); with text that the window holds back, the same timer persists.
   const bool outstanding = c.snd_una != t.snd_max;
   const bool held_back = t.unsent != slot_none;
-  c.retransmit_deadline = outstanding || held_back
-                              ? Tick::at_or_after(now + c.round_trip.timeout(t.backoff))
-                              : Tick::never();
-  set_timer(index, c, now);
+  if (!outstanding && !held_back) {
+    c.retransmit_deadline = Tick::never();
+    return;
+  }
+  c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
+  wheel_.arm_no_later_than(index, c.retransmit_deadline);
 }
 
 void Tcp::on_timer(uint32_t index, Instant now) {
@@ -78,7 +82,7 @@ void Tcp::on_timer(uint32_t index, Instant now) {
     return;
   }
   disengage_if_at_rest(c, now);
-  set_timer(index, c, now);
+  set_next_timer(index, c, now);
 }
 
 // True when the connection's other deadlines count no more.
@@ -104,11 +108,11 @@ bool Tcp::on_life_deadline(uint32_t index, Connection& c, Instant now) {
   return true;
 }
 
-void Tcp::set_deadline(ConnId id, Instant deadline, Instant now) {
+void Tcp::set_deadline(ConnId id, Instant deadline) {
   Connection& c = connections_[id];
   if (!is_synchronized(c.state) || c.state == State::time_wait) return;
   c.life_deadline = deadline == Instant::never() ? Tick::never() : Tick::at_or_after(deadline);
-  set_timer(id.index, c, now);
+  set_timer(id.index, c);
 }
 
 void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
@@ -117,7 +121,7 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
   const uint32_t flight = octets_between(c.snd_una, t.snd_max);
   const bool persisting = flight == 0 && t.unsent != slot_none;
   if (flight == 0 && !persisting) {
-    set_timer(index, c, now);
+    set_next_timer(index, c, now);
     return;
   }
   if (t.stalled_since.is_never()) t.stalled_since = Tick::at_or_after(now);
@@ -155,7 +159,7 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
   }
   c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));  // (5.6)
   queue_egress(c);
-  set_timer(index, c, now);
+  set_next_timer(index, c, now);
 }
 
 }  // namespace millrace::tcp

@@ -97,7 +97,7 @@ TEST_F(TransferTest, ResetAndAbortAtRest) {
 
 TEST_F(TransferTest, TheApplicationsDeadlineComesOnceAndOnTime) {
   establish();
-  tcp_.set_deadline(id_, now_ + Duration::seconds(2), now_);
+  tcp_.set_deadline(id_, now_ + Duration::seconds(2));
   converse();
   events();
   wait(Duration::milliseconds(1'900));
@@ -108,8 +108,8 @@ TEST_F(TransferTest, TheApplicationsDeadlineComesOnceAndOnTime) {
   EXPECT_EQ(state(), State::established);
   wait(Duration::seconds(3));
   EXPECT_EQ(events(), 0);
-  tcp_.set_deadline(id_, now_ + Duration::seconds(1), now_);
-  tcp_.set_deadline(id_, Instant::never(), now_);
+  tcp_.set_deadline(id_, now_ + Duration::seconds(1));
+  tcp_.set_deadline(id_, Instant::never());
   wait(Duration::seconds(2));
   EXPECT_EQ(events(), 0);
 }

@@ -14,6 +14,8 @@ bool Tcp::engage(uint32_t index, Connection& c, uint32_t reserve_count) {
   }
   const auto id = transfers_.acquire();
   c.transfer = id.index;
+  // However it goes on: one look whether the record can go again.
+  wheel_.arm_no_later_than(index, wheel_.hand() + rest_before_release);
   Transfer& t = transfers_.at(id.index);
   t.connection = index;
   t.snd_nxt = t.snd_max = t.send_end = c.snd_una;
