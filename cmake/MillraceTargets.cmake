@@ -105,6 +105,19 @@ function(millrace_test name)
   millrace_suite(${name} ${ARG_LABELS})
 endfunction()
 
+# millrace_test_with_doors(name) registers the same binary once more with every fast door shut.
+function(millrace_test_with_doors name)
+  get_test_property(${name} LABELS labels)
+  get_test_property(${name} TIMEOUT timeout)
+  get_test_property(${name} MILLRACE_COMMAND command)
+  if(NOT command)
+    set(command ${name})
+  endif()
+  add_test(NAME ${name}_doors_shut COMMAND ${command})
+  set_tests_properties(${name}_doors_shut PROPERTIES LABELS "${labels}" TIMEOUT ${timeout}
+    ENVIRONMENT MILLRACE_FAST_PATHS=off)
+endfunction()
+
 # millrace_fuzz(name SOURCES x_fuzz.cc DEPENDS http [RUNS n] [CORPUS dir]) builds a libFuzzer target
 # in the fuzz preset and registers a bounded run of it; elsewhere it does nothing.
 function(millrace_fuzz name)

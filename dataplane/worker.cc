@@ -5,6 +5,15 @@
 #include "base/check.h"
 
 namespace millrace {
+namespace {
+
+tcp::Limits limits_of(const WorkerOptions& options) {
+  tcp::Limits limits = options.tcp;
+  limits.fast_paths = limits.fast_paths && options.fast_paths;
+  return limits;
+}
+
+}  // namespace
 
 Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, packet::Arena& arena,
                shm::SnapshotCell& cell, Instant start)
@@ -12,7 +21,7 @@ Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, pack
       ports_(std::move(ports)),
       arena_(arena),
       cell_(cell),
-      net_(options.net, options.tcp, options.keys, arena, counters_, start),
+      net_(options.net, limits_of(options), options.keys, arena, counters_, start),
       proxy_(options.proxy, net_.tcp(), counters_, start) {
   CHECK(!ports_.empty() && ports_.size() <= packet::ports_max);
   for (size_t i = 0; i < ports_.size(); ++i) {

@@ -35,6 +35,8 @@ struct WorkerOptions {
   tcp::Limits tcp;
   tcp::Keys keys;
   proxy::Options proxy;
+  // Off: no fast door is taken anywhere, with the same frames on the wire.
+  bool fast_paths = true;
 };
 
 class Worker {

@@ -234,6 +234,10 @@ void Tcp::on_segment(uint32_t index, const Segment& segment, const std::optional
     return;
   }
   if (!engage(index, c, transfers_reserve())) return;
+  if (limits_.fast_paths && is_expected(c, transfer(c), segment)) {
+    take_expected(index, c, segment, back, now);
+    return;
+  }
   on_segment_engaged(index, segment, back, now);
 }
 
@@ -315,12 +319,16 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
   if (c.timestamps && segment.seq <= c.last_ack_sent &&
       (static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent) >= 0 ||
        seconds(now) - c.ts_recent_at_seconds > ts_recent_life_seconds)) {
-    c.ts_recent = segment.options.timestamp_value;
-    c.ts_recent_at_seconds = seconds(now);
+    remember_timestamp(c, segment, now);
   }
   // Sixth, text; seventh, FIN. (Fifth, URG: the pointer is ignored and the octets stay in line,
   // RFC 6093 section 5.)
   process_text(index, segment, now);
+}
+
+void Tcp::remember_timestamp(Connection& c, const Segment& segment, Instant now) {
+  c.ts_recent = segment.options.timestamp_value;
+  c.ts_recent_at_seconds = seconds(now);
 }
 
 // A reset at exactly RCV.NXT (section 3.10.7.4, second).

@@ -56,6 +56,8 @@ struct Limits {
   // 0: as many as there are connections up to 65,536, an eighth of them beyond.
   uint32_t transfers = 0;
   uint32_t listeners = 64;
+  // Off: every segment goes the long way, with the same result. For tests and for finding out.
+  bool fast_paths = true;
   uint32_t half_open = 4'096;  // connections in SYN-RECEIVED (T9)
   uint32_t time_wait = 32'768;
   uint32_t receive_slots_initial =
@@ -211,6 +213,11 @@ class Tcp {
   // input.cc
   void on_segment(uint32_t index, const Segment& segment, const std::optional<net::Path>& back,
                   Instant now);
+  // expected_segment.cc
+  bool is_expected(const Connection& c, const Transfer& t, const Segment& segment) const;
+  void take_expected(uint32_t index, Connection& c, const Segment& segment,
+                     const std::optional<net::Path>& back, Instant now);
+  // input.cc
   void on_segment_engaged(uint32_t index, const Segment& segment,
                           const std::optional<net::Path>& back, Instant now);
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
@@ -218,6 +225,7 @@ class Tcp {
                  std::optional<Seq> used_before, Instant now);
   bool on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant now);
   bool acceptable(const Connection& c, const Segment& segment) const;
+  static void remember_timestamp(Connection& c, const Segment& segment, Instant now);
   bool paws_rejects(Connection& c, const Segment& segment, Instant now);
   void on_reset(uint32_t index, Connection& c);
   bool process_ack(uint32_t index, const Segment& segment, Instant now);

@@ -12,6 +12,7 @@
 #include "dataplane/net/checksum.h"
 #include "dataplane/packet/frame_memory.h"
 #include "dataplane/tcp/tcp.h"
+#include "tests/support/fast_paths.h"
 
 namespace millrace::tcp {
 
@@ -42,6 +43,7 @@ class TcpHarness : public ::testing::Test {
     limits.connections = 32;
     limits.half_open = 8;
     limits.time_wait = 8;
+    limits.fast_paths = testing::fast_paths_wanted();
     return limits;
   }
 

@@ -5,6 +5,7 @@
 
 #include "dataplane/nic/sim_port.h"
 #include "tests/sim/talker.h"
+#include "tests/support/fast_paths.h"
 #include "tests/support/sim_host.h"
 
 namespace millrace::sim {
@@ -135,6 +136,7 @@ class Conversation {
     limits.connections = 64;
     limits.half_open = 16;
     limits.time_wait = 64;
+    limits.fast_paths = testing::fast_paths_wanted();
     return limits;
   }
 

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "shm/snapshot_test_support.h"
+#include "tests/support/fast_paths.h"
 
 namespace millrace::proxy_world {
 namespace {
@@ -33,6 +34,7 @@ tcp::Limits small_limits() {
   limits.connections = 512;
   limits.half_open = 256;
   limits.time_wait = 512;
+  limits.fast_paths = testing::fast_paths_wanted();
   return limits;
 }
 

@@ -1,0 +1,50 @@
+// The fast door of "segment arrives": what nearly every segment of a healthy connection is. It
+// lists its conditions and leaves by one door; whoever does not meet them all goes the way of RFC
+// 9293 section 3.10.7 in input.cc, with the same result (tests run with the door shut too).
+#include "dataplane/tcp/tcp.h"
+
+namespace millrace::tcp {
+
+bool Tcp::is_expected(const Connection& c, const Transfer& t, const Segment& segment) const {
+  const Transfer::Flags& f = t.flags;
+  // Nobody has begun to end the connection, and nothing is being repaired.
+  const bool in_repair_or_ending = f.detached | f.fin_queued | f.fin_sent | f.peer_fin_known |
+                                   f.syn_to_send | f.retransmit_head | f.probe_window |
+                                   f.in_recovery | f.recover_pending;
+  // ACK, with or without PSH, and no other flag.
+  const bool plain = (segment.flags & ~flag_psh) == flag_ack;
+  if (c.state != State::established || in_repair_or_ending || !plain) return false;
+  if ((t.duplicate_acks | t.backoff) != 0 || !t.out_of_order.empty()) return false;
+  // In order, and within the window we promised.
+  const auto length = static_cast<uint32_t>(segment.text.size());
+  if (segment.seq != c.rcv_nxt || c.receive_edge - c.rcv_nxt < static_cast<int32_t>(length) + 1)
+    return false;
+  // It acknowledges something that we sent and is not a repetition of what it said before, unless
+  // it carries text; the peer's window stays open.
+  const uint32_t acknowledged = octets_between(c.snd_una, segment.ack);
+  if (acknowledged > octets_between(c.snd_una, t.snd_max)) return false;
+  if ((length | acknowledged) == 0 || segment.window == 0) return false;
+  // Timestamps as agreed, and not older than the last (RFC 7323 section 5.3).
+  if (segment.options.has_timestamps != c.timestamps) return false;
+  if (static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent) < 0) return false;
+  // There is memory for the text.
+  return length == 0 ||
+         (arena_.free_count() > receive_reserve() && turn_piece_count_ != turn_pieces_max);
+}
+
+void Tcp::take_expected(uint32_t index, Connection& c, const Segment& segment,
+                        const std::optional<net::Path>& back, Instant now) {
+  if (back && c.path.is_reflected() && back->port() == c.path.port()) c.path = *back;
+  // RFC 7323 section 4.3. A segment at RCV.NXT is not beyond Last.ACK.sent only if all before it
+  // was acknowledged.
+  if (c.timestamps && segment.seq <= c.last_ack_sent) remember_timestamp(c, segment, now);
+  if (segment.ack != c.snd_una) on_new_ack(index, c, segment, now);
+  update_send_window(c, segment);
+  if (segment.text.empty()) return;
+  add_turn_piece(index, c, segment.text);
+  c.rcv_nxt += static_cast<uint32_t>(segment.text.size());
+  acknowledge_later(index, c, now);
+  notify(index, c, event_readable);
+}
+
+}  // namespace millrace::tcp
