@@ -10,11 +10,6 @@ const SumLoop loop = sum_loops().back();
 
 }  // namespace
 
-// TCP's with timestamps, as nearly every segment has it, without the loop.
-inline PartialSum sum_of_even_header(ByteView header) {
-  return header.size() == 32 ? sum_of_header<32>(header.data()) : sum_of(header);
-}
-
 PartialSum sum_of(ByteView bytes) {
   return {loop.sum(bytes.data(), bytes.size())};
 }
@@ -41,7 +36,7 @@ void store_transport_checksum(uint8_t* field, Ipv4Address source, Ipv4Address de
   store_be16(field, 0);
   store_checksum(field,
                  pseudo_header_sum(source, destination, protocol, header.size() + text_length) +
-                     sum_of_even_header(header) + text);
+                     sum_of(header) + text);
 }
 
 bool transport_checksum_holds(packet::ChecksumMode mode, Ipv4Address source,

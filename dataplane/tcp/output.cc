@@ -176,12 +176,11 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   if (record.next == slot_none) flags |= flag_psh;
   const bool carries_fin = t.flags.fin_queued && end == t.fin_seq;
   if (carries_fin) flags |= flag_fin;
-  const HeaderFields fields = header_for(c, record.seq, flags, now);
-  const uint32_t header = header_bytes(fields.options);
+  const uint32_t header = plain_header_bytes(c.timestamps);
   const packet::TransmitFrame frame{
       slot, static_cast<uint16_t>(packet::headroom_bytes + record.offset - header),
       static_cast<uint16_t>(header + record.length)};
-  write_header(arena_.slot_data(slot) + frame.offset, fields);
+  write_header_for(c, arena_.slot_data(slot) + frame.offset, record.seq, flags, now);
 
   if (record.seq < t.snd_max) {
     record.retransmitted = true;
@@ -210,11 +209,10 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
   Transfer& t = transfer(c);
   const SlotIndex slot = arena_.acquire(turn_piece_count_);
   if (slot == slot_none) return Sent::out_of_memory;
-  const HeaderFields fields = header_for(c, seq, flags, now);
-  const uint32_t header = header_bytes(fields.options);
+  const uint32_t header = plain_header_bytes(c.timestamps);
   const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
                                     static_cast<uint16_t>(header)};
-  write_header(arena_.slot_data(slot) + frame.offset, fields);
+  write_header_for(c, arena_.slot_data(slot) + frame.offset, seq, flags, now);
   if ((flags & flag_fin) != 0) {
     if (seq < t.snd_max) ++t.retransmits;
     t.flags.fin_sent = true;
@@ -271,20 +269,10 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   return Sent::segment;
 }
 
-HeaderFields Tcp::header_for(Connection& c, Seq seq, uint8_t flags, Instant now) {
-  HeaderFields fields;
-  fields.source_port = c.flow.local.port;
-  fields.destination_port = c.flow.remote.port;
-  fields.seq = seq;
-  fields.ack = c.rcv_nxt;
-  fields.flags = flags;
-  fields.window = window_to_announce(c);
-  if (c.timestamps) {
-    fields.options.has_timestamps = true;
-    fields.options.timestamp_value = timestamp(c, now);
-    fields.options.timestamp_echo = c.ts_recent;
-  }
-  return fields;
+void Tcp::write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flags, Instant now) {
+  const PlainHeader header{c.flow.local.port,     c.flow.remote.port, seq,        c.rcv_nxt, flags,
+                           window_to_announce(c), timestamp(c, now),  c.ts_recent};
+  write_plain_header(at, header, c.timestamps);
 }
 
 void Tcp::note_ack_sent(Connection& c) {
@@ -299,9 +287,14 @@ void Tcp::note_ack_sent(Connection& c) {
 void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
                          uint32_t header_octets, Instant now) {
   uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
-  net::store_transport_checksum(header + checksum_offset, c.flow.local.address,
-                                c.flow.remote.address, net::protocol_tcp, {header, header_octets},
-                                text, frame.length - header_octets);
+  const net::PartialSum fixed = net::sum_of_header<header_bytes_min>(header);
+  const net::PartialSum options = c.timestamps && header_octets == plain_header_bytes(true)
+                                      ? net::sum_of_header<timestamps_option_bytes>(header + 20)
+                                      : net::sum_of({header + 20, header_octets - 20});
+  net::store_checksum(header + checksum_offset,
+                      net::pseudo_header_sum(c.flow.local.address, c.flow.remote.address,
+                                             net::protocol_tcp, frame.length) +
+                          fixed + options + text);
   c.last_sent = Tick::at_or_before(now);
   counters_.add(Counter::tcp_segments_sent);
   output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);

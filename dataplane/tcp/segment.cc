@@ -13,9 +13,6 @@ constexpr uint8_t kind_window_scale = 3;
 constexpr uint8_t kind_timestamps = 8;
 constexpr uint8_t window_scale_max = 14;  // RFC 7323 section 2.3
 
-// The layout nearly every established segment has (RFC 7323 appendix A): NOP NOP timestamps.
-constexpr uint32_t aligned_timestamps = 0x0101080a;
-
 bool parse_options(ByteView bytes, Options& options) {
   if (bytes.size() == timestamps_option_bytes && load_be32(bytes.data()) == aligned_timestamps) {
     options.has_timestamps = true;

@@ -75,4 +75,35 @@ uint32_t header_bytes(const Options& options);
 void write_header(uint8_t* at, const HeaderFields& fields);
 inline constexpr uint32_t checksum_offset = 16;
 
+// What nearly every segment says, written without a look at options: timestamps or none.
+struct PlainHeader {
+  uint16_t source_port = 0;
+  uint16_t destination_port = 0;
+  Seq seq;
+  Seq ack;
+  uint8_t flags = 0;
+  uint16_t window = 0;
+  uint32_t timestamp_value = 0;
+  uint32_t timestamp_echo = 0;
+};
+// The layout of RFC 7323 appendix A: NOP NOP timestamps.
+inline constexpr uint32_t aligned_timestamps = 0x0101080a;
+
+inline constexpr uint32_t plain_header_bytes(bool timestamps) {
+  return header_bytes_min + (timestamps ? timestamps_option_bytes : 0);
+}
+// Writes plain_header_bytes(timestamps) octets at `at` with a zero checksum.
+inline void write_plain_header(uint8_t* at, const PlainHeader& header, bool timestamps) {
+  const uint32_t words = plain_header_bytes(timestamps) / 4;
+  store_be32(at, uint32_t{header.source_port} << 16 | header.destination_port);
+  store_be32(at + 4, header.seq.value());
+  store_be32(at + 8, header.ack.value());
+  store_be32(at + 12, words << 28 | uint32_t{header.flags} << 16 | header.window);
+  store_be32(at + 16, 0);  // checksum, urgent pointer
+  if (!timestamps) return;
+  store_be32(at + 20, aligned_timestamps);
+  store_be32(at + 24, header.timestamp_value);
+  store_be32(at + 28, header.timestamp_echo);
+}
+
 }  // namespace millrace::tcp

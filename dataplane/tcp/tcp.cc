@@ -340,15 +340,13 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
     t.received_since_tuning = 0;
   }
   // Receiver-side silly window avoidance (RFC 9293 section 3.8.6.2.2): announce an opening only
-  // when it is worth a segment of at least two full ones or half the window.
+  // when it is worth a segment of at least two full ones or half the window; and a window that is
+  // still wide needs no segment of its own: the next one carries it.
   const uint32_t promised =
       c.receive_edge > c.rcv_nxt ? octets_between(c.rcv_nxt, c.receive_edge) : 0;
-  const uint32_t window = receive_window(c);
-  if (window >=
-      promised + std::min(2U * c.send_mss, uint32_t{c.receive_slots_budget} * c.send_mss / 2)) {
-    // A window that is still wide needs no segment of its own: the next one carries it.
-    if (promised < uint32_t{c.receive_slots_budget} * c.send_mss / 2) acknowledge_now(c);
-  }
+  const uint32_t half = uint32_t{c.receive_slots_budget} * c.send_mss / 2;
+  if (promised >= half) return;
+  if (receive_window(c) >= promised + std::min(2U * c.send_mss, half)) acknowledge_now(c);
 }
 
 uint32_t Tcp::send_slots_allowed(const Connection& c) const {

@@ -255,7 +255,7 @@ class Tcp {
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
   void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
                       uint32_t header_octets, Instant now);
-  HeaderFields header_for(Connection& c, Seq seq, uint8_t flags, Instant now);
+  void write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flags, Instant now);
   void note_ack_sent(Connection& c);
   uint16_t window_to_announce(Connection& c);
   Seq acknowledgment_seq(const Connection& c) const;
