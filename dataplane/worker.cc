@@ -7,6 +7,12 @@
 namespace millrace {
 namespace {
 
+proxy::Options proxy_options_of(const WorkerOptions& options) {
+  proxy::Options proxy = options.proxy;
+  proxy.fast_paths = proxy.fast_paths && options.fast_paths;
+  return proxy;
+}
+
 tcp::Limits limits_of(const WorkerOptions& options) {
   tcp::Limits limits = options.tcp;
   limits.fast_paths = limits.fast_paths && options.fast_paths;
@@ -22,7 +28,7 @@ Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, pack
       arena_(arena),
       cell_(cell),
       net_(options.net, limits_of(options), options.keys, arena, counters_, start),
-      proxy_(options.proxy, net_.tcp(), counters_, start) {
+      proxy_(proxy_options_of(options), net_.tcp(), counters_, start) {
   CHECK(!ports_.empty() && ports_.size() <= packet::ports_max);
   for (size_t i = 0; i < ports_.size(); ++i) {
     const nic::PortFacts& facts = ports_[i]->facts();

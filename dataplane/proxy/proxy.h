@@ -44,6 +44,7 @@ struct Options {
   upstream::PoolLimits pool;
   uint64_t request_body_bytes_max = 0;  // a larger body is answered 413; 0: no limit
   uint64_t seed = 0;
+  bool fast_paths = true;  // off: every message goes the long way, with the same result
 };
 
 class Proxy {
@@ -103,7 +104,9 @@ class Proxy {
   // response.cc
   Progress take_response_head(uint32_t index, const Turn& turn);
   Progress forward_response_head(uint32_t index, const http::ResponseHead& head, size_t head_bytes,
-                                 const Turn& turn);
+                                 ByteView behind, const Turn& turn);
+  bool write_whole_response(Session& session, const http::ResponseHead& head,
+                            const http::ResponseOptions& options, ByteView behind);
   Progress forward_response_body(uint32_t index, const Turn& turn);
   Progress finish_exchange(uint32_t index, const Turn& turn);
   void next_exchange(uint32_t index, const Turn& turn);
@@ -128,6 +131,27 @@ class Proxy {
   bool put_payload(const Flow& flow, ByteView payload);
   bool finish_body(const Flow& flow);
 
+  // A message, or its head, made by write(ByteSpan) -> octets written, 0 when it does not fit: in
+  // the sending connection's own memory where that is possible, else by way of the scratch.
+  enum class Put : uint8_t { done, no_memory, too_large };
+  template <class Write>
+  Put put_message(tcp::ConnId to, Write&& write) {
+    if (fast_paths_) {
+      const tcp::Tcp::OpenSlot open = tcp_.open_slot(to);
+      if (open.slot != packet::slot_none) {
+        const size_t octets = write(open.room);
+        if (octets > 0) {
+          tcp_.commit_slot(to, open, octets);
+          return Put::done;
+        }
+        tcp_.cancel_slot(open);
+      }
+    }
+    const size_t octets = write(ByteSpan{written_.get(), scratch_bytes});
+    if (octets == 0) return Put::too_large;
+    return tcp_.write_whole(to, {written_.get(), octets}) ? Put::done : Put::no_memory;
+  }
+
   // local_reply.cc
   Progress reply_locally(uint32_t index, uint16_t status, bool keep_alive, const Turn& turn);
 
@@ -146,6 +170,7 @@ class Proxy {
 
   Timeouts timeouts_;
   uint64_t request_body_bytes_max_;
+  bool fast_paths_;
   tcp::Tcp& tcp_;
   Counters& counters_;
   Slab<Session> sessions_;

@@ -162,8 +162,9 @@ bool Proxy::write_request(Session& session, const http::RequestHead& head) {
     const size_t length = tcp_.local(session.client).address.write_text(local_text.data());
     forwarding.fallback_host = {local_text.data(), length};
   }
-  const size_t bytes = http::write_request_head(head, forwarding, {written_.get(), scratch_bytes});
-  return bytes > 0 && tcp_.write_whole(pool_[session.upstream].connection, {written_.get(), bytes});
+  return put_message(pool_[session.upstream].connection, [&](ByteSpan room) {
+           return http::write_request_head(head, forwarding, room);
+         }) == Put::done;
 }
 
 void Proxy::release_held_head(Session& session, const Turn& turn) {

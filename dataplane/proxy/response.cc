@@ -1,4 +1,6 @@
 // The way down: a response's head and body, and the end of the exchange.
+#include <cstring>
+
 #include "base/check.h"
 #include "dataplane/proxy/proxy.h"
 
@@ -43,11 +45,14 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
   // 101 ends HTTP on the connection; we never forward an Upgrade, so nobody asked for it (H21).
   if (status != http::ParseStatus::complete || response_head_.status == 101)
     return upstream_failed(index, 502, turn);
-  return forward_response_head(index, response_head_, consumed, turn);
+  // What was gathered was copied: what stands behind its head is not where consume() counts.
+  const bool in_place = input.data() != gathered_.get();
+  const ByteView behind = in_place ? input.subspan(consumed) : ByteView{};
+  return forward_response_head(index, response_head_, consumed, behind, turn);
 }
 
 Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::ResponseHead& head,
-                                             size_t head_bytes, const Turn& turn) {
+                                             size_t head_bytes, ByteView behind, const Turn& turn) {
   Session& session = at(index);
   const tcp::ConnId upstream = pool_[session.upstream].connection;
   if (head.is_informational() && ++session.interim_responses > interim_responses_max) {
@@ -66,10 +71,22 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
                          options.framing.kind != http::BodyFraming::Kind::until_close;
   }
   options.keep_alive = session.keep_alive;
+  if (fast_paths_ && write_whole_response(session, head, options, behind)) {
+    counters_.add(counter_of(head.status));
+    tcp_.consume(upstream, head_bytes + head.framing.length, turn.now);
+    session.response_scan = {};
+    session.response_begun = true;
+    session.response_done = true;
+    session.response_octets = head.framing.length;
+    session.upstream_keep_alive = head.keep_alive;
+    return finish_exchange(index, turn);
+  }
   if (!swallow) {
-    const size_t bytes = http::write_response_head(head, options, {written_.get(), scratch_bytes});
-    if (bytes == 0) return upstream_failed(index, 502, turn);
-    if (!tcp_.write_whole(session.client, {written_.get(), bytes})) {
+    const Put put = put_message(session.client, [&](ByteSpan room) {
+      return http::write_response_head(head, options, room);
+    });
+    if (put == Put::too_large) return upstream_failed(index, 502, turn);
+    if (put == Put::no_memory) {
       // The head stays where it is and is parsed again when there is memory.
       if (head.is_informational()) --session.interim_responses;
       session.response_scan = {};
@@ -89,6 +106,28 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   session.response_encoder.start(options.framing);
   set_deadline(index, session, turn.now + timeouts_.body_stall);
   return Progress::moved;
+}
+
+// The fast door: a final response with a length, whole in what has arrived, that leaves in one
+// segment. True when it was written, body and all.
+bool Proxy::write_whole_response(Session& session, const http::ResponseHead& head,
+                                 const http::ResponseOptions& options, ByteView behind) {
+  const bool has_length = head.framing.kind == http::BodyFraming::Kind::content_length;
+  if (!has_length || head.is_informational() || !session.request_done) return false;
+  const size_t body = head.framing.length;
+  if (body > behind.size()) return false;
+  const size_t segment = tcp_.segment_octets(session.client);
+  if (body >= segment) return false;
+  const tcp::Tcp::OpenSlot open = tcp_.open_slot(session.client);
+  if (open.slot == packet::slot_none) return false;
+  const size_t octets = http::write_response_head(head, options, open.room);
+  if (octets == 0 || octets + body > segment) {
+    tcp_.cancel_slot(open);
+    return false;
+  }
+  std::memcpy(open.room.data() + octets, behind.data(), body);
+  tcp_.commit_slot(session.client, open, octets + body);
+  return true;
 }
 
 Proxy::Progress Proxy::forward_response_body(uint32_t index, const Turn& turn) {

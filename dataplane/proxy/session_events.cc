@@ -20,6 +20,7 @@ constexpr Duration linger_total_max = Duration::seconds(60);
 Proxy::Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant start)
     : timeouts_(options.timeouts),
       request_body_bytes_max_(options.request_body_bytes_max),
+      fast_paths_(options.fast_paths),
       tcp_(tcp),
       counters_(counters),
       sessions_(options.sessions),

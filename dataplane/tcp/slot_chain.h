@@ -72,6 +72,13 @@ class SlotRecords {
     return slot;
   }
 
+  // A slot that holds `octets` of text already, from the front of its payload.
+  void adopt(SlotIndex slot, Seq seq, uint16_t octets) {
+    records_[slot] = SlotRecord{};
+    records_[slot].seq = seq;
+    records_[slot].cut_to(octets);
+  }
+
   void push_back(SlotChain& chain, SlotIndex slot);
   void insert_after(SlotChain& chain, SlotIndex previous,
                     SlotIndex slot);  // previous may be slot_none

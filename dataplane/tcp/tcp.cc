@@ -454,6 +454,26 @@ bool Tcp::write_whole(ConnId id, ByteView bytes) {
   return true;
 }
 
+Tcp::OpenSlot Tcp::open_slot(ConnId id) {
+  Connection& c = connections_[id];
+  if (!may_send_data(c.state) || !engage(id.index, c, 0)) return {};
+  if (transfer(c).flags.fin_queued || tail_room(c) > 0) return {};
+  const SlotIndex slot = arena_.acquire(peers_reserve());
+  if (slot == slot_none) return {};
+  return {slot, {arena_.payload(slot), packet::payload_bytes_max}};
+}
+
+void Tcp::commit_slot(ConnId id, const OpenSlot& open, size_t octets) {
+  CHECK(octets > 0 && octets <= open.room.size());
+  Connection& c = connections_[id];
+  Transfer& t = transfer(c);
+  records_.adopt(open.slot, t.send_end, static_cast<uint16_t>(octets));
+  records_.push_back(t.send_queue, open.slot);
+  if (t.unsent == slot_none) t.unsent = open.slot;
+  t.send_end += static_cast<uint32_t>(octets);
+  queue_egress(c);
+}
+
 // Octets that still fit into the last slot of the send queue: only while it was never sent.
 size_t Tcp::tail_room(const Connection& c) const {
   const Transfer& t = transfer(c);

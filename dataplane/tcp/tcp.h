@@ -131,6 +131,20 @@ class Tcp {
   // Queues all of bytes or nothing, beyond what the window's share allows (memory permitting): for
   // heads and ends of bodies, which are small and must not be cut.
   bool write_whole(ConnId id, ByteView bytes);
+  // Writing in place, without a copy: a fresh slot behind the send queue, for a small message that
+  // is made there. Whoever opens one commits or cancels it before any other call. Empty when the
+  // message should join text that has not left yet, or when there is no memory: then write().
+  struct OpenSlot {
+    SlotIndex slot = slot_none;
+    ByteSpan room;
+  };
+  OpenSlot open_slot(ConnId id);
+  void commit_slot(ConnId id, const OpenSlot& open, size_t octets);  // of its room, from the front
+  void cancel_slot(const OpenSlot& open) { arena_.drop(open.slot); }
+  // Text octets that one segment of the connection carries.
+  size_t segment_octets(ConnId id) const {
+    return std::min<size_t>(connections_.find(id)->send_mss, packet::payload_bytes_max);
+  }
   void want_writable(ConnId id);
   // No more text from us: a FIN follows what is queued.
   void shutdown(ConnId id, Instant now);

@@ -330,6 +330,7 @@ ProxyWorld::ProxyWorld(const Options& options)
   WorkerOptions worker;
   worker.net = net_of(address_of_proxy, {80});
   worker.tcp = options.limits;
+  worker.fast_paths = testing::fast_paths_wanted();
   worker.keys = tcp::Keys{{options.seed, 11}, {options.seed, 12}, options.seed ^ 13};
   worker.proxy = options.proxy;
   worker.proxy.seed = options.seed;
