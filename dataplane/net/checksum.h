@@ -52,6 +52,12 @@ inline PartialSum pseudo_header_sum(Ipv4Address source, Ipv4Address destination,
           __builtin_bswap32(destination.host_order()) + protocol_and_length};
 }
 
+// A sum of 16-bit words, or of 32-bit words, taken as numbers instead of as they lie in memory: RFC
+// 1071 section 2 (B), the octets of the folded sum change places.
+constexpr PartialSum from_wire_order(uint64_t sum_of_numbers) {
+  return {__builtin_bswap16(fold({sum_of_numbers}))};
+}
+
 // A header of fixed size, a multiple of four octets, without a loop.
 template <size_t octets>
 PartialSum sum_of_header(const uint8_t* header) {

@@ -59,13 +59,18 @@ void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destinatio
   const uint8_t port = path.port();
   CHECK(segment.length + ipv4_header_bytes <= ports_[port].mtu);
 
-  const MacAddress back = path.mac();
+  MacAddress back;
   const MacAddress* next = &back;
-  uint16_t neighbor = NeighborTable::none;
-  if (!path.is_reflected()) {
-    neighbor = entry_of(path);
-    if (neighbor == NeighborTable::none) return;  // counted there
-    next = neighbors_.resolve(neighbor, now, *this);
+  uint16_t neighbor = path.neighbor();
+  if (path.is_reflected()) {
+    back = path.mac();
+  } else {
+    next = neighbors_.known(neighbor, port, path.next_hop(), now);
+    if (next == nullptr) {
+      neighbor = entry_of(path);
+      if (neighbor == NeighborTable::none) return;  // counted there
+      next = neighbors_.resolve(neighbor, now, *this);
+    }
   }
   if (next != nullptr && room_[port] == 0) {
     counters_.add(Counter::net_output_no_room);

@@ -8,50 +8,57 @@ namespace {
 constexpr uint32_t dont_fragment = 0x4000;
 constexpr uint16_t more_fragments_and_offset = 0x3fff;
 
+// Unicast and not loopback: the first octet is 1 to 223, and not 127.
 bool may_be_host(Ipv4Address address) {
-  return address.is_unicast() && !address.is_loopback();
+  const uint32_t first_octet = address.host_order() >> 24;
+  return first_octet - 1 < 223 && first_octet != 127;
 }
 
-}  // namespace
-
-bool parse_ipv4_into(Ipv4Packet* packet, ByteView bytes, Counter* drop) {
-  *drop = Counter::net_ipv4_malformed;
+// What nearly every datagram is: no options, no fragment, a length that fits, an intact header.
+bool is_plain(ByteView bytes) {
   if (bytes.size() < ipv4_header_bytes) return false;
+  const uint8_t* at = bytes.data();
+  const uint32_t total_length = load_be16(at + 2);
+  constexpr uint8_t version_4_and_five_words = 0x45;
+  return at[0] == version_4_and_five_words && at[8] != 0 && total_length >= ipv4_header_bytes &&
+         total_length <= bytes.size() && (load_be16(at + 6) & more_fragments_and_offset) == 0 &&
+         is_intact(sum_of_header<ipv4_header_bytes>(at));
+}
+
+// Of a datagram that is not plain: why.
+Counter reason_to_drop(ByteView bytes) {
+  if (bytes.size() < ipv4_header_bytes) return Counter::net_ipv4_malformed;
   const uint8_t* at = bytes.data();
   const uint32_t header_length = (at[0] & 0x0fU) * 4;
   const uint16_t total_length = load_be16(at + 2);
   if (at[0] >> 4 != 4 || header_length < ipv4_header_bytes || total_length < header_length ||
       total_length > bytes.size()) {
-    return false;
+    return Counter::net_ipv4_malformed;
   }
-  const PartialSum sum = header_length == ipv4_header_bytes ? sum_of_header<ipv4_header_bytes>(at)
-                                                            : sum_of(bytes.first(header_length));
-  if (!is_intact(sum)) {
-    *drop = Counter::net_ipv4_bad_checksum;
-    return false;
-  }
+  if (!is_intact(sum_of(bytes.first(header_length)))) return Counter::net_ipv4_bad_checksum;
   // Options have no honest use towards a host and steer routing or leak paths (RFC 7126).
-  if (header_length != ipv4_header_bytes) {
-    *drop = Counter::net_ipv4_options;
+  if (header_length != ipv4_header_bytes) return Counter::net_ipv4_options;
+  if ((load_be16(at + 6) & more_fragments_and_offset) != 0) return Counter::net_ipv4_fragment;
+  // RFC 791 section 3.2: zero must not be on the wire. One is ours to take (RFC 1122 3.2.1.7).
+  return Counter::net_ipv4_ttl_zero;
+}
+
+}  // namespace
+
+bool parse_ipv4_into(Ipv4Packet* packet, ByteView bytes, Counter* drop) {
+  if (!is_plain(bytes)) {
+    *drop = reason_to_drop(bytes);
     return false;
   }
-  if ((load_be16(at + 6) & more_fragments_and_offset) != 0) {
-    *drop = Counter::net_ipv4_fragment;
-    return false;
-  }
+  const uint8_t* at = bytes.data();
   packet->tos = at[1];
+  packet->total_length = load_be16(at + 2);
   packet->ttl = at[8];
   packet->protocol = at[9];
   packet->source = Ipv4Address::load(at + 12);
   packet->destination = Ipv4Address::load(at + 16);
-  packet->total_length = total_length;
-  packet->header = bytes.first(header_length);
-  packet->payload = bytes.subspan(header_length, total_length - header_length);
-  // RFC 791 section 3.2: zero must not be on the wire. One is ours to take (RFC 1122 3.2.1.7).
-  if (packet->ttl == 0) {
-    *drop = Counter::net_ipv4_ttl_zero;
-    return false;
-  }
+  packet->header = bytes.first(ipv4_header_bytes);
+  packet->payload = bytes.subspan(ipv4_header_bytes, packet->total_length - ipv4_header_bytes);
   if (!may_be_host(packet->source)) {  // RFC 1122 section 3.2.1.3
     *drop = Counter::net_ipv4_bad_source;
     return false;

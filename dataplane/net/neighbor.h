@@ -86,6 +86,20 @@ class NeighborTable {
   // the entry is used, and asks ARP through output when it is time.
   const MacAddress* resolve(uint16_t index, Instant now, IpOutput& output);
 
+  // The same where nothing is to be asked: the address of a neighbor that is known and was
+  // confirmed lately, if `index` still is its entry; nullptr in every other case, then find out the
+  // long way.
+  const MacAddress* known(uint16_t index, uint8_t port, Ipv4Address address, Instant now) {
+    if (index >= entries_max) return nullptr;
+    Entry& entry = entries_[index];
+    if (entry.state != State::reachable || entry.address != address || entry.port != port ||
+        now - entry.confirmed_at > reachable_time) {
+      return nullptr;
+    }
+    entry.used = true;
+    return &entry.mac;
+  }
+
   // Keeps frame (space for its Ethernet header in front, in_port set) until the neighbor answers.
   // When too many wait the oldest of this neighbor makes room (RFC 1122 section 2.3.2.2: save the
   // latest); frames that are given up are counted and marked sent.

@@ -10,17 +10,17 @@ namespace millrace::proxy {
 
 Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   Session& session = at(index);
-  // A client that asks and never reads is held up by its own window: answers of ours that wait for
-  // it are bounded like everything else.
-  if (tcp_.writable(session.client) < http::local_reply_bytes_max) {
-    tcp_.want_writable(session.client);
-    return Progress::blocked;
-  }
   ByteView input = gather(session.client, false);
   if (input.empty()) {
     if (!tcp_.at_end(session.client)) return Progress::blocked;
     end_session(index, turn);  // the client is done, between two exchanges
     return Progress::session_gone;
+  }
+  // A client that asks and never reads is held up by its own window: answers of ours that wait for
+  // it are bounded like everything else.
+  if (tcp_.writable(session.client) < http::local_reply_bytes_max) {
+    tcp_.want_writable(session.client);
+    return Progress::blocked;
   }
   size_t consumed = 0;
   auto status = http::parse_request_head(input, request_head_, consumed, &session.request_scan,
@@ -106,7 +106,8 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
                turn.now + (!reused                ? timeouts_.connect
                            : session.request_done ? timeouts_.first_octet
                                                   : timeouts_.body_stall));
-  return Progress::moved;
+  // Without a body there is nothing more to do before the endpoint speaks.
+  return session.request_done ? Progress::blocked : Progress::moved;
 }
 
 // An idle connection whose endpoint has neither spoken nor ended it. What arrived before the

@@ -40,36 +40,36 @@ uint32_t announced_window(const Connection& c, const Segment& segment) {
 void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>& back,
                   Instant now) {
   SegmentError error{};
-  const auto segment = parse_segment(packet.payload, &error);
-  if (!segment) {
+  Segment segment;
+  if (!parse_segment_into(&segment, packet.payload, &error)) {
     counters_.add(Counter::tcp_malformed_segment);
     return;
   }
   counters_.add(Counter::tcp_segments_received);
   octets_behind_ = packet.octets_behind;
-  const FlowKey flow{{packet.destination, segment->destination_port},
-                     {packet.source, segment->source_port}};
+  const FlowKey flow{{packet.destination, segment.destination_port},
+                     {packet.source, segment.source_port}};
   const uint32_t hash = flows_.hash(flow);
   const uint32_t index = find_flow(flow, hash);
   if (index != none) {
-    on_segment(index, *segment, back, now);
+    on_segment(index, segment, back, now);
     return;
   }
   std::optional<Seq> used_before;
   if (TimeWaitRecord* record = time_wait_.find(flow, hash)) {
     used_before = record->snd_nxt;
-    if (!on_time_wait(record, *segment, now)) return;
+    if (!on_time_wait(record, segment, now)) return;
   }
-  if (segment->opens() && is_listening(flow.local)) {
+  if (segment.opens() && is_listening(flow.local)) {
     const auto path = back ? back : output_.path_to(flow.remote.address, now);
     if (path) {
-      on_listen(flow, hash, *segment, *path, used_before, now);
+      on_listen(flow, hash, segment, *path, used_before, now);
     } else {
       counters_.add(Counter::tcp_syn_no_route);
     }
     return;
   }
-  answer_reset(flow, *segment, back, now);
+  answer_reset(flow, segment, back, now);
 }
 
 // A SYN for a listener (section 3.10.7.2).

@@ -180,7 +180,8 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   const packet::TransmitFrame frame{
       slot, static_cast<uint16_t>(packet::headroom_bytes + record.offset - header),
       static_cast<uint16_t>(header + record.length)};
-  write_header_for(c, arena_.slot_data(slot) + frame.offset, record.seq, flags, now);
+  const uint64_t header_sum =
+      write_header_for(c, arena_.slot_data(slot) + frame.offset, record.seq, flags, now);
 
   if (record.seq < t.snd_max) {
     record.retransmitted = true;
@@ -198,7 +199,7 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   }
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
-  finish_segment(c, frame, records_.text_sum(slot), header, now);
+  finish_segment(c, frame, records_.text_sum(slot), header_sum, now);
   if (c.retransmit_deadline.is_never())
     c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
@@ -212,7 +213,8 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
   const uint32_t header = plain_header_bytes(c.timestamps);
   const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
                                     static_cast<uint16_t>(header)};
-  write_header_for(c, arena_.slot_data(slot) + frame.offset, seq, flags, now);
+  const uint64_t header_sum =
+      write_header_for(c, arena_.slot_data(slot) + frame.offset, seq, flags, now);
   if ((flags & flag_fin) != 0) {
     if (seq < t.snd_max) ++t.retransmits;
     t.flags.fin_sent = true;
@@ -222,7 +224,7 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
       c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   }
   note_ack_sent(c);
-  finish_segment(c, frame, {}, header, now);
+  finish_segment(c, frame, {}, header_sum, now);
   arena_.drop(slot);
   return Sent::segment;
 }
@@ -262,17 +264,18 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   t.flags.ack_now = false;
   t.snd_nxt = t.iss + 1;
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
-  finish_segment(c, frame, {}, header, now);
+  finish_segment(c, frame, net::sum_of({arena_.slot_data(slot) + frame.offset, header}), 0, now);
   arena_.drop(slot);
   if (c.retransmit_deadline.is_never())
     c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
 }
 
-void Tcp::write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flags, Instant now) {
+// Returns the header's sum as write_plain_header() does.
+uint64_t Tcp::write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flags, Instant now) {
   const PlainHeader header{c.flow.local.port,     c.flow.remote.port, seq,        c.rcv_nxt, flags,
                            window_to_announce(c), timestamp(c, now),  c.ts_recent};
-  write_plain_header(at, header, c.timestamps);
+  return write_plain_header(at, header, c.timestamps);
 }
 
 void Tcp::note_ack_sent(Connection& c) {
@@ -283,18 +286,15 @@ void Tcp::note_ack_sent(Connection& c) {
   c.last_ack_sent = c.rcv_nxt;
 }
 
-// text: the sum of what stands behind the header's octets in the frame.
-void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
-                         uint32_t header_octets, Instant now) {
+// The header in front of frame is complete but for its checksum. sum: of the text, and of the
+// header where header_sum (in the order of the wire's numbers) is 0.
+void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum sum,
+                         uint64_t header_sum, Instant now) {
   uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
-  const net::PartialSum fixed = net::sum_of_header<header_bytes_min>(header);
-  const net::PartialSum options = c.timestamps && header_octets == plain_header_bytes(true)
-                                      ? net::sum_of_header<timestamps_option_bytes>(header + 20)
-                                      : net::sum_of({header + 20, header_octets - 20});
-  net::store_checksum(header + checksum_offset,
-                      net::pseudo_header_sum(c.flow.local.address, c.flow.remote.address,
-                                             net::protocol_tcp, frame.length) +
-                          fixed + options + text);
+  // The pseudo-header (RFC 9293 section 3.1).
+  const uint64_t numbers = header_sum + c.flow.local.address.host_order() +
+                           c.flow.remote.address.host_order() + net::protocol_tcp + frame.length;
+  net::store_checksum(header + checksum_offset, net::from_wire_order(numbers) + sum);
   c.last_sent = Tick::at_or_before(now);
   counters_.add(Counter::tcp_segments_sent);
   output_.send(c.path, c.flow.local.address, c.flow.remote.address, net::protocol_tcp, frame, now);

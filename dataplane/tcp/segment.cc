@@ -14,12 +14,6 @@ constexpr uint8_t kind_timestamps = 8;
 constexpr uint8_t window_scale_max = 14;  // RFC 7323 section 2.3
 
 bool parse_options(ByteView bytes, Options& options) {
-  if (bytes.size() == timestamps_option_bytes && load_be32(bytes.data()) == aligned_timestamps) {
-    options.has_timestamps = true;
-    options.timestamp_value = load_be32(bytes.data() + 4);
-    options.timestamp_echo = load_be32(bytes.data() + 8);
-    return true;
-  }
   size_t at = 0;
   while (at < bytes.size()) {
     const uint8_t kind = bytes[at];
@@ -50,28 +44,42 @@ bool parse_options(ByteView bytes, Options& options) {
 
 }  // namespace
 
-std::optional<Segment> parse_segment(ByteView bytes, SegmentError* error) {
+bool parse_segment_into(Segment* segment, ByteView bytes, SegmentError* error) {
   const auto bad = [error](SegmentError reason) {
     *error = reason;
-    return std::nullopt;
+    return false;
   };
   if (bytes.size() < header_bytes_min) return bad(SegmentError::truncated);
-  const size_t header = size_t{bytes[12]} >> 4 << 2;
+  const uint8_t* at = bytes.data();
+  const size_t header = size_t{at[12]} >> 4 << 2;
   if (header < header_bytes_min || header > bytes.size()) return bad(SegmentError::bad_data_offset);
-  Segment segment;
-  segment.source_port = load_be16(&bytes[0]);
-  segment.destination_port = load_be16(&bytes[2]);
+  segment->source_port = load_be16(at);
+  segment->destination_port = load_be16(at + 2);
   // Port 0 is reserved (RFC 6335 section 6): nothing legitimate comes from or goes to it.
-  if (segment.source_port == 0 || segment.destination_port == 0) return bad(SegmentError::bad_port);
-  segment.seq = Seq(load_be32(&bytes[4]));
-  segment.ack = Seq(load_be32(&bytes[8]));
-  segment.flags = bytes[13] & 0x3f;
-  segment.window = load_be16(&bytes[14]);
+  if (segment->source_port == 0 || segment->destination_port == 0)
+    return bad(SegmentError::bad_port);
+  segment->seq = Seq(load_be32(at + 4));
+  segment->ack = Seq(load_be32(at + 8));
+  segment->flags = at[13] & 0x3f;
+  segment->window = load_be16(at + 14);
+  segment->text = bytes.subspan(header);
+  if (header == plain_header_bytes(true) && load_be32(at + 20) == aligned_timestamps) {
+    segment->options.has_timestamps = true;
+    segment->options.timestamp_value = load_be32(at + 24);
+    segment->options.timestamp_echo = load_be32(at + 28);
+    return true;
+  }
   if (header > header_bytes_min &&
-      !parse_options(bytes.subspan(header_bytes_min, header - header_bytes_min), segment.options)) {
+      !parse_options(bytes.subspan(header_bytes_min, header - header_bytes_min),
+                     segment->options)) {
     return bad(SegmentError::bad_option);
   }
-  segment.text = bytes.subspan(header);
+  return true;
+}
+
+std::optional<Segment> parse_segment(ByteView bytes, SegmentError* error) {
+  Segment segment;
+  if (!parse_segment_into(&segment, bytes, error)) return std::nullopt;
   return segment;
 }
 

@@ -58,6 +58,8 @@ enum class SegmentError : uint8_t { truncated, bad_data_offset, bad_option, bad_
 // skipped; an option of length 0 or 1 or one that overruns the header makes the segment bad
 // (RFC 9293 MUST-7: it must not make the parser loop).
 std::optional<Segment> parse_segment(ByteView ip_payload, SegmentError* error);
+// The same into a fresh Segment.
+bool parse_segment_into(Segment* segment, ByteView ip_payload, SegmentError* error);
 
 // What a header of ours says; fields as in Segment, options only where set.
 struct HeaderFields {
@@ -92,18 +94,24 @@ inline constexpr uint32_t aligned_timestamps = 0x0101080a;
 inline constexpr uint32_t plain_header_bytes(bool timestamps) {
   return header_bytes_min + (timestamps ? timestamps_option_bytes : 0);
 }
-// Writes plain_header_bytes(timestamps) octets at `at` with a zero checksum.
-inline void write_plain_header(uint8_t* at, const PlainHeader& header, bool timestamps) {
+// Writes plain_header_bytes(timestamps) octets at `at` with a zero checksum, and returns their sum,
+// which is that of numbers in registers. It is in the order of the wire's numbers, not of memory
+// (net::PartialSum's), so net::from_wire_order() goes over it.
+inline uint64_t write_plain_header(uint8_t* at, const PlainHeader& header, bool timestamps) {
+  const uint32_t ports = uint32_t{header.source_port} << 16 | header.destination_port;
   const uint32_t words = plain_header_bytes(timestamps) / 4;
-  store_be32(at, uint32_t{header.source_port} << 16 | header.destination_port);
+  const uint32_t rest = words << 28 | uint32_t{header.flags} << 16 | header.window;
+  store_be32(at, ports);
   store_be32(at + 4, header.seq.value());
   store_be32(at + 8, header.ack.value());
-  store_be32(at + 12, words << 28 | uint32_t{header.flags} << 16 | header.window);
+  store_be32(at + 12, rest);
   store_be32(at + 16, 0);  // checksum, urgent pointer
-  if (!timestamps) return;
+  const uint64_t sum = uint64_t{ports} + header.seq.value() + header.ack.value() + rest;
+  if (!timestamps) return sum;
   store_be32(at + 20, aligned_timestamps);
   store_be32(at + 24, header.timestamp_value);
   store_be32(at + 28, header.timestamp_echo);
+  return sum + aligned_timestamps + header.timestamp_value + header.timestamp_echo;
 }
 
 }  // namespace millrace::tcp

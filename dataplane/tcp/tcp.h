@@ -267,9 +267,9 @@ class Tcp {
   SlotIndex next_text(Connection& c);
   SlotIndex resendable(Connection& c, SlotIndex slot);
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
-  void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum text,
-                      uint32_t header_octets, Instant now);
-  void write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flags, Instant now);
+  void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum sum,
+                      uint64_t header_sum, Instant now);
+  uint64_t write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flags, Instant now);
   void note_ack_sent(Connection& c);
   uint16_t window_to_announce(Connection& c);
   Seq acknowledgment_seq(const Connection& c) const;
