@@ -6,7 +6,6 @@ namespace millrace::proxy {
 Proxy::Progress Proxy::reply_locally(uint32_t index, uint16_t status, bool keep_alive,
                                      const Turn& turn) {
   Session& session = at(index);
-  release_held_head(session, turn);
   // A request whose body was not read leaves octets that must never be taken for a request (H20).
   const bool stays = keep_alive && session.keep_alive && session.request_done;
   http::LocalReply reply;

@@ -99,7 +99,16 @@ class Proxy {
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
   bool write_request(Session& session, const http::RequestHead& head);
   Progress forward_request_body(uint32_t index, const Turn& turn);
-  void release_held_head(Session& session, const Turn& turn);
+  // Why a request was not sent: the status of the answer that the client gets instead (0: it was
+  // sent), and whether its connection may live on.
+  struct Refusal {
+    uint16_t status = 0;
+    bool keep_alive = true;
+  };
+  Refusal send_request(uint32_t index, const http::RequestHead& head, ByteView text,
+                       const Turn& turn);
+  bool repeat_request(uint32_t index, const Turn& turn, Progress* progress);
+  void settle_request(Session& session);
 
   // response.cc
   Progress take_response_head(uint32_t index, const Turn& turn);

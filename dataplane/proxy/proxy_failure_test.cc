@@ -62,6 +62,34 @@ TEST_F(ProxyFailureTest, H27_GetIsSentAgainWhenTheReusedConnectionDies) {
   EXPECT_EQ(count(Counter::proxy_upstream_retries), 2U);
 }
 
+// Our forwarding fields make the largest head there is larger than a head may be. It is answered,
+// one way or the other, and the worker lives.
+TEST_F(ProxyFailureTest, H27_LargestHeadsOnAConnectionThatDies) {
+  for (const size_t octets : {60'000U, 65'000U, 65'400U, 65'536U}) {
+    warm_up();
+    bool died = false;
+    origin().on_request = [&](const OriginRequest&) {
+      if (died) return reply(ok("second"));
+      died = true;
+      return reply_and(Then::reset, "");
+    };
+    std::string head = "GET /large HTTP/1.1\r\nHost: " + std::string(host) + "\r\n";
+    while (octets - head.size() > 8'100) head += "X-Fill: " + std::string(8'000, 'x') + "\r\n";
+    head += "X-Last: " + std::string(octets - head.size() - 12, 'x') + "\r\n\r\n";
+    ASSERT_EQ(head.size(), octets);
+    ClientConnection& c = world().connect();
+    const Message answered = exchange(c, head);
+    EXPECT_TRUE(answered.status() == 200 || answered.status() == 502) << answered.status();
+    if (octets == 60'000) {
+      EXPECT_EQ(answered.body, "second");
+    }
+    answer(ok("hello\n"));
+    world().close(c);
+    world().run_for(Duration::seconds(31));
+  }
+  EXPECT_EQ(world().fetch(get()).empty(), false);
+}
+
 TEST_F(ProxyFailureTest, H27_PostIsNeverSentTwice) {
   for (const Then then : {Then::end, Then::reset}) {
     for (const std::string& body : {std::string(), std::string("charge the card")}) {

@@ -54,10 +54,8 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
 Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& head,
                                       size_t head_bytes, const Turn& turn) {
   Session& session = at(index);
-  if (session.attempts == 0) {
-    counters_.add(Counter::proxy_requests);
-    ++session.requests;
-  }
+  counters_.add(Counter::proxy_requests);
+  ++session.requests;
   session.phase = Phase::exchange;
   session.head_partial = false;
   session.request_scan = {};
@@ -70,44 +68,78 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.response_begun = false;
   session.response_done = false;
   session.interim_responses = 0;
-  session.held_head_bytes = static_cast<uint32_t>(head_bytes);
   session.request_octets = 0;
   session.response_octets = 0;
   session.request_decoder.start(head.framing);
   session.request_encoder.start(head.framing);
 
+  // The head's octets are where the fields point to: they go when nobody looks at them any more.
+  const auto refuse = [&](uint16_t status, bool keep_alive) {
+    tcp_.consume(session.client, head_bytes, turn.now);
+    return reply_locally(index, status, keep_alive, turn);
+  };
   if (request_body_bytes_max_ > 0 && head.framing.length > request_body_bytes_max_) {
-    return reply_locally(index, 413, false, turn);
+    return refuse(413, false);
   }
-  if (head.form == http::TargetForm::asterisk) return reply_locally(index, 404, true, turn);
+  if (head.form == http::TargetForm::asterisk) return refuse(404, true);
+  const Refusal refused = send_request(index, head, {}, turn);
+  if (refused.status != 0) return refuse(refused.status, refused.keep_alive);
+  tcp_.consume(session.client, head_bytes, turn.now);
+  // RFC 9110 section 10.1.1: the origin will take the body, so the client may send it.
+  if (head.expects_continue && !session.request_done) {
+    tcp_.write_whole(session.client, as_bytes(http::continue_bytes));
+  }
+  // Without a body there is nothing more to do before the endpoint speaks.
+  return session.request_done ? Progress::blocked : Progress::moved;
+}
+
+// Chooses an endpoint by head and queues the request for it: written from head, or `text`, what an
+// earlier attempt has written already.
+Proxy::Refusal Proxy::send_request(uint32_t index, const http::RequestHead& head, ByteView text,
+                                   const Turn& turn) {
+  Session& session = at(index);
   const route::RouteMatch match = route::match(turn.snapshot, head.host(), head.path);
-  if (match.found == route::RouteFound::none) return reply_locally(index, 404, true, turn);
+  if (match.found == route::RouteFound::none) return {404, true};
   const shm::EndpointRecord* endpoint = balancer_.choose(
       match.service_slot, turn.snapshot.endpoints(match.service_slot), session.avoid_endpoint);
-  if (endpoint == nullptr) return reply_locally(index, 503, true, turn);
-  if (!acquire_upstream(index, *endpoint, turn)) return reply_locally(index, 503, true, turn);
-  if (!write_request(session, head)) {
-    drop_upstream(session, turn);
-    return reply_locally(index, 503, false, turn);
-  }
-  // The head stays in the receive queue as long as another attempt may need it: until a fresh
-  // connection stands; or, on a reused one, which the endpoint may be closing at this moment, until
-  // it answers (H27: only what is safe to send twice, and only before the first octet).
+  if (endpoint == nullptr || !acquire_upstream(index, *endpoint, turn)) return {503, true};
+  // TCP keeps what is sent as long as another attempt may need it: until a fresh connection stands;
+  // or, on a reused one, which the endpoint may be closing at this moment, until it answers (H27:
+  // only what is safe to send twice, and only before the first octet).
   const upstream::UpstreamConnection& upstream = pool_[session.upstream];
   const bool reused = upstream.established;
-  session.hold_until_response = reused && session.idempotent && session.request_done;
-  if (reused && !session.hold_until_response) release_held_head(session, turn);
-  // RFC 9110 section 10.1.1: the origin will take the body, so the client may send it.
-  // Once: another attempt asks for nothing new.
-  if (head.expects_continue && !session.request_done && session.attempts == 0) {
-    tcp_.write_whole(session.client, as_bytes(http::continue_bytes));
+  session.repeatable_until_response = reused && session.idempotent && session.request_done;
+  session.repeatable = !reused || session.repeatable_until_response;
+  if (session.repeatable) tcp_.keep_sent(upstream.connection);
+  if (text.empty() ? !write_request(session, head) : !tcp_.write_whole(upstream.connection, text)) {
+    drop_upstream(session, turn);
+    return {503, false};
   }
   set_deadline(index, session,
                turn.now + (!reused                ? timeouts_.connect
                            : session.request_done ? timeouts_.first_octet
                                                   : timeouts_.body_stall));
-  // Without a body there is nothing more to do before the endpoint speaks.
-  return session.request_done ? Progress::blocked : Progress::moved;
+  return {};
+}
+
+// The request once more, to another connection: by the table of this turn, in the words of the
+// attempt that failed, which TCP has kept. The failed connection goes. False when they are gone;
+// the caller then answers.
+bool Proxy::repeat_request(uint32_t index, const Turn& turn, Progress* progress) {
+  Session& session = at(index);
+  const ByteSpan place{gathered_.get(), http::head_bytes_max + http::head_growth_bytes_max};
+  const size_t octets = tcp_.peek_sent(pool_[session.upstream].connection, place);
+  if (octets == 0) return false;
+  const ByteView text = place.first(octets);
+  size_t consumed = 0;
+  // Our own words, but with the forwarding fields they may have grown beyond what a head may be.
+  if (http::parse_request_head(text, request_head_, consumed) != http::ParseStatus::complete)
+    return false;
+  drop_upstream(session, turn);
+  const Refusal refused = send_request(index, request_head_, text, turn);
+  *progress = refused.status == 0 ? Progress::moved
+                                  : reply_locally(index, refused.status, refused.keep_alive, turn);
+  return true;
 }
 
 // An idle connection whose endpoint has neither spoken nor ended it. What arrived before the
@@ -168,10 +200,11 @@ bool Proxy::write_request(Session& session, const http::RequestHead& head) {
          }) == Put::done;
 }
 
-void Proxy::release_held_head(Session& session, const Turn& turn) {
-  if (session.held_head_bytes == 0) return;
-  tcp_.consume(session.client, session.held_head_bytes, turn.now);
-  session.held_head_bytes = 0;
+// The request has been taken: it will not be said to anybody else.
+void Proxy::settle_request(Session& session) {
+  if (!session.repeatable) return;
+  tcp_.forget_sent(pool_[session.upstream].connection);
+  session.repeatable = false;
   session.attempts = 0;
   session.avoid_endpoint = 0;
 }

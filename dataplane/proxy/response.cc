@@ -31,7 +31,7 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
     if (!tcp_.at_end(upstream)) return Progress::blocked;
     return upstream_failed(index, 502, turn);  // it closed instead of answering
   }
-  release_held_head(session, turn);
+  settle_request(session);
   size_t consumed = 0;
   auto status = http::parse_response_head(input, session.method, response_head_, consumed,
                                           &session.response_scan, {tcp_.readable_behind(upstream)});
@@ -188,22 +188,21 @@ Proxy::Progress Proxy::upstream_failed(uint32_t index, uint16_t status, const Tu
   Session& session = at(index);
   counters_.add(Counter::proxy_upstream_failures);
   const upstream::UpstreamConnection& upstream = pool_[session.upstream];
-  const uint64_t endpoint_id = upstream.endpoint_id;
-  const bool never_connected = !upstream.established;
+  // Nothing of a response has come, and the request is kept: it was taken by nobody, or may be
+  // repeated (H27). Another endpoint if this one did not even connect.
+  if (session.repeatable && session.attempts + 1 < attempts_max && status != 504) {
+    ++session.attempts;
+    if (!upstream.established) session.avoid_endpoint = upstream.endpoint_id;
+    Progress progress{};
+    if (repeat_request(index, turn, &progress)) {
+      counters_.add(Counter::proxy_upstream_retries);
+      return progress;
+    }
+  }
   drop_upstream(session, turn);
   if (session.response_begun) {
     abort_session(index, turn);
     return Progress::session_gone;
-  }
-  // Nothing of a response has come, and the head is still here: nothing was taken by anybody, or
-  // the request may be repeated (H27). Another endpoint if this one did not even connect.
-  if (session.held_head_bytes > 0 && session.attempts + 1 < attempts_max && status != 504) {
-    counters_.add(Counter::proxy_upstream_retries);
-    ++session.attempts;
-    if (never_connected) session.avoid_endpoint = endpoint_id;
-    session.phase = Phase::request_head;
-    session.held_head_bytes = 0;
-    return Progress::moved;
   }
   return reply_locally(index, status, session.request_done, turn);
 }

@@ -36,12 +36,12 @@ struct Session {
   bool request_done = true;
   bool response_begun = false;  // a final head was written to the client
   bool response_done = false;
-  bool hold_until_response = false;  // the held head is let go by the first octet of a response
-  bool head_partial = false;         // some octets of a head are there: the head's deadline runs
-  uint8_t attempts = 0;              // connections tried for this request
+  bool repeatable = false;  // the request may still be said to another connection: TCP keeps it
+  bool repeatable_until_response = false;  // else until a fresh connection stands
+  bool head_partial = false;  // some octets of a head are there: the head's deadline runs
+  uint8_t attempts = 0;       // connections tried for this request
   uint8_t interim_responses = 0;
-  uint32_t held_head_bytes = 0;  // the request head still lies in the receive queue, for a retry
-  uint32_t requests = 0;         // on this connection
+  uint32_t requests = 0;  // on this connection
   uint64_t avoid_endpoint = 0;
   uint64_t request_octets = 0;  // of the body, passed on so far
   uint64_t response_octets = 0;

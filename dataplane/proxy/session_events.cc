@@ -105,7 +105,7 @@ void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& tur
   }
   if ((ready.events & tcp::event_connected) != 0) {
     pool_[index].established = true;
-    if (!session.hold_until_response) release_held_head(session, turn);
+    if (!session.repeatable_until_response) settle_request(session);
     set_deadline(session_index, session,
                  turn.now + (session.request_done ? timeouts_.first_octet : timeouts_.body_stall));
   }
@@ -234,6 +234,7 @@ void Proxy::drop_upstream(Session& session, const Turn& turn) {
   if (session.upstream == upstream::Pool::none) return;
   const uint32_t index = session.upstream;
   session.upstream = upstream::Pool::none;
+  session.repeatable = false;
   tcp_.abort(pool_[index].connection, turn.now);
   pool_.release(index);
 }

@@ -86,6 +86,7 @@ struct alignas(64) Transfer {
   struct Flags {
     // What the application has asked for.
     bool detached : 1 = false;    // it has closed: nobody will read
+    bool keep_sent : 1 = false;   // text it writes stays when it is acknowledged (`kept`)
     bool wants_room : 1 = false;  // a write fell short: tell when there is room
     bool fin_queued : 1 = false;  // it has shut down its side
     bool fin_sent : 1 = false;
@@ -120,6 +121,9 @@ struct alignas(64) Transfer {
   uint32_t turn_tail = UINT32_MAX;
   // --- what an ordinary exchange does not touch ---
   SlotChain out_of_order;
+  SlotChain kept;  // acknowledged text that the application may want back, from kept_from on
+  Seq kept_from;
+  bool kept_is_whole = true;
   uint32_t received_since_tuning = 0;
   Instant tuned_at;
   Seq fin_seq;  // of our FIN once queued and all text before it is known

@@ -417,7 +417,11 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
       sampled_from = record.sent_at;
       repeated |= record.retransmitted;
       if (slot == t.unsent) t.unsent = record.next;
-      records_.pop_front(t.send_queue);
+      if (t.flags.keep_sent && record.seq - record.offset >= t.kept_from) {
+        keep_head(t);
+      } else {
+        records_.pop_front(t.send_queue);
+      }
       continue;
     }
     if (record.seq < segment.ack) {

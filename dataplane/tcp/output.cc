@@ -148,6 +148,8 @@ SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
   const SlotIndex copy = records_.acquire(records_[slot].seq, turn_piece_count_);
   if (copy == slot_none) return slot_none;
   const SlotRecord old = records_[slot];
+  // The copy begins with what is not acknowledged.
+  if (old.offset > 0) t.kept_is_whole = false;
   records_.append_summed(copy, ByteView{records_.data(slot), old.length});
   SlotRecord& record = records_[copy];
   record.next = old.next;

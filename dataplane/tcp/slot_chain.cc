@@ -29,13 +29,17 @@ void SlotRecords::insert_after(SlotChain& chain, SlotIndex previous, SlotIndex s
   ++chain.count;
 }
 
-void SlotRecords::pop_front(SlotChain& chain) {
+SlotIndex SlotRecords::unlink_front(SlotChain& chain) {
   CHECK(chain.head != slot_none);
   const SlotIndex slot = chain.head;
   chain.head = records_[slot].next;
   if (chain.head == slot_none) chain.tail = slot_none;
   --chain.count;
-  arena_.drop(slot);
+  return slot;
+}
+
+void SlotRecords::pop_front(SlotChain& chain) {
+  arena_.drop(unlink_front(chain));
 }
 
 void SlotRecords::drop_all(SlotChain& chain) {

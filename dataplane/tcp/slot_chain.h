@@ -81,8 +81,9 @@ class SlotRecords {
 
   void push_back(SlotChain& chain, SlotIndex slot);
   void insert_after(SlotChain& chain, SlotIndex previous,
-                    SlotIndex slot);  // previous may be slot_none
-  void pop_front(SlotChain& chain);   // drops the slot
+                    SlotIndex slot);         // previous may be slot_none
+  SlotIndex unlink_front(SlotChain& chain);  // the chain is not empty
+  void pop_front(SlotChain& chain);          // drops the slot
   void drop_all(SlotChain& chain);
 
   // Octets that can still be appended to the slot's payload.
@@ -99,6 +100,7 @@ class SlotRecords {
     if (record.text_sum_holds) return {record.text_sum};
     return net::sum_of({data(slot), record.length});
   }
+  const uint8_t* payload(SlotIndex slot) const { return arena_.payload(slot); }
   const uint8_t* data(SlotIndex slot) const { return arena_.payload(slot) + records_[slot].offset; }
 
  private:

@@ -114,9 +114,31 @@ void Tcp::end_connection(uint32_t index, Connection& c) {
   if (c.state == State::syn_received) --half_open_;
   c.state = State::closed;
   c.aborted_by_peer = true;
-  drop_transfer(c);
+  if (c.transfer != Connection::no_transfer && transfer(c).flags.keep_sent) {
+    close_keeping_sent(c);
+  } else {
+    drop_transfer(c);
+  }
   wheel_.cancel(index);
   notify(index, c, event_aborted);
+}
+
+// The text that the application may want back outlives the connection until it has closed.
+void Tcp::close_keeping_sent(Connection& c) {
+  Transfer& t = transfer(c);
+  while (!t.send_queue.empty()) {
+    if (records_[t.send_queue.head].seq - records_[t.send_queue.head].offset >= t.kept_from) {
+      keep_head(t);
+    } else {
+      records_.pop_front(t.send_queue);
+    }
+  }
+  t.unsent = slot_none;
+  records_.drop_all(t.receive_queue);
+  records_.drop_all(t.out_of_order);
+  t.turn_head = t.turn_tail = none;
+  if (egress_links_.linked(c.transfer)) egress_links_.remove(egress_[c.path.port()], c.transfer);
+  if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
 }
 
 void Tcp::enter_time_wait(uint32_t index, Connection& c, Instant now) {
@@ -300,7 +322,7 @@ bool Tcp::at_end(ConnId id) const {
 void Tcp::consume(ConnId id, size_t octets, Instant now) {
   Connection& c = connections_[id];
   // A reset of this turn has dropped the text; the application has not heard of it yet.
-  if (c.transfer == Connection::no_transfer) return;
+  if (c.transfer == Connection::no_transfer || c.aborted_by_peer) return;
   Transfer& t = transfer(c);
   t.received_since_tuning += static_cast<uint32_t>(octets);
   while (octets > 0) {
@@ -588,7 +610,7 @@ uint32_t Tcp::slots_held() const {
   for (uint32_t i = 0; i < transfers_.capacity(); ++i) {
     if (!transfers_.live_at(i)) continue;
     const Transfer& t = transfers_.at(i);
-    held += t.send_queue.count + t.receive_queue.count + t.out_of_order.count;
+    held += t.send_queue.count + t.receive_queue.count + t.out_of_order.count + t.kept.count;
   }
   return held;
 }

@@ -146,6 +146,13 @@ class Tcp {
     return std::min<size_t>(connections_.find(id)->send_mss, packet::payload_bytes_max);
   }
   void want_writable(ConnId id);
+  // What is written from now on can be had back with peek_sent(), also after it was acknowledged
+  // and after the peer has reset the connection, until forget_sent(). For what may have to be said
+  // again to somebody else.
+  void keep_sent(ConnId id);
+  void forget_sent(ConnId id);
+  // Copies it together: all of it, or 0 when out is too small or a part is gone.
+  size_t peek_sent(ConnId id, ByteSpan out) const;
   // No more text from us: a FIN follows what is queued.
   void shutdown(ConnId id, Instant now);
   // The application is done with the connection: queued text and a FIN still go out, text that
@@ -222,6 +229,7 @@ class Tcp {
   bool is_at_rest(const Connection& c) const;
   void disengage_if_at_rest(Connection& c, Instant now);
   void drop_transfer(Connection& c);
+  void keep_head(Transfer& t);
   uint32_t transfers_reserve() const { return transfers_.capacity() / 16; }
 
   // input.cc
@@ -296,6 +304,7 @@ class Tcp {
   uint32_t find_flow(const FlowKey& flow, uint32_t hash) const;
   uint32_t open_record(const FlowKey& flow, uint32_t hash, const net::Path& path);
   void release(uint32_t index);
+  void close_keeping_sent(Connection& c);
   void end_connection(uint32_t index, Connection& c);  // gone without a word: tell the application
   void enter_time_wait(uint32_t index, Connection& c, Instant now);
   void retire_to_time_wait(uint32_t index, Connection& c, Instant now);

@@ -114,6 +114,80 @@ TEST_F(TransferTest, TheApplicationsDeadlineComesOnceAndOnTime) {
   EXPECT_EQ(events(), 0);
 }
 
+class KeptTextTest : public TransferTest {
+ protected:
+  std::string kept() const {
+    std::array<uint8_t, 8'192> out;
+    return std::string(as_text(ByteView(out).first(tcp_.peek_sent(id_, out))));
+  }
+  void write(const std::string& text) { ASSERT_TRUE(tcp_.write_whole(id_, as_bytes(text))); }
+};
+
+TEST_F(KeptTextTest, StaysWhenAcknowledgedInPartsUntilItIsForgotten) {
+  establish();
+  write("before");
+  finish_turn();
+  tcp_.keep_sent(id_);
+  const std::string text = pattern(3'000);
+  write(text);
+  EXPECT_EQ(kept(), text) << "also before it is sent";
+  finish_turn();
+  const uint32_t begin = our_seq_;
+  for (const uint32_t acknowledged : {3U, 6U, 500U, 2'000U, 3'006U}) {
+    exchange({.seq = peer_seq_, .ack = begin + acknowledged});
+    EXPECT_EQ(kept(), text) << acknowledged;
+  }
+  EXPECT_EQ(tcp_.slots_held(), 3U);
+  std::array<uint8_t, 2'999> small;
+  EXPECT_EQ(tcp_.peek_sent(id_, small), 0U);
+  wait(Duration::milliseconds(500));
+  EXPECT_FALSE(at_rest());
+  tcp_.forget_sent(id_);
+  EXPECT_EQ(kept(), "");
+  EXPECT_EQ(tcp_.slots_held(), 0U);
+  wait(Duration::milliseconds(500));
+  EXPECT_TRUE(at_rest());
+}
+
+TEST_F(KeptTextTest, OutlivesAResetUntilTheApplicationCloses) {
+  for (const bool acknowledged : {false, true}) {
+    remote_.port += 1;
+    establish();
+    tcp_.keep_sent(id_);
+    write("GET / HTTP/1.1");
+    finish_turn();
+    if (acknowledged) exchange({.seq = peer_seq_, .ack = our_seq_ + 14});
+    inject({.seq = peer_seq_, .ack = our_seq_, .text = "unread"});
+    exchange({.seq = peer_seq_ + 6, .flags = flag_rst});
+    EXPECT_NE(events() & event_aborted, 0);
+    EXPECT_EQ(kept(), "GET / HTTP/1.1");
+    EXPECT_TRUE(tcp_.readable(id_).empty());
+    EXPECT_FALSE(tcp_.at_end(id_));
+    EXPECT_EQ(tcp_.write(id_, as_bytes(std::string_view("x"))), 0U);
+    tcp_.consume(id_, 6, now_);
+    tcp_.close(id_, now_);
+    finish_turn();
+    expect_all_free();
+  }
+}
+
+TEST_F(KeptTextTest, WhatIsSentAgainInPartIsNotHadBackInPart) {
+  establish();
+  tcp_.keep_sent(id_);
+  write("0123456789");
+  // The port keeps the frame: sending it again needs a copy, which begins at the fifth octet.
+  tcp_.end_reading();
+  tcp_.egress(0, now_);
+  inject({.seq = peer_seq_, .ack = our_seq_ + 5});
+  tcp_.end_reading();
+  now_ = now_ + Duration::seconds(2);
+  tcp_.advance(now_);
+  output_.set_room(0, 512);
+  tcp_.egress(0, now_);
+  finish_turn();
+  EXPECT_TRUE(kept() == "0123456789" || kept().empty()) << kept();
+}
+
 class ScarceTransferTest : public TransferTest {
  protected:
   static Limits scarce() {

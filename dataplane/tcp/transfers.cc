@@ -1,5 +1,7 @@
 // Lending transfer records: a connection has one while anything is under way on it, and none at
 // rest.
+#include <cstring>
+
 #include "base/check.h"
 #include "dataplane/tcp/tcp.h"
 
@@ -48,6 +50,7 @@ void Tcp::drop_transfer(Connection& c) {
   records_.drop_all(t.send_queue);
   records_.drop_all(t.receive_queue);
   records_.drop_all(t.out_of_order);
+  records_.drop_all(t.kept);
   if (egress_links_.linked(c.transfer)) egress_links_.remove(egress_[c.path.port()], c.transfer);
   if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
   transfers_.release(transfers_.id_at(c.transfer));
@@ -61,6 +64,49 @@ size_t Tcp::memory_bytes() const {
          size_t{transfers_.capacity()} *
              (Slab<Transfer>::bytes_per_record() + 2 * IndexLinks::bytes_per_record) +
          flows_.memory_bytes() + time_wait_.memory_bytes() + records_.memory_bytes();
+}
+
+void Tcp::keep_sent(ConnId id) {
+  Connection& c = connections_[id];
+  if (!engage(id.index, c, 0)) return;  // then nothing can be had back
+  Transfer& t = transfer(c);
+  t.flags.keep_sent = true;
+  t.kept_from = t.send_end;
+  t.kept_is_whole = true;
+}
+
+void Tcp::forget_sent(ConnId id) {
+  Connection& c = connections_[id];
+  if (c.transfer == Connection::no_transfer) return;
+  Transfer& t = transfer(c);
+  t.flags.keep_sent = false;
+  records_.drop_all(t.kept);
+}
+
+// Of the send queue's head, whose text is acknowledged.
+void Tcp::keep_head(Transfer& t) {
+  const SlotIndex slot = records_.unlink_front(t.send_queue);
+  records_.push_back(t.kept, slot);
+}
+
+size_t Tcp::peek_sent(ConnId id, ByteSpan out) const {
+  const Connection& c = *connections_.find(id);
+  if (c.transfer == Connection::no_transfer) return 0;
+  const Transfer& t = transfer(c);
+  if (!t.flags.keep_sent || !t.kept_is_whole) return 0;
+  size_t filled = 0;
+  for (const SlotChain* chain : {&t.kept, &t.send_queue}) {
+    for (SlotIndex slot = chain->head; slot != slot_none; slot = records_[slot].next) {
+      // An acknowledgment of a part has moved the range, but not the octets.
+      const SlotRecord& record = records_[slot];
+      const size_t octets = size_t{record.offset} + record.length;
+      if (record.seq - record.offset < t.kept_from) continue;
+      if (octets > out.size() - filled) return 0;
+      std::memcpy(out.data() + filled, records_.payload(slot), octets);
+      filled += octets;
+    }
+  }
+  return filled;
 }
 
 }  // namespace millrace::tcp
