@@ -21,6 +21,18 @@ tcp::Limits limits_of(const WorkerOptions& options) {
 
 }  // namespace
 
+void size_tables(WorkerOptions& options, uint32_t connections) {
+  const uint32_t busy = tcp::busy_among(connections);
+  options.tcp.connections = connections;
+  options.tcp.half_open = busy / 4;
+  options.tcp.transfers = busy;
+  // They come and go within the 60 s of TIME-WAIT; of very many, most stay.
+  options.tcp.time_wait = std::min(2 * busy, std::max(131'072U, busy));
+  // An exchange holds a session and at most one connection to an endpoint.
+  options.proxy.sessions = busy;
+  options.proxy.pool.connections = std::min(connections, busy + options.proxy.pool.idle);
+}
+
 Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, packet::Arena& arena,
                shm::SnapshotCell& cell, Instant start)
     : options_(options),

@@ -39,6 +39,10 @@ struct WorkerOptions {
   bool fast_paths = true;
 };
 
+// Every table that grows with the number of TCP connections, those of clients and those to
+// endpoints together.
+void size_tables(WorkerOptions& options, uint32_t connections);
+
 class Worker {
  public:
   // ports: 1 to packet::ports_max; index i is the port's name in net. arena: where all their
@@ -60,6 +64,8 @@ class Worker {
   // Whether every port accounts for every buffer of its own, and the arena for every slot.
   bool frames_conserved() const;
 
+  // What its tables take, all that grows with the limits; no frame memory.
+  size_t memory_bytes() const { return net_.tcp().memory_bytes() + proxy_.memory_bytes(); }
   const Counters& counters() const { return counters_; }
   NetStack& net() { return net_; }
   tcp::Tcp& tcp() { return net_.tcp(); }

@@ -46,7 +46,7 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   if (!session.head_partial) {
     session.head_partial = true;
     // H31: the whole head has this long, however its octets trickle in.
-    if (session.requests > 0) set_deadline(index, session, turn.now + timeouts_.request_head);
+    set_deadline(index, session, turn.now + timeouts_.request_head);
   }
   return Progress::blocked;
 }
@@ -55,9 +55,9 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
                                       size_t head_bytes, const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_requests);
-  ++session.requests;
   session.phase = Phase::exchange;
   session.head_partial = false;
+  session.held_up = false;
   session.request_scan = {};
   session.response_scan = {};
   session.method = head.method;

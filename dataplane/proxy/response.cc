@@ -1,4 +1,5 @@
 // The way down: a response's head and body, and the end of the exchange.
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -181,7 +182,7 @@ void Proxy::next_exchange(uint32_t index, const Turn& turn) {
   session.avoid_endpoint = 0;
   session.head_partial = false;
   session.request_scan = {};
-  set_deadline(index, session, turn.now + timeouts_.client_idle);
+  set_deadline(index, session, turn.now + std::min(timeouts_.client_idle, rest_after));
 }
 
 Proxy::Progress Proxy::upstream_failed(uint32_t index, uint16_t status, const Turn& turn) {

@@ -16,11 +16,10 @@ namespace {
 constexpr uint16_t ephemeral_port_min = 32'768;
 constexpr uint16_t ephemeral_port_max = 60'999;
 constexpr uint32_t ephemeral_tries_max = 64;
-constexpr uint32_t transfers_for_all = 65'536;
 
 uint32_t transfers_for(const Limits& limits) {
   if (limits.transfers != 0) return limits.transfers;
-  return std::min(limits.connections, std::max(transfers_for_all, limits.connections / 8));
+  return busy_among(limits.connections);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 // end_reading() copies what nobody consumed into the arena, after which the frames can be released.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstdint>
@@ -50,10 +51,17 @@ struct Ready {
   uint8_t events = 0;
 };
 
+// Of so many connections, how many have something under way at the same time, for sizing tables:
+// all of them up to 65,536, an eighth beyond, and never fewer than 65,536 then.
+constexpr uint32_t busy_among(uint32_t connections) {
+  constexpr uint32_t all_busy_max = 65'536;
+  return std::min(connections, std::max(all_busy_max, connections / 8));
+}
+
 struct Limits {
   uint32_t connections = 16'384;
   // Connections on which something is under way at the same time (idle ones need no record for it).
-  // 0: as many as there are connections up to 65,536, an eighth of them beyond.
+  // 0: busy_among(connections).
   uint32_t transfers = 0;
   uint32_t listeners = 64;
   // Off: every segment goes the long way, with the same result. For tests and for finding out.
