@@ -51,11 +51,21 @@ class Worker {
          shm::SnapshotCell& cell, Instant start);
 
   // One turn. Returns how many frames were received or sent: 0 means that there was nothing to do.
-  uint32_t turn(Instant now);
+  uint32_t turn(Instant now) {
+    const uint32_t moved = turn_unflushed(now);
+    flush();
+    return moved;
+  }
+  // The same in two steps, for a caller who may sleep in between: a sleep on the ports' wait_fd()
+  // flushes them too (Port::prepare_wait), which saves a call into the kernel. Without a sleep,
+  // flush() must follow.
+  uint32_t turn_unflushed(Instant now);
+  void flush();
 
   // The earliest instant at which a turn has something to do without a frame arriving.
   Instant next_deadline() const;
-  // True when frames or events wait: a sleep would be a mistake.
+  // True when frames or events wait: a sleep would be a mistake. Otherwise the ports are ready for
+  // it.
   bool must_not_sleep();
   // Before sleeping: lets go of the snapshot, so that a sleeper pins nothing.
   void go_offline() { cell_.leave(options_.number); }
@@ -92,6 +102,7 @@ class Worker {
   // The frames of this turn, each port's side by side.
   std::array<packet::Frame, frames_per_turn_max> frames_;
   std::array<size_t, packet::ports_max> frame_counts_{};
+  bool memory_returned_ = false;  // in the last turn
 };
 
 }  // namespace millrace

@@ -103,6 +103,8 @@ class Tcp {
   Instant next_deadline() const;
   // True while egress() has connections waiting (no room, or no turn yet).
   bool has_egress() const;
+  // True while text that was written, or has arrived, waits for memory.
+  bool is_short_of_memory() const { return !starved_.empty(); }
 
   // --- what the proxy calls ---
   // Active open from a random ephemeral port of `local` (T49). Text may be written at once; it
