@@ -103,7 +103,6 @@ class Proxy {
   Progress begin_exchange(uint32_t index, const http::RequestHead& head, size_t head_bytes,
                           const Turn& turn);
   uint32_t take_silent_idle(uint64_t endpoint_id, const Turn& turn);
-  bool is_silent(tcp::ConnId connection);
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
   bool write_request(Session& session, const http::RequestHead& head);
   Progress forward_request_body(uint32_t index, const Turn& turn);
@@ -172,9 +171,8 @@ class Proxy {
   // local_reply.cc
   Progress reply_locally(uint32_t index, uint16_t status, bool keep_alive, const Turn& turn);
 
-  // A contiguous view of what waits on a connection: its first run, or all of it copied together
-  // when `whole` asks for more than the run holds.
-  ByteView gather(tcp::ConnId id, bool whole);
+  // All that waits on a connection, copied together: for a head that its first run does not hold.
+  ByteView gather(tcp::ConnId id);
   void drop_upstream(Session& session, const Turn& turn);
   void return_upstream(Session& session, const Turn& turn);
   void close_pooled(uint32_t pool_index, const Turn& turn);

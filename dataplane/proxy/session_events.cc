@@ -134,7 +134,7 @@ void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn)
 void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
   if (pool_.is_idle(index)) {
     // The event may be about a response that was read on the client's event of the same turn.
-    if (is_silent(pool_[index].connection)) return;
+    if (tcp_.is_quiet(pool_[index].connection)) return;
     // H25: whatever an idle connection has to say, nobody asked for it.
     counters_.add(Counter::proxy_upstream_unsolicited);
     pool_.remove_idle(index);
@@ -274,8 +274,7 @@ void Proxy::abort_session(uint32_t index, const Turn& turn) {
   sessions_.release(sessions_.id_at(index));
 }
 
-ByteView Proxy::gather(tcp::ConnId id, bool whole) {
-  if (!whole) return tcp_.readable(id);
+ByteView Proxy::gather(tcp::ConnId id) {
   return {gathered_.get(), tcp_.peek(id, {gathered_.get(), http::head_bytes_max})};
 }
 

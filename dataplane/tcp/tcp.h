@@ -123,14 +123,21 @@ class Tcp {
 
   // The first contiguous run of text; empty when nothing waits. Valid until consume() or the turn's
   // end.
-  ByteView readable(ConnId id);
-  // How many octets of memory behind that run may be read; what they hold means nothing.
-  size_t readable_behind(ConnId id) const;
+  ByteView readable(ConnId id) const { return readable_run(id).text; }
+  // The same, and how many octets of memory behind the run may be read; what they hold means
+  // nothing.
+  struct Run {
+    ByteView text;
+    size_t octets_behind = 0;
+  };
+  Run readable_run(ConnId id) const;
   void consume(ConnId id, size_t octets, Instant now);
   // Whether more text waits behind the run that readable() shows.
   bool has_more_than(ConnId id, size_t octets) const;
   // All text was consumed and the peer's FIN follows it.
   bool at_end(ConnId id) const;
+  // ESTABLISHED, and the peer has said nothing that was not consumed.
+  bool is_quiet(ConnId id) const;
   // Copies the first run and what follows it into one place: up to out.size() octets, not consumed.
   size_t peek(ConnId id, ByteSpan out);
 
