@@ -13,8 +13,10 @@
 namespace millrace {
 namespace {
 
-// A timer that is due sooner is waited for awake: ppoll for 50 us takes 120.
-constexpr Duration sleep_min = Duration::microseconds(100);
+// So much later than its deadline may a timer be that nothing else wakes the worker for (half a tick
+// of the wheel). Under load frames come sooner, and the turn they bring serves the timers too: waking
+// up for a timer, or waiting for it awake, would cost more than all that it has to do.
+constexpr Duration timer_slack = Duration::microseconds(500);
 // A sleeping worker must still beat three times within the XDP program's limit of 300 ms.
 constexpr Duration sleep_max = Duration::milliseconds(100);
 constexpr Duration tick = Duration::milliseconds(100);
@@ -75,9 +77,10 @@ void WorkerLoop::idle(Instant now) {
 
 // False when it would have been a mistake to sleep.
 bool WorkerLoop::sleep_if_nothing_waits(Instant now, Duration most) {
+  if (worker_.must_not_sleep()) return false;
   const Instant deadline = worker_.next_deadline();
-  if (deadline < now + std::min(sleep_min, most) || worker_.must_not_sleep()) return false;
-  sleep(deadline < now + most ? deadline - now : most);
+  const Duration until_due = deadline > now ? deadline - now : Duration();
+  sleep(deadline < now + most ? std::min(until_due + timer_slack, most) : most);
   return true;
 }
 
