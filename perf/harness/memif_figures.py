@@ -11,6 +11,9 @@ from perf.harness import estimates
 
 SEGMENT_OCTETS = 1460
 FULL_PERCENT = 95.0
+# Noise of the look at the cores is a few percent; a move is a factor of five.
+DISTANCE_FACTOR_MAX = 1.5
+MOVED = "the host had the cores elsewhere"
 # By errors' names; a retransmission is none, but with a ring that is never overrun there is no reason
 # for one.
 LOSSES = ("retransmits", "frames_dropped")
@@ -34,14 +37,14 @@ def reflector_side(figures):
 
 def window(arm, block, load, near, kernel, limits):
     """One window. load: figures of millrace-load; near: near_side or reflector_side; kernel: {wall_ns,
-    near_waited_ns, far_waited_ns, steal_percent}; limits: {others, steal} in percent, {rate} or None."""
+    near_waited_ns, far_waited_ns, steal_percent, distances_ns (before and after)}; limits: {others, steal} in percent, {rate} or None."""
     answered = max(load["responses_ok"], 1)
     rate = load["responses_ok"] / load["window_s"]
     found = {"arm": arm, "block": block, "requests": load["responses_ok"],
              "seconds": load["window_s"], "rate": rate, "connections": load["connections_open"],
              "load_ns": load["busy_fraction"] * load["window_s"] * 1e9 / answered,
              "load_busy_percent": 100 * load["busy_fraction"],
-             "steal_percent": kernel["steal_percent"],
+             "steal_percent": kernel["steal_percent"], "distances_ns": kernel["distances_ns"],
              "others_percent": 100 * max(kernel["near_waited_ns"], kernel["far_waited_ns"])
                                / kernel["wall_ns"],
              "losses": {name: load[name] for name in LOSSES if load[name]},
@@ -78,6 +81,24 @@ def _why_void(found, load, near, limits):
     return why
 
 
+def usual_distance(windows):
+    """In ns, where the cores were most of the time: the median of what was seen beside the windows."""
+    return statistics.median(distance for w in windows for distance in w["distances_ns"])
+
+
+def settle(windows):
+    """Makes those void that were measured with the cores elsewhere than usual, and those valid again
+    that this was the only fault of: what is usual is known better with every window."""
+    usual = usual_distance(windows)
+    for found in windows:
+        why = [reason for reason in found["why_void"] if not reason.startswith(MOVED)]
+        for distance in found["distances_ns"]:
+            if max(distance, usual) > DISTANCE_FACTOR_MAX * min(distance, usual):
+                why.append(f"{MOVED}: {distance:.0f} ns apart, usually {usual:.0f}")
+                break
+        found["why_void"] = why
+
+
 def rounds(arms, block):
     """The arms' order in a block: there in odd ones, back in even ones, against drift."""
     return list(arms) if block % 2 else list(reversed(arms))
@@ -112,7 +133,9 @@ def side_note(campaign, arm):
         said = "the load was full first: by the proxy's busy time"
     else:
         said = "neither core was full: by the proxy's busy time"
-    return f"{said}; busy: proxy {min(near, 100):.0f} %, load {min(far, 100):.0f} %"
+    apart = usual_distance([w for w in counted(campaign) if w["arm"] == arm])
+    return (f"{said}; busy: proxy {min(near, 100):.0f} %, load {min(far, 100):.0f} %; "
+            f"cores {apart:.0f} ns apart")
 
 
 def _metric(unit, values, note=""):
@@ -153,6 +176,7 @@ def metrics(campaign):
                    lambda a, b, count=count: (a - b) / count))
         add(f"memory_{count}_mb", "MB",
             [octets / 1e6 for octets in of_arm(campaign, f"idle_{count}", "rss_octets")])
+    add("together_mb", "MB", [octets / 1e6 for octets in of_arm(campaign, "together", "rss_octets")])
     if "bulk" in campaign["arms"]:
         add("bulk.ticks_per_segment", "ticks/1,460 octets",
             [ticks_per_segment(value, campaign["bulk_bytes"], campaign["ticks_per_ns"])

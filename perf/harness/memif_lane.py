@@ -4,14 +4,13 @@ the way. Also the bare reflector in the data plane's place, which says what the 
 import os
 import re
 import statistics
+import subprocess
 import time
 
 from perf.harness import counters, memif_figures
-from perf.harness.memif_box import FrameLoad, MemifBox, host_count, memory, scheduled
+from perf.harness.memif_box import BoxError, FrameLoad, MemifBox, host_count, memory, scheduled
 
 NEAR_CORE, FAR_CORE = 0, 1
-# Of the closed loop of the capacity; which is best depends on the rings and the caches.
-SWEEP = (64, 128, 256, 512)
 ONE_HOST = ("--host-count", "1")
 BULK_BYTES, BULK_CONNECTIONS = 262_144, 16
 FEW = 1_000  # connections that many are compared with
@@ -21,7 +20,7 @@ CONNECTIONS_MAX = 16_384  # the data plane's default
 PORTS_PER_ADDRESS = 64_000
 NEW_CONNECTION_ADDRESSES = 4
 CONNECT_RATE = 200_000
-ASKING_SHARE = 0.4  # of the capacity: an open loop over all connections
+ASKING_SHARE = 0.25  # of the capacity: an open loop over all connections
 
 
 def ticks_per_ns():
@@ -89,11 +88,21 @@ class MemifLane:
     """programs: {"dataplane", "load", "make_table": path}; settings: see perf/run."""
 
     def __init__(self, programs, settings, say):
-        self._settings, self._say = settings, say
+        self._settings, self._say, self._load = settings, say, None
+        self._distance_program = programs["core_distance"]
         self._box = MemifBox(programs, NEAR_CORE, FAR_CORE)
 
     def close(self):
         self._box.close()
+
+    def distance(self):
+        """ns for a cache line to the other core and back. A hypervisor that moves virtual cores changes
+        it by a factor, and with it what everything here takes."""
+        done = subprocess.run([self._distance_program, str(NEAR_CORE), str(FAR_CORE)],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BoxError(done.stderr.strip())
+        return float(done.stdout)
 
     def _read(self, near):
         steal = [counters.of_cores()[core][1] for core in (NEAR_CORE, FAR_CORE)]
@@ -105,6 +114,7 @@ class MemifLane:
         settings = self._settings
         quiet = counters.wait_for_quiet((NEAR_CORE, FAR_CORE), settings["patience_seconds"]) \
             if settings["patience_seconds"] else False
+        distances = [self.distance()]
         reflects = arm.routes is None
         near = self._box.start_reflector() if reflects else \
             self._box.start_data_plane(arm.routes, arm.connections_max)
@@ -125,7 +135,9 @@ class MemifLane:
             held = memory(near.pid) if arm.memory_too else None
         finally:
             self._box.stop()
-        found = memif_figures.window(name, block, figures, side, self._kernel(before, after),
+        distances.append(self.distance())
+        kernel = {**self._kernel(before, after), "distances_ns": distances}
+        found = memif_figures.window(name, block, figures, side, kernel,
                                      {"others": settings["others_percent_max"],
                                       "steal": settings["steal_percent_max"], "rate": arm.rate})
         found["quiet_before"] = quiet
@@ -144,7 +156,8 @@ class MemifLane:
     def _tell(self, w):
         self._say(f"  block {w['block']} {w['arm']:16} {w['rate']:9,.0f}/s "
                   f"near {w['proxy_ns']:6.0f} ns {w['proxy_busy_percent']:3.0f} % "
-                  f"load {w['load_ns']:6.0f} ns {w['load_busy_percent']:3.0f} % p50 {w['p50_us']:8.1f} us  "
+                  f"load {w['load_ns']:6.0f} ns {w['load_busy_percent']:3.0f} % p50 {w['p50_us']:8.1f} us "
+                  f"cores {'/'.join(f'{ns:.0f}' for ns in w['distances_ns'])} ns  "
                   + (f"VOID: {', '.join(w['why_void'])}" if w["why_void"] else "ok"))
 
     def campaign(self, name, arms, blocks, until, **facts):
@@ -161,10 +174,8 @@ class MemifLane:
                 self._say(f"  out of time after {block - 1} of {blocks} blocks")
                 break
             for arm in memif_figures.rounds(arms, block):
-                have = len(memif_figures.of_arm(found, arm, "rate"))
-                # Pairs need both; a block beyond the last is only for what is missing.
-                if block <= blocks or have < blocks:
-                    found["windows"].append(self.window(arm, arms[arm], block))
+                found["windows"].append(self.window(arm, arms[arm], block))
+                memif_figures.settle(found["windows"])
             longest = max(longest, time.monotonic() - began)
             found["blocks_counted"] = min(len(memif_figures.of_arm(found, arm, "rate")) for arm in arms)
             if found["blocks_counted"] >= blocks:
@@ -173,18 +184,22 @@ class MemifLane:
 
     def best_connections(self, until):
         """(how many, their windows): of the sweep, what the data plane answers fastest with."""
-        self._say(f"lane M: how many connections, of {', '.join(map(str, SWEEP))}")
+        sweep = self._settings["sweep"]
+        self._say(f"lane M: how many connections, of {', '.join(map(str, sweep))}")
         seen = {}
-        for connections in SWEEP:
+        for connections in sweep:
             if seen and time.monotonic() > until:
                 break
             seen[connections] = self.window(f"sweep_{connections}",
                                             Arm(("--connections", str(connections)) + with_hosts(ROUTES)), 0)
-        return max(seen, key=lambda connections: seen[connections]["rate"]), list(seen.values())
+        memif_figures.settle(list(seen.values()))
+        usable = [connections for connections in seen if not seen[connections]["why_void"]] or list(seen)
+        return max(usable, key=lambda connections: seen[connections]["rate"]), list(seen.values())
 
 
 def measure(programs, settings, say, until):
-    """({name: campaign}, generator's self-test) of lane M. settings: blocks, window_seconds,
+    """({name: campaign}, generator's self-test) of lane M. programs: {"dataplane", "load", "make_table",
+    "core_distance": path}. settings: sweep (connections of the closed loop to choose from), blocks, window_seconds,
     warm_seconds, patience_seconds, others_percent_max, steal_percent_max, big_tables (routes), crowds
     (connections), crowd_blocks, together (idle connections, requests a second) or None. until(share):
     when that share of the time given is over, as time.monotonic() counts."""
