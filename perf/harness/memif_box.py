@@ -22,7 +22,7 @@ VIP_PORT, BACKEND_PORT = 80, 8080
 # A reflector answers to any.
 REFLECTOR_MAC = "02:00:00:00:00:01"
 ANSWER_SECONDS_MAX = 60
-START_SECONDS_MAX = 20
+START_SECONDS_MAX = 60  # a million routes are checked
 STOP_SECONDS_MAX = 15
 ROUTES_PER_HOST = 2  # make_table's default
 
