@@ -25,6 +25,8 @@ ANSWER_SECONDS_MAX = 60
 START_SECONDS_MAX = 60  # a million routes are checked
 STOP_SECONDS_MAX = 15
 ROUTES_PER_HOST = 2  # make_table's default
+# A worker that spins must not outlive a harness that was killed.
+WITH_US = ("setpriv", "--pdeathsig", "TERM")
 
 
 class BoxError(Exception):
@@ -68,7 +70,7 @@ class Talker:
         self._name = os.path.basename(command[0])
         self._log = log
         with open(log, "w", encoding="utf-8") as said:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            self._process = subprocess.Popen([*WITH_US, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                              stderr=said, text=True, bufsize=1)
         self.pid = self._process.pid
 
@@ -153,7 +155,7 @@ worker: {{cpu: {cpu}, idle: spin}}
 limits: {{connections: {connections}, packet_memory_mib: {packet_memory_mib}}}
 """)
         with open(self._log, "w", encoding="utf-8") as said:
-            self._process = subprocess.Popen([program, "--config", config],
+            self._process = subprocess.Popen([*WITH_US, program, "--config", config],
                                              stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         self.pid = self._process.pid
         try:
