@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 
-from perf.harness import goals, memif_figures, memif_lane, report, results  # noqa: E402  pylint: disable=wrong-import-position
+from perf.harness import goals, memif_figures, memif_lane, plots, report, results  # noqa: E402  pylint: disable=wrong-import-position
 
 LIMITS = {"others": 5, "steal": 0.5, "rate": None}
 CROWD = 1_000_000
@@ -233,6 +233,10 @@ class Report(unittest.TestCase):
         page = report.page(run(main_campaign(), crowd_campaign()))
         for text in ("Memory to memory (lane M)", "new_connections", "cores 60 ns apart"):
             self.assertIn(text, page)
+
+    def test_an_axis_for_any_most(self):
+        for most in range(1, 1000):
+            self.assertIn("</svg>", plots.lines("x", {"a": [(1, 1), (2, most)]}, "x", "y"))
 
     def test_void_windows_are_named(self):
         campaign = copy.deepcopy(main_campaign())
