@@ -143,7 +143,6 @@ class MemifLane:
         found["quiet_before"] = quiet
         if held:
             found.update(pss_octets=held["pss"], rss_octets=held["rss"])
-        self._tell(found)
         return found
 
     @staticmethod
@@ -154,6 +153,7 @@ class MemifLane:
                 "steal_percent": 100 * (after["steal_us"] - before["steal_us"]) * 1000 / (2 * wall)}
 
     def _tell(self, w):
+        """Once it is settled: what is usual may still change, with what counts."""
         self._say(f"  block {w['block']} {w['arm']:16} {w['rate']:9,.0f}/s "
                   f"near {w['proxy_ns']:6.0f} ns {w['proxy_busy_percent']:3.0f} % "
                   f"load {w['load_ns']:6.0f} ns {w['load_busy_percent']:3.0f} % p50 {w['p50_us']:8.1f} us "
@@ -176,6 +176,7 @@ class MemifLane:
             for arm in memif_figures.rounds(arms, block):
                 found["windows"].append(self.window(arm, arms[arm], block))
                 memif_figures.settle(found["windows"])
+                self._tell(found["windows"][-1])
             longest = max(longest, time.monotonic() - began)
             found["blocks_counted"] = min(len(memif_figures.of_arm(found, arm, "rate")) for arm in arms)
             if found["blocks_counted"] >= blocks:
@@ -192,7 +193,8 @@ class MemifLane:
                 break
             seen[connections] = self.window(f"sweep_{connections}",
                                             Arm(("--connections", str(connections)) + with_hosts(ROUTES)), 0)
-        memif_figures.settle(list(seen.values()))
+            memif_figures.settle(list(seen.values()))
+            self._tell(seen[connections])
         usable = [connections for connections in seen if not seen[connections]["why_void"]] or list(seen)
         return max(usable, key=lambda connections: seen[connections]["rate"]), list(seen.values())
 
