@@ -9,8 +9,9 @@
 
 namespace millrace {
 
-// What the loop's turns in which something moved took. A worker that spins uses its core whole;
-// this says how much of it was for something.
+// What the loop's turns in which something moved took, where a port cannot wake the worker: one
+// that looks all the time uses its core whole, and this says how much of it was for something. Zero
+// where all ports wake it: there the kernel's CPU time says that.
 struct WorkerBusy {
   uint64_t turns = 0;
   uint64_t time_ns = 0;
