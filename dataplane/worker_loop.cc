@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "dataplane/gauges.h"
 #include "dataplane/http/head_writer.h"
 
 namespace millrace {
@@ -54,7 +53,9 @@ void WorkerLoop::run() {
   while (!mailbox_.stop.load(std::memory_order_relaxed)) {
     const Instant now = clock_.now();
     for (bpf::Redirect* program : programs_) program->beat(now);
+    account(now);
     const uint32_t moved = worker_.turn_unflushed(now);
+    turn_moved_ = moved != 0;
     if (now >= next_tick_) once_a_tick(now);
     if (moved != 0) last_movement_ = now;
     // Nothing waits: sleep at once, and let the sleep send what this turn has made. Spinning for
@@ -100,13 +101,23 @@ void WorkerLoop::sleep(Duration span) {
   }
 }
 
+// A turn ends where the next begins, so that the clock need not be read twice. A worker that sleeps
+// does so in between, and the kernel accounts for it better.
+void WorkerLoop::account(Instant now) {
+  if (turn_moved_ && !all_ports_wake_) {
+    ++busy_.turns;
+    busy_.time_ns += static_cast<uint64_t>((now - turn_began_).count_ns());
+  }
+  turn_began_ = now;
+}
+
 // Ten times a second: numbers for readers, the date, conservation.
 void WorkerLoop::once_a_tick(Instant now) {
   next_tick_ = now + tick;
   const Counters& counters = worker_.counters();
   uint32_t cell = 0;
   for (uint64_t value : counters.values) stats_.set(number_, cell++, value);
-  for (uint64_t value : gauges(worker_)) stats_.set(number_, cell++, value);
+  for (uint64_t value : gauges(worker_, busy_)) stats_.set(number_, cell++, value);
   const int64_t seconds = mailbox_.unix_seconds.load(std::memory_order_relaxed);
   if (seconds != date_seconds_) {
     date_seconds_ = seconds;

@@ -15,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "bpf/redirect_loader.h"
 #include "dataplane/config.h"
+#include "dataplane/gauges.h"
 #include "dataplane/worker.h"
 #include "shm/stats_page.h"
 
@@ -41,6 +42,7 @@ class WorkerLoop {
   bool sleep_if_nothing_waits(Instant now, Duration most);
   void sleep(Duration span);
   void once_a_tick(Instant now);
+  void account(Instant now);
 
   Worker& worker_;
   std::vector<bpf::Redirect*> programs_;
@@ -52,6 +54,9 @@ class WorkerLoop {
   MonotonicClock clock_;
   Instant next_tick_;
   Instant last_movement_;
+  WorkerBusy busy_;
+  Instant turn_began_;
+  bool turn_moved_ = false;
   int64_t date_seconds_ = -1;
 };
 

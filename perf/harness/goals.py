@@ -3,6 +3,7 @@ from perf.harness import results
 
 MET, MISSED = "met", "missed"
 NEEDS_M = "needs lane M (two processes over memif)"
+NEEDS_CROWD = "needs lane M's rows with so many connections (perf/run --full for the million)"
 NEEDS_REFLECTOR = "needs the lane's bare reflector"
 NEEDS_CAPACITY = ("needs each one at 70 % of its own capacity; here load and backend share a core, which "
                   "is full first")
@@ -46,6 +47,35 @@ def _measured_or(goal, text, lane, metric, limit, needs, note=""):
         not_measured(goal, text, lane, needs)
 
 
+def at_least_rate(goal, text, metric, rate_min, needs):
+    """From a cost in ns: so many a second of the core's busy time."""
+    if not metric:
+        return not_measured(goal, text, "M", needs)
+    rate = {**metric, "median": 1e9 / metric["median"],
+            "low": metric["high"] and 1e9 / metric["high"], "high": metric["low"] and 1e9 / metric["low"]}
+    if rate["low"] is None:
+        return not_measured(goal, text, "M", "needs at least 3 windows that count", number(rate["median"]))
+    note = metric.get("note", "")
+    return _row(goal, text, "M", number(rate["median"]), spread_of(rate),
+                (MET if rate["low"] >= rate_min else MISSED) + (f" ({note})" if note else ""))
+
+
+def _memif(goal, text, found, name, limit, needs=NEEDS_M):
+    metric = found.get(name)
+    return _measured_or(goal, text, "M", metric, limit, needs, (metric or {}).get("note", ""))
+
+
+def _crowds(found):
+    """What many connections take, of the most that were measured: 100,000, or the million."""
+    yield _memif("7", "1,000,000 idle and 100,000 requests a second within 400 MB", found,
+                 "memif_crowd.together_mb", 400, NEEDS_CROWD)
+    for count in (100_000, 1_000_000):
+        yield _memif("7", f"octets an idle connection at most 256, {count:,} of them", found,
+                     f"memif_crowd.octets_per_connection_{count}", 256, NEEDS_CROWD)
+        yield _memif("7", f"{count:,} that ask in turn: time at most 1/0.7 of that with 1,000", found,
+                     f"memif_crowd.asking_{count}.time_ratio", 1 / 0.7, NEEDS_CROWD)
+
+
 def _better_peer(found):
     """The ratio against the peer that costs least: the larger of the ratios."""
     ratios = [found[name] for name in ("cpu.cpu_us.ratio.nginx", "cpu.cpu_us.ratio.haproxy")
@@ -83,11 +113,12 @@ def rows(result):
     keepalive = found.get("instructions.keepalive_1")
     yield _measured_or("1", "instructions a keep-alive request at most 6,000", "R", keepalive, 6000,
                        "needs lane R's keepalive_1", "no log record in it: the product has none yet")
-    yield not_measured("2", "requests a second and core at least 1.0 M", "M", NEEDS_M)
+    yield at_least_rate("2", "requests a second and core at least 1.0 M",
+                        found.get("memif.capacity.proxy_ns"), 1e6, NEEDS_M)
     yield _measured_or("3", "CPU a request at most 1/2 of the better of nginx and HAProxy", "X, K",
                        _better_peer(found), 0.5, "needs whole blocks with both peers")
     yield not_measured("3", "our own part at most 1/8", "X, K", NEEDS_REFLECTOR)
-    yield not_measured("4", "added p50, one connection, at most 3 us", "M", NEEDS_M)
+    yield _memif("4", "added p50, one connection, at most 3 us", found, "memif.added_p50_us", 3)
     yield _measured_or("4", "added p50, one connection, at most 1/3 of HAProxy's", "X, K",
                        found.get("one_connection.added_p50_us.ratio.haproxy"), 1 / 3,
                        "needs whole blocks of one_connection in which HAProxy adds time")
@@ -95,18 +126,25 @@ def rows(result):
                        NEEDS_CAPACITY, _equal_rate_remark(found, "p99_us"))
     yield not_measured("5", "p99.9 the same, at most 1/5", "X, K", NEEDS_CAPACITY,
                        _equal_rate_remark(found, "p999_us"))
-    yield not_measured("6", "new connections a second and core at least 400,000", "M", NEEDS_M)
+    yield at_least_rate("6", "new connections a second and core at least 400,000",
+                        found.get("memif.new_connections.proxy_ns"), 4e5, NEEDS_M)
     yield not_measured("6", "CPU a connection at most 1/2 of nginx's", "X, K",
                        "needs a load side that opens connections at a fixed rate for long enough")
     yield _measured_or("7", "octets an idle connection at most 256", "R",
                        found.get("octets_per_idle_connection"), 256, "needs lane R's idle rows",
                        "the whole process's, with the proxy's session and timers")
-    yield not_measured("7", "1,000,000 idle and 100,000 requests a second within 400 MB", "M", NEEDS_M)
-    yield not_measured("7", "throughput with many connections at least 0.7x", "M", NEEDS_M)
+    yield from _crowds(found)
     yield from _routes(found)
+    for routes in (10_000, 1_000_000):
+        yield _memif("8", f"10 to {routes:,} routes: time at most 2.5x", found,
+                     f"memif.routes_{routes}.time_ratio", 2.5)
     bulk = found.get("ticks.bulk_response")
-    yield not_measured("9", "cycles for 1,460 octets proxied at most 300", "M, X, K", NEEDS_M,
-                       f"{number(bulk['median'])} ticks in lane R" if bulk else "")
+    if "memif.bulk.ticks_per_segment" not in found and bulk:
+        yield not_measured("9", "cycles for 1,460 octets proxied at most 300", "M", NEEDS_M,
+                           f"{number(bulk['median'])} ticks in lane R")
+    else:
+        yield _memif("9", "cycles for 1,460 octets proxied at most 300", found,
+                     "memif.bulk.ticks_per_segment", 300)
 
 
 def text(result):
@@ -125,5 +163,10 @@ def main(path):
     if "ratio" in generator:
         print(f"\ngenerator: {generator['rate_reached']:,.0f} a second without a proxy, "
               f"{generator['ratio']:.2f} times the rate tested")
+    memif = result["self_tests"].get("generator_memif", {})
+    if "ratio" in memif:
+        print(f"generator of lane M: able to {memif['rate_able']:,.0f} a second by its busy time "
+              f"({memif['rate_reached']:,.0f} seen through the reflector), "
+              f"{memif['ratio']:.2f} times the rate tested")
     print("self-tests: " + (f"BROKEN: {', '.join(broken)}" if broken else "hold"))
     return 1 if broken else 0

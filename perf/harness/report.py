@@ -47,9 +47,13 @@ def _facts(result):
 def _self_tests(result):
     tests = result["self_tests"]
     generator, steal = tests["generator"], tests["steal"]
-    said = {"generator": (f"{generator['ratio']:.2f} times the tested rate (needs 2): "
-                          f"{generator['rate_reached']:,.0f} a second without a proxy"
-                          if "ratio" in generator else generator.get("note", "")),
+    def of_generator(test):
+        return (f"{test['ratio']:.2f} times the tested rate (needs 2): "
+                f"{test['rate_reached']:,.0f} a second without a proxy"
+                if "ratio" in test else test.get("note", ""))
+    said = {"generator": of_generator(generator),
+            **({"generator_memif": of_generator(tests["generator_memif"])}
+               if "generator_memif" in tests else {}),
             "offloads": "; ".join(sorted({flags for reads in tests["offloads"]["by_arm"].values()
                                           for read in reads for flags in read.values()})),
             "steal": ("no window counted" if steal["percent_most"] is None else
@@ -114,6 +118,24 @@ def _routes(result):
     return plots.lines("cost against routes", series, "routes", "a request", x_logarithmic=True)
 
 
+def _memif(result):
+    """Lane M's arms: what a request takes the proxy and the load, and which side was full."""
+    found, rows = result["metrics"], []
+    for campaign in result["campaigns"].values():
+        if campaign.get("lane") != "M":
+            continue
+        for arm in campaign["arms"]:
+            near, far, p50 = (found.get(f"{campaign['name']}.{arm}.{field}")
+                              for field in ("proxy_ns", "load_ns", "p50_us"))
+            if near:
+                rows.append([_cell(arm), _cell(goals.number(1e9 / near["median"]), "n"),
+                             _cell(goals.number(near["median"]), "n"), _cell(goals.spread_of(near), "n"),
+                             _cell(goals.number(far["median"]), "n"), _cell(goals.number(p50["median"]), "n"),
+                             _cell(near.get("note", ""))])
+    return _table(("arm", "a second of busy core", "near ns", "95 %", "load ns", "p50 us", "which side was full"),
+                  rows) if rows else "<p>Not measured.</p>"
+
+
 def _void(result):
     rows = []
     for campaign in result["campaigns"].values():
@@ -130,7 +152,8 @@ def page(result):
                 ("Latency by load", _latency),
                 ("Instructions by room", lambda r: _instructions(r, "by_room")),
                 ("Instructions by stage of a turn", lambda r: _instructions(r, "by_stage")),
-                ("Cost against routes", _routes), ("Windows that do not count", _void),
+                ("Cost against routes", _routes), ("Memory to memory (lane M)", _memif),
+                ("Windows that do not count", _void),
                 ("Machine and settings", _facts))
     body = "".join(f"<section><h2>{esc(name)}</h2>{make(result)}</section>" for name, make in sections)
     broken = results.broken_self_tests(result)

@@ -2,14 +2,15 @@
 
 format, kind; machine (machine.facts), settings, started (UTC), seconds
 replay       lane R's JSON, or {"not_measured": why}
-campaigns    name -> {name, arms, connections, rate_asked, blocks_counted, windows}; void windows too
+campaigns    name -> {name, arms, connections, rate_asked, blocks_counted, windows}; void windows too.
+             Those of lane M say so in "lane" (memif_figures.py says what their windows hold)
 self_tests   generator, offloads, steal: each with "holds"
 metrics      name -> {lane, unit, median, low, high, samples}; low and high bound 95 %, null when there
              are too few samples, and are the least and the most for ticks; lower is better for all of them
 """
 import json
 
-from perf.harness import estimates
+from perf.harness import estimates, memif_figures
 from perf.harness.lanes import DIRECT, OURS, PEERS
 
 FORMAT = 1
@@ -84,6 +85,9 @@ def _add_added_latency(found, campaign, blocks):
 def metrics(replay, campaigns):
     found = _replay_metrics(replay)
     for campaign in campaigns.values():
+        if campaign.get("lane") == "M":
+            found.update(memif_figures.metrics(campaign))
+            continue
         blocks = estimates.whole_blocks(campaign["windows"], campaign["arms"])
         _add_arms(found, campaign, blocks, (("cpu_us", "us/request"), ("p50_us", "us"),
                                             ("p99_us", "us"), ("p999_us", "us")))
@@ -93,14 +97,15 @@ def metrics(replay, campaigns):
     return found
 
 
-def self_tests(generator, offloads, campaigns):
-    """offloads: {arm: [flags at each start, without repeats]}."""
+def self_tests(generator, offloads, campaigns, memif_generator=None):
+    """offloads: {arm: [flags at each start, without repeats]}. memif_generator: lane M's, if it ran."""
     seen = [flags for reads in offloads.values() for flags in reads]
     ends = [flag for flags in seen for flag in flags.values()]
     stolen = [w["steal_percent"] for campaign in campaigns.values() for w in campaign["windows"]
               if not w["why_void"]]
     most = max(stolen, default=None)
     return {"generator": generator or {"holds": False, "note": "was not run"},
+            **({"generator_memif": memif_generator} if memif_generator else {}),
             "offloads": {"by_arm": offloads, "holds": bool(ends) and len(set(ends)) == 1},
             "steal": {"percent_most": most, "percent_max": STEAL_PERCENT_MAX,
                       "holds": most is not None and most < STEAL_PERCENT_MAX}}
