@@ -11,9 +11,10 @@ from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
 CORES = (windows.PROXY_CORE, windows.LOAD_CORE)
 PROXIES = (OURS, *PEERS)
 BULK_BYTES = 65_536
-CAPACITY_CONNECTIONS = 64
+CAPACITY_CONNECTIONS = 256
 # A proxy is asked for so much of its own capacity where tails are compared.
 SHARE = 0.7
+SETTLE_SECONDS = 0.03
 # So long is the core looked at with nothing to do.
 IDLE_SECONDS = 1.0
 
@@ -70,6 +71,8 @@ class VethLane:
             time.sleep(settings["warm_seconds"])
             strangers = counters.of_others(self._lab.group)
             before = self._sample(arm, strangers)
+            # This process was on the load's core: what it held up must not be in the window's tail.
+            time.sleep(SETTLE_SECONDS)
             running.begin()
             time.sleep(settings["window_seconds"] * campaign.window_scale)
             figures = running.end()
@@ -163,6 +166,8 @@ def plan(settings):
     kept = load.Work(settings["connections"], rate=rate)
     return [
         Campaign("cpu", (*PROXIES, MIRROR), kept, blocks),
+        Campaign("cpu_busy", (*PROXIES, MIRROR),
+                 load.Work(settings["connections"], rate=settings["busy_rate"]), max(1, blocks // 2)),
         Campaign("one_connection", (DIRECT, *PROXIES), load.Work(1), max(1, blocks * 3 // 4), 0.5),
         Campaign("connections", PROXIES,
                  load.Work(1_000, rate=settings["connection_rate"], one_request_each=True),
