@@ -33,8 +33,8 @@ caller=$PPID
 proxy_cpu=0 load_cpu=1
 host=tenant000000.example backend=10.20.0.11:8080
 client_network=10.20.1 # .1 to .63; .64 asks whether an arm answers
-# Programs inherit how we are scheduled, kernel threads do not: `chrt -r 1 perf/run` measures between
-# other people's work.
+# Programs inherit how we are scheduled, kernel threads do not: `chrt -r 1 perf/run` measures CPU time
+# between other people's work. Its tails are worthless: the kernel stops real-time work for 50 ms a second.
 policy=--other priority=0
 case $(chrt -p $$ | awk '{ print $NF; exit }') in
   SCHED_RR) policy=--rr ;;

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realp
 
 from perf.harness import compare, counters, estimates, goals, load, machine, plots, report, results, veth_lane, windows  # noqa: E402  pylint: disable=wrong-import-position
 
+estimates.RESAMPLES = 400  # each test makes a whole run's intervals
 ARMS = ("millrace", "nginx", "haproxy")
 COST = {"router": 4.0, "mirror": 8.0, "millrace": 10.0, "nginx": 30.0, "haproxy": 25.0}
 P50 = {"router": 40.0, "mirror": 50.0, "millrace": 60.0, "nginx": 130.0, "haproxy": 140.0}

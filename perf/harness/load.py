@@ -15,6 +15,10 @@ NAME = "millrace-load, AF_XDP"
 CLIENT_ADDRESSES = 4
 
 
+# It yields, so that its core never halts and the NAPI thread beside it comes first.
+WHEN_IDLE = "yield"
+
+
 class LoadError(Exception):
     pass
 
@@ -61,7 +65,7 @@ class Load:
                    "--target", where, "--gateway", gateway,
                    "--backend-address", address, "--backend-port", port,
                    "--host-pattern", facts["host"], "--seed", str(number + 1),
-                   "--cpu", "1", "--when-idle", "yield", *work.options()]
+                   "--cpu", "1", "--when-idle", WHEN_IDLE, *work.options()]
         self._process = subprocess.Popen(lab.load_command(command), stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, text=True, bufsize=1)
         try:

@@ -41,8 +41,8 @@ class Backend {
   // c: what find() said. source: of the frame.
   void take(Connection* c, uint32_t index, Segment& segment, const MacAddress& source);
   void turn();
-  // Resets every connection, as many a turn as there is room for: who keeps them open for later must
-  // not find them with nobody behind.
+  // Resets every connection, as many a turn as there is room for: who keeps them open for later
+  // must not find them with nobody behind.
   void stop() { stopping_ = true; }
   bool is_stopped() const { return stopping_ && stop_at_ == places_used(); }
 

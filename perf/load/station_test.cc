@@ -229,8 +229,8 @@ TEST(Station, ABackendThatStopsLeavesNobodyWaiting) {
   ASSERT_EQ(world.backend.station().backend()->connections_open(), 43U);
   EXPECT_FALSE(world.backend.station().is_stopped());
   world.backend.station().stop();
-  ASSERT_TRUE(world.run_until([&] { return world.backend.station().is_stopped(); },
-                              Duration::seconds(1)));
+  ASSERT_TRUE(
+      world.run_until([&] { return world.backend.station().is_stopped(); }, Duration::seconds(1)));
   EXPECT_EQ(world.backend.station().backend()->connections_open(), 0U);
   // Each was told, and whoever tries again is refused.
   EXPECT_TRUE(world.run_until([&] { return world.client.station().connections_open() == 0; },
