@@ -79,6 +79,8 @@ remove_groups() {
 }
 
 finish() {
+  # A second signal must not leave half of it behind.
+  trap '' TERM HUP
   lab_close
   remove_groups
 }
