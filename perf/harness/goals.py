@@ -76,11 +76,15 @@ def _whole_core_note(found):
     return f"{number(ratio['median'])} with interrupts of the idle core" if ratio else ""
 
 
-def _capacity_note(found):
+def _capacity_note(result):
+    found = result["metrics"]
+    shares = result["campaigns"].get("at_70", {}).get("shares") or {}
+    short = [f"{arm} only at {100 * share:.0f} %, for the load bears no more" for arm, share in shares.items()
+             if share < 0.69]
     rates = [(arm, found[f"capacity.rate.{arm}"]) for arm in ("millrace", "haproxy")
              if f"capacity.rate.{arm}" in found]
-    return ", ".join(f"{arm} bears {number(metric['median'])} a second, {metric['full']} full"
-                     for arm, metric in rates)
+    return "; ".join(short + [f"{arm} bears {number(metric['median'])} a second, {metric['full']} full"
+                              for arm, metric in rates])
 
 
 def _bulk_rows(found):
@@ -114,7 +118,7 @@ def rows(result):
                        found.get("one_connection.added_p50_us.ratio.haproxy"), 1 / 3,
                        "needs whole blocks of one_connection in which HAProxy adds time")
     yield _measured_or("5", "p99 at 70 % of own capacity at most 1/3 of HAProxy's", "X, K",
-                       found.get("at_70.p99_us.ratio.haproxy"), 1 / 3, NEEDS_BLOCKS, _capacity_note(found))
+                       found.get("at_70.p99_us.ratio.haproxy"), 1 / 3, NEEDS_BLOCKS, _capacity_note(result))
     yield _measured_or("5", "p99.9 the same, at most 1/5", "X, K",
                        found.get("at_70.p999_us.ratio.haproxy"), 1 / 5, NEEDS_BLOCKS)
     yield not_measured("6", "new connections a second and core at least 400,000", "M", NEEDS_M)

@@ -194,10 +194,17 @@ class Load(unittest.TestCase):
     def test_each_is_asked_for_a_share_of_its_own_capacity(self):
         found = campaign("capacity", ARMS, 3, rate=None)
         found["windows"][0]["why_void"] = ["time stolen by the host"]
-        step = veth_lane.at_share(veth_lane.capacities(found), 0.7, 5)
+        step = veth_lane.at_share(veth_lane.capacities(found), 0.7, 5, 1e6)
         self.assertEqual(step.name, "at_70")
         self.assertAlmostEqual(step.work_of("millrace").rate, 140_000, delta=3_000)
         self.assertAlmostEqual(step.work_of("haproxy").rate, 35_000, delta=1_000)
+        self.assertAlmostEqual(step.shares["millrace"], 0.7)
+
+    def test_nobody_is_asked_for_more_than_half_of_what_the_load_bears(self):
+        step = veth_lane.at_share(RATE, 0.7, 5, 50_000)
+        self.assertEqual(step.work_of("millrace").rate, 50_000)
+        self.assertAlmostEqual(step.shares["millrace"], 0.25)
+        self.assertAlmostEqual(step.shares["nginx"], 0.7)
 
 
 class Goals(unittest.TestCase):
@@ -357,6 +364,10 @@ class Report(unittest.TestCase):
         drawn = plots.stack("t", [("a", {"big": 1000.0, **{f"small{i}": 1.0 for i in range(30)}})], "")
         self.assertNotIn("small", drawn.split("</title>", 1)[1].replace('class="small"', ""))
         self.assertIn("other: 30", drawn)
+
+    def test_any_height_has_its_ticks(self):
+        for most in (0.9, 1, 7.9, 8.5, 9.2, 9.99, 10, 123):
+            self.assertIn("circle", plots.lines("t", {"a": [(1, most)]}, "x", "y"))
 
     def test_lines_stay_inside(self):
         drawn = plots.lines("t", {"a": [(10, 5), (1e6, 50)]}, "x", "y", x_logarithmic=True)

@@ -111,7 +111,7 @@ def lines(title, series, x_label, y_label, x_logarithmic=False, y_logarithmic=Fa
             return ticks, lambda v: begin + (math.log10(v) - low) / span * (end - begin)
         most = max(values) * 1.08
         step = 10 ** math.floor(math.log10(most))
-        step = next(step * part for part in (0.1, 0.2, 0.5, 1) if most / (step * part) <= 8)
+        step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if most / (step * part) <= 8)
         return ([step * i for i in range(int(most / step) + 1)],
                 lambda v: begin + v / most * (end - begin))
     x_ticks, to_x = axis([x for x, _ in points], x_logarithmic, left, WIDTH - right)

@@ -102,7 +102,7 @@ def _bars(result, campaign, field, unit, note):
 
 def _split(result, campaign):
     """What the time of a request consists of, from windows that count."""
-    parts = {"proxy: user": "user_us", "proxy: kernel": "system_us", "NAPI thread": "napi_us"}
+    parts = {"NAPI thread": "napi_us", "proxy: kernel": "system_us", "proxy: user": "user_us"}
     rows = []
     for arm in result["campaigns"].get(campaign, {"arms": []})["arms"]:
         counted = [w for w in result["campaigns"][campaign]["windows"]
@@ -199,7 +199,10 @@ def _void(result):
                 rows.append([_cell(campaign["name"]), _cell(window["block"], "n"), _cell(window["arm"]),
                              _cell(f"{window['cpu_us']:.2f}", "n"), _cell(f"{window['rate']:,.0f}", "n"),
                              _cell(", ".join(window["why_void"]))])
-    return _table(("campaign", "block", "arm", "CPU us", "rate", "why"), rows) if rows else "<p>None.</p>"
+    whole = sum(len(campaign["windows"]) for campaign in result["campaigns"].values())
+    return (f"<details><summary>{len(rows)} of {whole}</summary>" +
+            _table(("campaign", "block", "arm", "CPU us", "rate", "why"), rows) +
+            "</details>") if rows else "<p>None.</p>"
 
 
 def page(result):

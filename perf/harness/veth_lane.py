@@ -12,8 +12,8 @@ CORES = (windows.PROXY_CORE, windows.LOAD_CORE)
 PROXIES = (OURS, *PEERS)
 BULK_BYTES = 65_536
 CAPACITY_CONNECTIONS = 256
-# A proxy is asked for so much of its own capacity where tails are compared.
-SHARE = 0.7
+# So many times the highest rate that is asked for must the load bear.
+GENERATOR_RATIO = 2
 SETTLE_SECONDS = 0.03
 # So long is the core looked at with nothing to do.
 IDLE_SECONDS = 1.0
@@ -28,6 +28,7 @@ class Campaign:
     blocks: int
     window_scale: float = 1.0
     tolerance: float = windows.RATE_TOLERANCE
+    shares: dict | None = None  # of its own capacity, by arm
 
     def work_of(self, arm):
         return self.work[arm] if isinstance(self.work, dict) else self.work
@@ -100,7 +101,7 @@ class VethLane:
         found = {"name": campaign.name, "arms": list(arms), "blocks_asked": campaign.blocks,
                  "work": {arm: dataclasses.asdict(work) for arm, work in works.items()},
                  "rate_asked": {arm: work.rate for arm, work in works.items()},
-                 "windows": [], "out_of_time": False}
+                 "shares": campaign.shares, "windows": [], "out_of_time": False}
         before, longest = self._lab.stats(), 0.0
         for block in range(1, 2 * campaign.blocks + 1):
             counters.wait_for_quiet(CORES, self._settings["patience_seconds"])
@@ -138,7 +139,7 @@ def generator_verdict(reached, campaigns):
                  if rate), default=0)
     ratio = reached["rate"] / asked if asked else 0.0
     return {"generator": load.NAME, "rate_tested": asked, "rate_reached": reached["rate"],
-            "through": reached["arm"], "full": reached["full"], "ratio": ratio, "holds": ratio >= 2,
+            "through": reached["arm"], "full": reached["full"], "ratio": ratio, "holds": ratio >= GENERATOR_RATIO,
             "note": "load and backend in one process on one core, as they are beside the proxies"}
 
 
@@ -152,12 +153,14 @@ def capacities(campaign):
     return found
 
 
-def at_share(capacity, share, blocks, name=None):
-    """Each proxy at that share of its own capacity, requests at random times."""
-    work = {arm: load.Work(CAPACITY_CONNECTIONS, rate=share * capacity[arm], pace="poisson")
-            for arm in PROXIES}
+def at_share(capacity, share, blocks, rate_max):
+    """Each proxy at that share of its own capacity, requests at random times. rate_max: nobody is asked
+    for more, or the load would be what is measured; shares says what came of it."""
+    rates = {arm: min(share * capacity[arm], rate_max) for arm in PROXIES}
+    work = {arm: load.Work(CAPACITY_CONNECTIONS, rate=rate, pace="poisson") for arm, rate in rates.items()}
     # Arrivals at random: their number has a spread of its own.
-    return Campaign(name or f"at_{round(100 * share)}", PROXIES, work, blocks, tolerance=0.02)
+    return Campaign(f"at_{round(100 * share)}", PROXIES, work, blocks, tolerance=0.02,
+                    shares={arm: rates[arm] / capacity[arm] for arm in PROXIES})
 
 
 def plan(settings):
@@ -186,7 +189,7 @@ def measure(lane, settings, deadline):
     reached = lane.generator_self_test(256)
     steps = plan(settings)
     weights = [len(step.arms) * step.blocks * step.window_scale for step in steps]
-    tails = [share for share in settings["shares"]]
+    tails = settings["shares"]
     weights += [len(PROXIES) * settings["share_blocks"]] * len(tails)
     whole, done, campaigns = sum(weights), 0.0, {}
     for step, weight in zip(steps, weights):
@@ -195,6 +198,6 @@ def measure(lane, settings, deadline):
     capacity = capacities(campaigns["capacity"])
     for share, weight in zip(tails, weights[len(steps):]):
         done += weight
-        step = at_share(capacity, share, settings["share_blocks"])
+        step = at_share(capacity, share, settings["share_blocks"], reached["rate"] / GENERATOR_RATIO)
         campaigns[step.name] = lane.run(step, deadline(done / whole))
     return campaigns, generator_verdict(reached, campaigns)
