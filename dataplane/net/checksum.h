@@ -3,6 +3,7 @@
 // the folded result, stored as it lies in memory, is right on either kind of host.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,12 +35,11 @@ PartialSum at_offset(PartialSum sum, size_t octets_before);
 
 // Folded to 16 bits with end-around carry; 0 only if every summed word was 0. Never complemented.
 constexpr uint16_t fold(PartialSum sum) {
-  uint64_t value = sum.value;
-  value = (value & 0xffffffffU) + (value >> 32);
-  value = (value & 0xffff) + (value >> 16);
-  value = (value & 0xffff) + (value >> 16);
-  value = (value & 0xffff) + (value >> 16);
-  return static_cast<uint16_t>(value);
+  // Added to itself with its halves changed, the upper half is the sum of both, with the carry that
+  // the lower one gave: end-around.
+  const uint64_t twice = sum.value + std::rotl(sum.value, 32);
+  const auto word = static_cast<uint32_t>(twice >> 32);
+  return static_cast<uint16_t>((word + std::rotl(word, 16)) >> 16);
 }
 
 // The pseudo-header of TCP and UDP over IPv4 (RFC 9293 section 3.1); length: octets of segment.

@@ -50,6 +50,23 @@ TEST(Checksum, T47_EqualsTheReferenceAtEveryLengthAndAlignment) {
   }
 }
 
+// Folding keeps the sum modulo 65,535, and tells a sum of zeros from any other (as 0 and 0xffff).
+TEST(Checksum, T47_FoldingIsEndAround) {
+  const auto check = [](uint64_t sum) {
+    const uint64_t rest = sum % 65'535;
+    ASSERT_EQ(fold({sum}), sum != 0 && rest == 0 ? 0xffff : rest) << std::hex << sum;
+  };
+  Random random(3);
+  for (int i = 0; i < 100'000; ++i) check(random.next() >> (i % 64));
+  for (int bit = 0; bit < 64; ++bit) {
+    for (const uint64_t near : {0ULL, 1ULL, 2ULL}) {
+      check((uint64_t{1} << bit) - near);
+      check((uint64_t{1} << bit) + near);
+      check(~((uint64_t{1} << bit) - near));
+    }
+  }
+}
+
 // Every loop that this machine can run, against the reference.
 TEST(Checksum, T47_AllLoopsAgree) {
   Random random(11);
