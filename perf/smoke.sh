@@ -24,7 +24,7 @@ python3 - "$folder/o.json" <<'PYTHON' || fail 'the result is not complete'
 import json, sys
 result = json.load(open(sys.argv[1], encoding="utf-8"))
 arms, bad = {}, []
-for name in ("cpu", "cpu_busy", "one_connection", "connections", "bulk", "capacity", "at_70"):
+for name in ("cpu", "busy", "one_connection", "connections", "bulk", "capacity", "at_70"):
     campaign = result["campaigns"].get(name)
     if not campaign or not campaign["windows"]:
         bad.append(f"{name}: no window")

@@ -108,8 +108,8 @@ def rows(result):
     yield _measured_or("3", "CPU a request at most 1/2 of the better of nginx and HAProxy", "X, K",
                        _better_peer(found), 0.5, "needs whole blocks with both peers",
                        _whole_core_note(found))
-    yield _measured_or("3", "the same where nobody sleeps between requests (cpu_busy)", "X, K",
-                       _better_peer(found, "cpu_busy.cpu_us.ratio"), 0.5,
+    yield _measured_or("3", "the same where nobody sleeps between requests (busy)", "X, K",
+                       _better_peer(found, "busy.cpu_us.ratio"), 0.5,
                        "needs whole blocks with both peers")
     yield _measured_or("3", "our own part (less two reflector pairs) at most 1/8 of that", "X, K",
                        _better_peer(found, "cpu.own_us.ratio"), 1 / 8, "needs whole blocks with both peers")

@@ -55,7 +55,7 @@ def run(blocks=4, instructions=5000.0, commit="abc"):
                             scenario("bulk_response", 4000.0, unit="1460_octets")],
               "octets_per_idle_connection": 300.0}
     campaigns = {found["name"]: found for found in (
-        campaign("cpu", (*ARMS, "mirror"), blocks), campaign("cpu_busy", (*ARMS, "mirror"), blocks, 5),
+        campaign("cpu", (*ARMS, "mirror"), blocks), campaign("busy", (*ARMS, "mirror"), blocks, 5),
         campaign("one_connection", ("router", *ARMS), blocks, 2, None),
         campaign("connections", ARMS, blocks, 3), campaign("capacity", ARMS, blocks, 4, None),
         campaign("bulk", (*ARMS, "mirror"), blocks, 6, 1_000.0, 65_536),

@@ -116,7 +116,7 @@ def _split(result, campaign):
 def _cpu(result):
     """CPU a request against the peers: in bars with intervals, and what it consists of."""
     body = ""
-    for name in ("cpu", "cpu_busy"):
+    for name in ("cpu", "busy"):
         if name in result["campaigns"]:
             rate = _rates(result["campaigns"][name]) or 0
             body += f"<h3>{rate:,.0f} requests a second</h3>" + _bars(
@@ -148,7 +148,7 @@ def _load_points(result, percentile):
     """{arm: [(rate, us)]} of campaigns with requests of a schedule on the usual connections."""
     series = {}
     for name, campaign in result["campaigns"].items():
-        if not re.fullmatch(r"cpu|cpu_busy|at_\d+", name):
+        if not re.fullmatch(r"cpu|busy|at_\d+", name):
             continue
         for arm in (OURS, *PEERS):
             metric = result["metrics"].get(f"{name}.{percentile}_us.{arm}")

@@ -169,7 +169,7 @@ def plan(settings):
     kept = load.Work(settings["connections"], rate=rate)
     return [
         Campaign("cpu", (*PROXIES, MIRROR), kept, blocks),
-        Campaign("cpu_busy", (*PROXIES, MIRROR),
+        Campaign("busy", (*PROXIES, MIRROR),
                  load.Work(settings["connections"], rate=settings["busy_rate"]), max(1, blocks // 2)),
         Campaign("one_connection", (DIRECT, *PROXIES), load.Work(1), max(1, blocks * 3 // 4), 0.5),
         Campaign("connections", PROXIES,
