@@ -3,7 +3,7 @@
 # threads. perf/harness/lab.py starts it and speaks to it: one command a line on standard input, one line
 # back ("ok ..." or "error ..."). When standard input ends, for whatever reason, everything is removed.
 #
-#   start ARM     millrace, nginx or haproxy: begins, answers, its NAPI threads are placed
+#   start ARM     millrace, nginx, haproxy, envoy or traefik: begins, answers, its NAPI threads are placed
 #   stop ARM
 #   offloads      the flags of all veth ends on the way
 #
@@ -150,11 +150,13 @@ start_millrace() {
   lab_start_controlplane "$lab_top/deploy/demo/manifests"
 }
 
-peer_config() { # NAME: filled in
+peer_config() { # NAME [ENDING]: filled in
   mkdir -p "$lab_dir/peer"
   chmod 777 "$lab_dir/peer"
   sed -e "s|@DIR@|$lab_dir/peer|g; s|@LISTEN@|$lab_node:80|; s|@BACKEND@|$backend|; s|@HOST@|$host|" \
-    "$perf/peers/$1.conf.in" >"$lab_dir/peer/$1.conf"
+    -e "s|@LISTEN_ADDRESS@|$lab_node|; s|@LISTEN_PORT@|80|" \
+    -e "s|@BACKEND_ADDRESS@|${backend%:*}|; s|@BACKEND_PORT@|${backend#*:}|" \
+    "$perf/peers/$1.${2:-conf}.in" >"$lab_dir/peer/$1.${2:-conf}"
 }
 
 start_nginx() {
@@ -167,8 +169,31 @@ start_haproxy() {
   start_proxy peer haproxy -db -f "$lab_dir/peer/haproxy.conf"
 }
 
+fetched_peer() { # NAME: its program, which Debian does not have
+  local line
+  line=$("$perf/peers/get" --found "$1")
+  case $line in *': not measured here: '*) give_up "$line" ;; esac
+  line=${line#"$1: "}
+  peer_program=${line% *}
+}
+
+start_envoy() {
+  fetched_peer envoy
+  peer_config envoy yaml
+  # One worker. Without hot restart, for which it would share memory with other Envoys of the machine.
+  start_proxy peer "$peer_program" --concurrency 1 --disable-hot-restart --log-level error \
+    --config-path "$lab_dir/peer/envoy.yaml"
+}
+
+start_traefik() {
+  fetched_peer traefik
+  peer_config traefik yaml
+  peer_config traefik_routes yaml
+  start_proxy peer env GOMAXPROCS=1 "$peer_program" "--configfile=$lab_dir/peer/traefik.yaml"
+}
+
 start_arm() {
-  case $1 in millrace | nginx | haproxy) ;; *) give_up "no arm is named $1" ;; esac
+  case $1 in millrace | nginx | haproxy | envoy | traefik) ;; *) give_up "no arm is named $1" ;; esac
   "start_$1"
   local target=$lab_node
   [ "$1" != millrace ] || target=$lab_vip
