@@ -1,7 +1,7 @@
 """A result of perf/run as one HTML file without anything from outside."""
 import re
 
-from perf.harness import goals, plots, results
+from perf.harness import goals, other_peers, plots, results
 from perf.harness.lanes import OURS, PEERS
 
 STYLE = """
@@ -62,14 +62,19 @@ def _self_tests(result):
 
 
 def _cpu(result):
-    """CPU a request against the peers: in bars with intervals, and what it consists of."""
-    found, campaign = result["metrics"], result["campaigns"].get("cpu", {"arms": []})
-    rows = [(arm, *(found[f"cpu.cpu_us.{arm}"][name] for name in ("median", "low", "high")))
-            for arm in campaign["arms"] if f"cpu.cpu_us.{arm}" in found]
+    """CPU a request against the peers: in bars with intervals, a picture for each campaign."""
+    return "".join(_cpu_of(result["metrics"], campaign) for name, campaign in result["campaigns"].items()
+                   if name == "cpu" or other_peers.is_campaign(name))
+
+
+def _cpu_of(found, campaign):
+    prefix = f"{campaign['name']}.cpu_us."
+    rows = [(arm, *(found[prefix + arm][name] for name in ("median", "low", "high")))
+            for arm in campaign["arms"] if prefix + arm in found]
     if not rows:
-        return "<p>No block without a void window: no figure.</p>"
+        return f"<p>{esc(', '.join(campaign['arms']))}: no block without a void window, no figure.</p>"
     ratios = [f"{name.rsplit('.', 1)[1]}: {metric['median']:.3f} ({goals.spread_of(metric)})"
-              for name, metric in found.items() if name.startswith("cpu.cpu_us.ratio.")]
+              for name, metric in found.items() if name.startswith(prefix + "ratio.")]
     return (plots.bars("CPU a request", rows, "us") +
             f'<p class="note">Run time of the proxy and of the NAPI thread of its veth end, at '
             f'{campaign["rate_asked"]:,} requests a second. Our ratio to {esc("; ".join(ratios))}.</p>')
@@ -79,7 +84,7 @@ def _latency(result):
     """Percentiles over the rate: a colour an arm, as above, and dashes a percentile."""
     found, series = result["metrics"], {}
     for campaign in result["campaigns"].values():
-        if not campaign["rate_asked"]:
+        if not campaign["rate_asked"] or other_peers.is_campaign(campaign["name"]):
             continue
         for arm in campaign["arms"]:
             for percentile in ("p50_us", "p99_us", "p999_us"):

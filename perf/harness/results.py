@@ -10,7 +10,7 @@ metrics      name -> {lane, unit, median, low, high, samples}; low and high boun
 import json
 
 from perf.harness import estimates
-from perf.harness.lanes import DIRECT, OURS, PEERS
+from perf.harness.lanes import DIRECT, OURS
 
 FORMAT = 1
 KIND = "millrace-perf"
@@ -53,8 +53,12 @@ def _add_arms(found, campaign, blocks, fields):
                     "lane": lane_of(arm), "unit": unit, **estimates.median_with_interval(values)}
 
 
+def _peers(campaign):
+    return [arm for arm in campaign["arms"] if arm not in (OURS, DIRECT)]
+
+
 def _add_ratios(found, campaign, blocks, fields):
-    for peer in PEERS:
+    for peer in _peers(campaign):
         for field in fields:
             ratio = estimates.paired_ratio(blocks, OURS, peer, field)
             if ratio:
@@ -74,7 +78,7 @@ def _add_added_latency(found, campaign, blocks):
         found[f"{campaign['name']}.added_p50_us.{arm}"] = {
             "lane": lane_of(arm), "unit": "us",
             **estimates.median_with_interval([block[arm][0]["added"] for block in added])}
-    for peer in PEERS:
+    for peer in _peers(campaign):
         ratio = estimates.paired_ratio(added, OURS, peer, "added")
         if ratio:
             found[f"{campaign['name']}.added_p50_us.ratio.{peer}"] = {
