@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include <iterator>
+
 namespace millrace {
 namespace {
 
@@ -63,6 +65,10 @@ uint64_t siphash24(const HashKey& key, uint64_t word0, uint64_t word1) {
   state.absorb<2>(word1);
   state.absorb<2>(length_block);
   return state.finish<4>();
+}
+
+MultilinearKey::MultilinearKey(const HashKey& key) : offset(siphash24(key, 0, 0)) {
+  for (uint64_t i = 0; i < std::size(factors); ++i) factors[i] = siphash24(key, i + 1, 0);
 }
 
 }  // namespace millrace

@@ -15,9 +15,25 @@ struct HashKey {
 };
 
 // SipHash-1-3 over whole 64-bit words (Aumasson, Bernstein 2012; the reduced rounds that hash
-// tables in Rust and Python use). For flow tables: a stranger who cannot see the key cannot aim
-// collisions.
+// tables in Rust and Python use). For tables that strangers fill and that are not asked for every
+// segment.
 uint64_t siphash13(const HashKey& key, uint64_t word0, uint64_t word1);
+
+// Multilinear hashing of three 32-bit words with keys of 64 bits: strongly universal in the upper
+// 32 bits (Lemire, Kaser 2014), so whoever does not know the keys cannot aim collisions. Unlike a
+// PRF it gives itself away to somebody who sees its results, or can tell many collisions by their
+// timing.
+struct MultilinearKey {
+  uint64_t offset = 0;
+  uint64_t factors[3] = {};
+
+  MultilinearKey() = default;
+  explicit MultilinearKey(const HashKey& key);
+  uint32_t hash(uint32_t word0, uint32_t word1, uint32_t word2) const {
+    return static_cast<uint32_t>(
+        (offset + factors[0] * word0 + factors[1] * word1 + factors[2] * word2) >> 32);
+  }
+};
 
 // SipHash-2-4 over two words, for initial sequence numbers (RFC 6528 asks for a PRF).
 uint64_t siphash24(const HashKey& key, uint64_t word0, uint64_t word1);

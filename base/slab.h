@@ -74,6 +74,10 @@ class Slab {
     CHECK(holds(id));
     return records_[id.index];
   }
+  const T& operator[](Id id) const {
+    CHECK(holds(id));
+    return records_[id.index];
+  }
 
   Id id_at(uint32_t index) const {
     CHECK(live_at(index));

@@ -85,12 +85,8 @@ NetConfig net_config(const Config& config) {
 WorkerOptions worker_options(const Config& config) {
   WorkerOptions options;
   options.net = net_config(config);
-  options.tcp.connections = config.limits.connections;
-  options.tcp.half_open = config.limits.connections / 4;
-  options.tcp.time_wait = config.limits.connections * 2;
+  size_tables(options, config.limits.connections);
   options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
-  options.proxy.sessions = config.limits.connections;
-  options.proxy.pool.connections = config.limits.connections;
   options.proxy.request_body_bytes_max = config.limits.request_body_bytes;
   options.proxy.seed = drawn<uint64_t>();
   return options;

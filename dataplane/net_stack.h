@@ -59,6 +59,7 @@ class NetStack {
   Ipv4Address source_for(Ipv4Address destination) const;
 
   tcp::Tcp& tcp() { return tcp_; }
+  const tcp::Tcp& tcp() const { return tcp_; }
   const net::NeighborTable& neighbors() const { return neighbors_; }
 
  private:

@@ -21,6 +21,18 @@ tcp::Limits limits_of(const WorkerOptions& options) {
 
 }  // namespace
 
+void size_tables(WorkerOptions& options, uint32_t connections) {
+  const uint32_t busy = tcp::busy_among(connections);
+  options.tcp.connections = connections;
+  options.tcp.half_open = busy / 4;
+  options.tcp.transfers = busy;
+  // They come and go within the 60 s of TIME-WAIT; of very many, most stay.
+  options.tcp.time_wait = std::min(2 * busy, std::max(131'072U, busy));
+  // An exchange holds a session and at most one connection to an endpoint.
+  options.proxy.sessions = busy;
+  options.proxy.pool.connections = std::min(connections, busy + options.proxy.pool.idle);
+}
+
 Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, packet::Arena& arena,
                shm::SnapshotCell& cell, Instant start)
     : options_(options),
@@ -41,7 +53,7 @@ Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, pack
       &net_);
 }
 
-uint32_t Worker::turn(Instant now) {
+uint32_t Worker::turn_unflushed(Instant now) {
   const shm::InstalledSnapshot& snapshot = cell_.enter(options_.number);
   const size_t received = receive(now);
   net_.advance(now);
@@ -52,8 +64,8 @@ uint32_t Worker::turn(Instant now) {
   const uint32_t free_before = arena_.free_count();
   reclaim();
   // Memory that came back counts as movement: somebody may have waited for it.
-  const uint32_t returned = arena_.free_count() != free_before ? 1 : 0;
-  return static_cast<uint32_t>(received) + sent + returned;
+  memory_returned_ = arena_.free_count() != free_before;
+  return static_cast<uint32_t>(received) + sent + (memory_returned_ ? 1 : 0);
 }
 
 size_t Worker::receive(Instant now) {
@@ -93,9 +105,12 @@ uint32_t Worker::transmit(Instant now) {
     if (!queued.empty()) ports_[index]->transmit(queued, now);
     sent += static_cast<uint32_t>(queued.size());
     net_.clear(port);
-    ports_[index]->flush();
   }
   return sent;
+}
+
+void Worker::flush() {
+  for (nic::Port* port : ports_) port->flush();
 }
 
 void Worker::reclaim() {
@@ -114,7 +129,8 @@ Instant Worker::next_deadline() const {
 }
 
 bool Worker::must_not_sleep() {
-  bool waiting = net_.tcp().ready_count() > 0;
+  bool waiting =
+      net_.tcp().ready_count() > 0 || (memory_returned_ && net_.tcp().is_short_of_memory());
   bool all_have_room = true;
   for (nic::Port* port : ports_) {
     waiting |= port->prepare_wait();

@@ -39,6 +39,10 @@ struct WorkerOptions {
   bool fast_paths = true;
 };
 
+// Every table that grows with the number of TCP connections, those of clients and those to
+// endpoints together.
+void size_tables(WorkerOptions& options, uint32_t connections);
+
 class Worker {
  public:
   // ports: 1 to packet::ports_max; index i is the port's name in net. arena: where all their
@@ -47,11 +51,21 @@ class Worker {
          shm::SnapshotCell& cell, Instant start);
 
   // One turn. Returns how many frames were received or sent: 0 means that there was nothing to do.
-  uint32_t turn(Instant now);
+  uint32_t turn(Instant now) {
+    const uint32_t moved = turn_unflushed(now);
+    flush();
+    return moved;
+  }
+  // The same in two steps, for a caller who may sleep in between: a sleep on the ports' wait_fd()
+  // flushes them too (Port::prepare_wait), which saves a call into the kernel. Without a sleep,
+  // flush() must follow.
+  uint32_t turn_unflushed(Instant now);
+  void flush();
 
   // The earliest instant at which a turn has something to do without a frame arriving.
   Instant next_deadline() const;
-  // True when frames or events wait: a sleep would be a mistake.
+  // True when frames or events wait: a sleep would be a mistake. Otherwise the ports are ready for
+  // it.
   bool must_not_sleep();
   // Before sleeping: lets go of the snapshot, so that a sleeper pins nothing.
   void go_offline() { cell_.leave(options_.number); }
@@ -60,6 +74,8 @@ class Worker {
   // Whether every port accounts for every buffer of its own, and the arena for every slot.
   bool frames_conserved() const;
 
+  // What its tables take, all that grows with the limits; no frame memory.
+  size_t memory_bytes() const { return net_.tcp().memory_bytes() + proxy_.memory_bytes(); }
   const Counters& counters() const { return counters_; }
   NetStack& net() { return net_; }
   tcp::Tcp& tcp() { return net_.tcp(); }
@@ -86,6 +102,7 @@ class Worker {
   // The frames of this turn, each port's side by side.
   std::array<packet::Frame, frames_per_turn_max> frames_;
   std::array<size_t, packet::ports_max> frame_counts_{};
+  bool memory_returned_ = false;  // in the last turn
 };
 
 }  // namespace millrace

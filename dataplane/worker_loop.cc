@@ -52,18 +52,15 @@ void WorkerLoop::run() {
   while (!mailbox_.stop.load(std::memory_order_relaxed)) {
     const Instant now = clock_.now();
     for (bpf::Redirect* program : programs_) program->beat(now);
-    const uint32_t moved = worker_.turn(now);
+    const uint32_t moved = worker_.turn_unflushed(now);
     if (now >= next_tick_) once_a_tick(now);
-    // Nothing moved: sleep at once. Spinning for the next frame would take the core from the
-    // kernel's receive work for our own port wherever that runs on the same core
-    // (docs/performance.md has both measured).
-    if (moved != 0) {
-      last_movement_ = now;
-    } else if (all_ports_wake_) {
-      if (!worker_.must_not_sleep()) sleep(now, sleep_max);
-    } else {
-      idle(now);
-    }
+    if (moved != 0) last_movement_ = now;
+    // Nothing waits: sleep at once, and let the sleep send what this turn has made. Spinning for
+    // the next frame would take the core from the kernel's receive work for our own port wherever
+    // that runs on the same core (docs/performance.md has both measured).
+    if (all_ports_wake_ && sleep_if_nothing_waits(now, sleep_max)) continue;
+    worker_.flush();
+    if (moved == 0 && !all_ports_wake_) idle(now);
   }
   worker_.go_offline();
 }
@@ -73,14 +70,18 @@ void WorkerLoop::idle(Instant now) {
   const Duration still = now - last_movement_;
   if (idle_ == Idle::spin || still < look_before_nap) return pause_briefly();
   const Duration nap = std::clamp(still / 10, nap_min, nap_max);
-  if (!worker_.must_not_sleep()) sleep(now, nap);
+  sleep_if_nothing_waits(now, nap);
 }
 
-void WorkerLoop::sleep(Instant now, Duration most) {
-  Duration span = most;
+// False when it would have been a mistake to sleep.
+bool WorkerLoop::sleep_if_nothing_waits(Instant now, Duration most) {
   const Instant deadline = worker_.next_deadline();
-  if (deadline < now + std::min(sleep_min, most)) return;
-  if (deadline < now + span) span = deadline - now;
+  if (deadline < now + std::min(sleep_min, most) || worker_.must_not_sleep()) return false;
+  sleep(deadline < now + most ? deadline - now : most);
+  return true;
+}
+
+void WorkerLoop::sleep(Duration span) {
   std::array<pollfd, packet::ports_max + 1> fds{};
   size_t count = 0;
   for (const nic::Port* port : worker_.ports()) fds[count++] = {port->wait_fd(), POLLIN, 0};

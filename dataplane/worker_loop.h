@@ -38,7 +38,8 @@ class WorkerLoop {
 
  private:
   void idle(Instant now);
-  void sleep(Instant now, Duration most);
+  bool sleep_if_nothing_waits(Instant now, Duration most);
+  void sleep(Duration span);
   void once_a_tick(Instant now);
 
   Worker& worker_;

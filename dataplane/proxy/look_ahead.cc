@@ -45,7 +45,7 @@ void Proxy::look_ahead(const Turn& turn) {
   for (const tcp::Ready& one : std::span(ready).first(tcp_.peek_ready(ready))) {
     constexpr uint8_t not_now = tcp::event_accepted | tcp::event_aborted;
     if ((one.owner & owner_upstream) != 0 || (one.events & not_now) != 0) continue;
-    if (at(one.owner).phase != Phase::request_head) continue;
+    if (one.owner != owner_none && at(one.owner).phase != Phase::request_head) continue;
     const std::string_view host = guess_host(tcp_.readable(one.id));
     if (host.empty()) continue;
     const uint64_t hint = route::host_hint(host);

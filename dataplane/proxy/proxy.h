@@ -31,7 +31,7 @@ namespace millrace::proxy {
 
 struct Timeouts {
   Duration request_head = Duration::seconds(10);  // from the first octet to the whole head: 408
-  Duration client_idle = Duration::seconds(60);   // between exchanges: closed without a word
+  Duration client_idle = Duration::seconds(60);   // before and between exchanges: closed silently
   Duration body_stall = Duration::seconds(60);    // no octet of a body moved, either way
   Duration connect = Duration::seconds(5);        // to an endpoint: 504
   Duration first_octet = Duration::seconds(60);   // of a response, after the request: 504
@@ -40,7 +40,7 @@ struct Timeouts {
 
 struct Options {
   Timeouts timeouts;
-  uint32_t sessions = 16'384;
+  uint32_t sessions = 16'384;  // clients with something under way; idle ones need none
   upstream::PoolLimits pool;
   uint64_t request_body_bytes_max = 0;  // a larger body is answered 413; 0: no limit
   uint64_t seed = 0;
@@ -65,6 +65,11 @@ class Proxy {
   Instant next_deadline() const { return wheel_.next_deadline(); }
 
   uint32_t session_count() const { return sessions_.in_use(); }
+  size_t memory_bytes() const {
+    return size_t{sessions_.capacity()} *
+               (Slab<Session>::bytes_per_record() + TimerWheel::bytes_per_timer()) +
+           pool_.memory_bytes();
+  }
   const upstream::Pool& pool() const { return pool_; }
 
  private:
@@ -81,7 +86,10 @@ class Proxy {
   // session_events.cc: what TCP says
   void on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn);
   void on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn);
+  void on_resting(const tcp::Ready& ready, const Turn& turn);
   void accept(const tcp::Ready& ready, const Turn& turn);
+  void begin_session(tcp::ConnId client, const Turn& turn);
+  void on_pause(uint32_t index, Instant idle_end, const Turn& turn);
   void on_deadline(uint32_t index, const Turn& turn);
   void expire_idle(const Turn& turn);
   void drive(uint32_t index, const Turn& turn);
@@ -95,7 +103,6 @@ class Proxy {
   Progress begin_exchange(uint32_t index, const http::RequestHead& head, size_t head_bytes,
                           const Turn& turn);
   uint32_t take_silent_idle(uint64_t endpoint_id, const Turn& turn);
-  bool is_silent(tcp::ConnId connection);
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
   bool write_request(Session& session, const http::RequestHead& head);
   Progress forward_request_body(uint32_t index, const Turn& turn);
@@ -164,15 +171,16 @@ class Proxy {
   // local_reply.cc
   Progress reply_locally(uint32_t index, uint16_t status, bool keep_alive, const Turn& turn);
 
-  // A contiguous view of what waits on a connection: its first run, or all of it copied together
-  // when `whole` asks for more than the run holds.
-  ByteView gather(tcp::ConnId id, bool whole);
+  // All that waits on a connection, copied together: for a head that its first run does not hold.
+  ByteView gather(tcp::ConnId id);
   void drop_upstream(Session& session, const Turn& turn);
   void return_upstream(Session& session, const Turn& turn);
   void close_pooled(uint32_t pool_index, const Turn& turn);
   void set_deadline(uint32_t index, Session& session, Instant deadline);
   Session& at(uint32_t index) { return sessions_.at(index); }
 
+  // How long after its last exchange a client's session is given back, like TCP's Transfer.
+  static constexpr Duration rest_after = Duration::milliseconds(200);
   // What gather() copies is at most head_bytes_max; the scratch behind it may be read.
   static constexpr size_t gathered_bytes_behind = 1024;
   static constexpr size_t scratch_bytes = http::head_bytes_max + http::head_growth_bytes_max + 1024;

@@ -265,21 +265,52 @@ TEST_F(ProxyFailureTest, H30_ClientResetsInTheTurnInWhichTheResponseBegins) {
 
 TEST_F(ProxyFailureTest, H31_SilentClientIsClosedWithoutAWord) {
   ClientConnection& c = world().connect();
-  world().run_until([&] { return world().worker().proxy().session_count() == 1; });
-  expect_deadline(world().last_turn(), Duration::seconds(10), [&] { return c.ended; });
+  world().run_until([&] { return count(Counter::proxy_sessions_accepted) == 1; });
+  expect_deadline(world().last_turn(), Duration::seconds(60), [&] { return c.ended; });
   EXPECT_EQ(c.received, "");
+  EXPECT_EQ(world().worker().proxy().session_count(), 0U);
+}
+
+TEST_F(ProxyFailureTest, H31_ClientAtRestHoldsNoSession) {
+  ClientConnection& c = world().connect();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(exchange(c, get()).status(), 200);
+    world().run_for(Duration::milliseconds(150));
+    EXPECT_EQ(world().worker().proxy().session_count(), 1U) << "a pause is no rest";
+  }
+  world().run_for(Duration::milliseconds(60));
+  EXPECT_EQ(world().worker().proxy().session_count(), 0U);
+  EXPECT_EQ(exchange(c, get()).status(), 200) << "and goes on when it likes";
+  world().run_for(Duration::seconds(30));
+  EXPECT_EQ(exchange(c, get()).status(), 200);
+  world().run_for(Duration::seconds(59));
+  EXPECT_FALSE(c.ended) << "its time begins anew with each exchange";
+}
+
+TEST_F(ProxyFailureTest, H30_ClientAtRestThatLeavesIsForgotten) {
+  ClientConnection& ends = world().connect();
+  ClientConnection& resets = world().connect();
+  for (ClientConnection* c : {&ends, &resets}) ASSERT_EQ(exchange(*c, get()).status(), 200);
+  world().run_for(Duration::seconds(1));
+  ASSERT_EQ(world().worker().proxy().session_count(), 0U);
+  ends.shutdown();
+  world().abort(resets);
+  EXPECT_TRUE(until_over(ends));
+  EXPECT_TRUE(ends.ended) << "closed, not reset";
+  EXPECT_EQ(count(Counter::proxy_client_aborts), 0U) << "nothing was under way";
 }
 
 TEST_F(ProxyFailureTest, H31_FirstHeadHasTenSecondsHoweverItTrickles) {
   ClientConnection& c = world().connect();
-  world().run_until([&] { return world().worker().proxy().session_count() == 1; });
-  const Instant accepted = world().last_turn();
   const std::string head = get("/slow");
-  for (size_t i = 0; i < 18; ++i) {
-    c.send(head.substr(i, 1));
+  c.send(head.substr(0, 1));
+  world().run_until([&] { return world().worker().proxy().session_count() == 1; });
+  const Instant began = world().last_turn();
+  for (size_t i = 1; i < 19; ++i) {
     world().run_for(Duration::milliseconds(500));
+    c.send(head.substr(i, 1));
   }
-  expect_deadline(accepted, Duration::seconds(10), [&] { return finals(c) == 1; });
+  expect_deadline(began, Duration::seconds(10), [&] { return finals(c) == 1; });
   EXPECT_EQ(c.responses()[0].status(), 408);
   EXPECT_TRUE(until_over(c));
   EXPECT_TRUE(c.ended);

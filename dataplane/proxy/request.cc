@@ -10,7 +10,8 @@ namespace millrace::proxy {
 
 Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   Session& session = at(index);
-  ByteView input = gather(session.client, false);
+  const tcp::Tcp::Run run = tcp_.readable_run(session.client);
+  ByteView input = run.text;
   if (input.empty()) {
     if (!tcp_.at_end(session.client)) return Progress::blocked;
     end_session(index, turn);  // the client is done, between two exchanges
@@ -24,9 +25,9 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   }
   size_t consumed = 0;
   auto status = http::parse_request_head(input, request_head_, consumed, &session.request_scan,
-                                         {tcp_.readable_behind(session.client)});
+                                         {run.octets_behind});
   if (status == http::ParseStatus::partial && tcp_.has_more_than(session.client, input.size())) {
-    input = gather(session.client, true);
+    input = gather(session.client);
     status = http::parse_request_head(input, request_head_, consumed, &session.request_scan,
                                       {gathered_bytes_behind});
   }
@@ -46,7 +47,7 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   if (!session.head_partial) {
     session.head_partial = true;
     // H31: the whole head has this long, however its octets trickle in.
-    if (session.requests > 0) set_deadline(index, session, turn.now + timeouts_.request_head);
+    set_deadline(index, session, turn.now + timeouts_.request_head);
   }
   return Progress::blocked;
 }
@@ -55,9 +56,9 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
                                       size_t head_bytes, const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_requests);
-  ++session.requests;
   session.phase = Phase::exchange;
   session.head_partial = false;
+  session.held_up = false;
   session.request_scan = {};
   session.response_scan = {};
   session.method = head.method;
@@ -147,15 +148,10 @@ bool Proxy::repeat_request(uint32_t index, const Turn& turn, Progress* progress)
 uint32_t Proxy::take_silent_idle(uint64_t endpoint_id, const Turn& turn) {
   for (;;) {
     const uint32_t taken = pool_.take_idle(endpoint_id);
-    if (taken == upstream::Pool::none || is_silent(pool_[taken].connection)) return taken;
+    if (taken == upstream::Pool::none || tcp_.is_quiet(pool_[taken].connection)) return taken;
     counters_.add(Counter::proxy_upstream_unsolicited);
     close_pooled(taken, turn);
   }
-}
-
-bool Proxy::is_silent(tcp::ConnId connection) {
-  const tcp::Connection* c = tcp_.find(connection);
-  return c->state == tcp::State::established && tcp_.readable(connection).empty();
 }
 
 bool Proxy::acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint,

@@ -1,4 +1,5 @@
 // The way down: a response's head and body, and the end of the exchange.
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -26,7 +27,8 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   const tcp::ConnId upstream = pool_[session.upstream].connection;
   if (!pool_[session.upstream].established) return Progress::blocked;
-  ByteView input = gather(upstream, false);
+  const tcp::Tcp::Run run = tcp_.readable_run(upstream);
+  ByteView input = run.text;
   if (input.empty()) {
     if (!tcp_.at_end(upstream)) return Progress::blocked;
     return upstream_failed(index, 502, turn);  // it closed instead of answering
@@ -34,9 +36,9 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
   settle_request(session);
   size_t consumed = 0;
   auto status = http::parse_response_head(input, session.method, response_head_, consumed,
-                                          &session.response_scan, {tcp_.readable_behind(upstream)});
+                                          &session.response_scan, {run.octets_behind});
   if (status == http::ParseStatus::partial && tcp_.has_more_than(upstream, input.size())) {
-    input = gather(upstream, true);
+    input = gather(upstream);
     status = http::parse_response_head(input, session.method, response_head_, consumed,
                                        &session.response_scan, {gathered_bytes_behind});
   }
@@ -155,8 +157,8 @@ Proxy::Progress Proxy::finish_exchange(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   const tcp::ConnId upstream = pool_[session.upstream].connection;
   // Octets behind the response belong to nobody (H22, H25): such a connection is not used again.
-  const bool reusable = session.upstream_keep_alive && session.request_done &&
-                        tcp_.readable(upstream).empty() && !tcp_.at_end(upstream);
+  const bool reusable =
+      session.upstream_keep_alive && session.request_done && tcp_.is_quiet(upstream);
   if (reusable) {
     return_upstream(session, turn);
   } else if (session.request_done) {
@@ -181,7 +183,7 @@ void Proxy::next_exchange(uint32_t index, const Turn& turn) {
   session.avoid_endpoint = 0;
   session.head_partial = false;
   session.request_scan = {};
-  set_deadline(index, session, turn.now + timeouts_.client_idle);
+  set_deadline(index, session, turn.now + std::min(timeouts_.client_idle, rest_after));
 }
 
 Proxy::Progress Proxy::upstream_failed(uint32_t index, uint16_t status, const Turn& turn) {

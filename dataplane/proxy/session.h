@@ -1,5 +1,7 @@
-// Session: one client connection and the exchange that is under way on it. A record of the slab; no
-// octet of a message lives here, only where the two codecs stand.
+// Session: a client connection on which something is under way, and the exchange. A record of the
+// slab, lent with the first text and given back a while after the last exchange: a connection at
+// rest costs what TCP must remember and nothing here. No octet of a message lives here, only where
+// the two codecs stand.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +14,8 @@
 
 namespace millrace::proxy {
 
-// Owners of TCP connections, so that an event finds its record: the top bit tells the kind.
+// Owners of TCP connections, so that an event finds its record: the top bit tells the kind. A
+// client's connection without a session has no owner.
 inline constexpr uint32_t owner_upstream = 0x8000'0000U;
 inline constexpr uint32_t owner_none = 0x7fff'ffffU;
 
@@ -39,9 +42,9 @@ struct Session {
   bool repeatable = false;  // the request may still be said to another connection: TCP keeps it
   bool repeatable_until_response = false;  // else until a fresh connection stands
   bool head_partial = false;  // some octets of a head are there: the head's deadline runs
+  bool held_up = false;       // a request waits until the client reads: the idle deadline runs
   uint8_t attempts = 0;       // connections tried for this request
   uint8_t interim_responses = 0;
-  uint32_t requests = 0;  // on this connection
   uint64_t avoid_endpoint = 0;
   uint64_t request_octets = 0;  // of the body, passed on so far
   uint64_t response_octets = 0;
@@ -51,10 +54,10 @@ struct Session {
   http::BodyEncoder request_encoder;
   http::BodyDecoder response_decoder;
   http::BodyEncoder response_encoder;
-  Instant deadline = Instant::never();
+  Instant deadline = Instant::never();  // the wheel fires then or before
   Instant linger_end;
 
-  uint8_t client_text_bytes = 0;  // the client's address as text, made once
+  uint8_t client_text_bytes = 0;  // the client's address as text
   char client_text[Ipv4Address::text_bytes_max] = {};
 };
 

@@ -1,4 +1,5 @@
 // What TCP says about either side, and what the clock says; then the session is driven on.
+#include <algorithm>
 #include <cstring>
 
 #include "base/check.h"
@@ -52,6 +53,8 @@ void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
       accept(*ready, turn);
     } else if ((ready->owner & owner_upstream) != 0) {
       on_upstream(*ready, ready->owner & ~owner_upstream, turn);
+    } else if (ready->owner == owner_none) {
+      on_resting(*ready, turn);
     } else {
       on_client(*ready, ready->owner, turn);
     }
@@ -61,20 +64,62 @@ void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
 }
 
 void Proxy::accept(const tcp::Ready& ready, const Turn& turn) {
+  counters_.add(Counter::proxy_sessions_accepted);
+  tcp_.set_owner(ready.id, owner_none);
+  if (!tcp_.readable(ready.id).empty() || tcp_.at_end(ready.id)) {
+    on_resting(ready, turn);
+  } else {
+    tcp_.set_deadline(ready.id, turn.now + timeouts_.client_idle);
+  }
+}
+
+// A client's connection without a session: its first text, the first after a rest, or its end.
+void Proxy::on_resting(const tcp::Ready& ready, const Turn& turn) {
+  const bool aborted = (ready.events & tcp::event_aborted) != 0;
+  if (!aborted && !tcp_.readable(ready.id).empty()) {
+    begin_session(ready.id, turn);
+    return;
+  }
+  // Whatever else TCP tells of a connection that is left alone changes nothing.
+  constexpr uint8_t last = tcp::event_aborted | tcp::event_deadline;
+  if ((ready.events & last) != 0 || tcp_.at_end(ready.id)) tcp_.close(ready.id, turn.now);
+}
+
+void Proxy::begin_session(tcp::ConnId client, const Turn& turn) {
   const auto id = sessions_.acquire();
   if (!id) {
     counters_.add(Counter::proxy_sessions_full);
-    tcp_.abort(ready.id, turn.now);
+    tcp_.abort(client, turn.now);
     return;
   }
-  counters_.add(Counter::proxy_sessions_accepted);
   Session& session = sessions_[id];
-  session.client = ready.id;
+  session.client = client;
   session.client_text_bytes =
-      static_cast<uint8_t>(tcp_.remote(ready.id).address.write_text(session.client_text));
-  tcp_.set_owner(ready.id, id.index);
-  set_deadline(id.index, session, turn.now + timeouts_.request_head);
+      static_cast<uint8_t>(tcp_.remote(client).address.write_text(session.client_text));
+  tcp_.set_owner(client, id.index);
+  tcp_.set_deadline(client, Instant::never());
+  set_deadline(id.index, session, turn.now + std::min(timeouts_.client_idle, rest_after));
   drive(id.index, turn);
+}
+
+// Some time after an exchange, with nothing of the next one; idle_end: when the client has had its
+// time between two exchanges.
+void Proxy::on_pause(uint32_t index, Instant idle_end, const Turn& turn) {
+  Session& session = at(index);
+  if (session.held_up || idle_end <= turn.now) {
+    end_session(index, turn);
+    return;
+  }
+  if (!tcp_.readable(session.client).empty() || tcp_.peer_has_ended(session.client)) {
+    session.held_up = true;  // by answers of ours that the client does not read
+    set_deadline(index, session, idle_end);
+    return;
+  }
+  const tcp::ConnId client = session.client;
+  tcp_.set_owner(client, owner_none);
+  tcp_.set_deadline(client, idle_end);
+  wheel_.cancel(index);
+  sessions_.release(sessions_.id_at(index));
 }
 
 void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
@@ -89,7 +134,7 @@ void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn)
 void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
   if (pool_.is_idle(index)) {
     // The event may be about a response that was read on the client's event of the same turn.
-    if (is_silent(pool_[index].connection)) return;
+    if (tcp_.is_quiet(pool_[index].connection)) return;
     // H25: whatever an idle connection has to say, nobody asked for it.
     counters_.add(Counter::proxy_upstream_unsolicited);
     pool_.remove_idle(index);
@@ -138,12 +183,17 @@ void Proxy::drive(uint32_t index, const Turn& turn) {
 
 void Proxy::on_deadline(uint32_t index, const Turn& turn) {
   Session& session = at(index);
+  if (turn.now < session.deadline) {  // it was put off meanwhile
+    if (session.deadline != Instant::never()) wheel_.arm(index, session.deadline);
+    return;
+  }
+  const Instant due = session.deadline;
   session.deadline = Instant::never();
   Progress progress = Progress::blocked;
   switch (session.phase) {
     case Phase::request_head:
       if (!session.head_partial) {
-        end_session(index, turn);
+        on_pause(index, due + (timeouts_.client_idle - rest_after), turn);
         return;
       }
       counters_.add(Counter::proxy_client_timeouts);
@@ -224,8 +274,7 @@ void Proxy::abort_session(uint32_t index, const Turn& turn) {
   sessions_.release(sessions_.id_at(index));
 }
 
-ByteView Proxy::gather(tcp::ConnId id, bool whole) {
-  if (!whole) return tcp_.readable(id);
+ByteView Proxy::gather(tcp::ConnId id) {
   return {gathered_.get(), tcp_.peek(id, {gathered_.get(), http::head_bytes_max})};
 }
 
@@ -253,7 +302,8 @@ void Proxy::close_pooled(uint32_t pool_index, const Turn& turn) {
 
 void Proxy::set_deadline(uint32_t index, Session& session, Instant deadline) {
   session.deadline = deadline;
-  wheel_.arm(index, deadline);
+  // Nearly every deadline is put off before it comes: that leaves the wheel alone.
+  wheel_.arm_no_later_than(index, Tick::at_or_after(deadline));
 }
 
 }  // namespace millrace::proxy

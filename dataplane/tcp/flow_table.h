@@ -18,11 +18,9 @@ struct FlowKey {
   bool operator==(const FlowKey&) const = default;
 };
 
-inline uint32_t hash_flow(const HashKey& key, const FlowKey& flow) {
-  const uint64_t hash = siphash13(
-      key, uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order(),
-      uint64_t{flow.local.port} << 16 | flow.remote.port);
-  return static_cast<uint32_t>(hash >> 32);
+inline uint32_t hash_flow(const MultilinearKey& key, const FlowKey& flow) {
+  return key.hash(flow.local.address.host_order(), flow.remote.address.host_order(),
+                  uint32_t{flow.local.port} << 16 | flow.remote.port);
 }
 
 class FlowTable {
@@ -65,7 +63,7 @@ class FlowTable {
   };
   static_assert(sizeof(Entry) == bytes_per_place);
 
-  HashKey key_;
+  MultilinearKey key_;
   uint32_t mask_;
   uint32_t entry_count_max_;
   uint32_t size_ = 0;

@@ -16,11 +16,10 @@ namespace {
 constexpr uint16_t ephemeral_port_min = 32'768;
 constexpr uint16_t ephemeral_port_max = 60'999;
 constexpr uint32_t ephemeral_tries_max = 64;
-constexpr uint32_t transfers_for_all = 65'536;
 
 uint32_t transfers_for(const Limits& limits) {
   if (limits.transfers != 0) return limits.transfers;
-  return std::min(limits.connections, std::max(transfers_for_all, limits.connections / 8));
+  return busy_among(limits.connections);
 }
 
 }  // namespace
@@ -252,25 +251,25 @@ void Tcp::make_ready(ConnId id, uint8_t events) {
   notify(id.index, connections_[id], events);
 }
 
-ByteView Tcp::readable(ConnId id) {
+Tcp::Run Tcp::readable_run(ConnId id) const {
   const Connection& c = connections_[id];
   if (c.transfer == Connection::no_transfer) return {};
   const Transfer& t = transfer(c);
   if (!t.receive_queue.empty()) {
     const SlotIndex slot = t.receive_queue.head;
-    return {records_.data(slot), records_[slot].length};
+    return {{records_.data(slot), records_[slot].length}, records_.room_behind(slot)};
   }
-  if (t.turn_head != none)
-    return {turn_pieces_[t.turn_head].data, turn_pieces_[t.turn_head].length};
-  return {};
+  if (t.turn_head == none) return {};
+  const TurnPiece& piece = turn_pieces_[t.turn_head];
+  return {{piece.data, piece.length}, piece.octets_behind};
 }
 
-size_t Tcp::readable_behind(ConnId id) const {
-  const Connection& c = *connections_.find(id);
-  if (c.transfer == Connection::no_transfer) return 0;
+bool Tcp::is_quiet(ConnId id) const {
+  const Connection& c = connections_[id];
+  if (c.state != State::established) return false;
+  if (c.transfer == Connection::no_transfer) return true;
   const Transfer& t = transfer(c);
-  if (!t.receive_queue.empty()) return records_.room_behind(t.receive_queue.head);
-  return t.turn_head == none ? 0 : turn_pieces_[t.turn_head].octets_behind;
+  return t.receive_queue.empty() && t.turn_head == none && !t.flags.peer_fin_taken;
 }
 
 size_t Tcp::peek(ConnId id, ByteSpan out) {

@@ -10,6 +10,7 @@
 // end_reading() copies what nobody consumed into the arena, after which the frames can be released.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstdint>
@@ -50,10 +51,17 @@ struct Ready {
   uint8_t events = 0;
 };
 
+// Of so many connections, how many have something under way at the same time, for sizing tables:
+// all of them up to 65,536, an eighth beyond, and never fewer than 65,536 then.
+constexpr uint32_t busy_among(uint32_t connections) {
+  constexpr uint32_t all_busy_max = 65'536;
+  return std::min(connections, std::max(all_busy_max, connections / 8));
+}
+
 struct Limits {
   uint32_t connections = 16'384;
   // Connections on which something is under way at the same time (idle ones need no record for it).
-  // 0: as many as there are connections up to 65,536, an eighth of them beyond.
+  // 0: busy_among(connections).
   uint32_t transfers = 0;
   uint32_t listeners = 64;
   // Off: every segment goes the long way, with the same result. For tests and for finding out.
@@ -95,6 +103,8 @@ class Tcp {
   Instant next_deadline() const;
   // True while egress() has connections waiting (no room, or no turn yet).
   bool has_egress() const;
+  // True while text that was written, or has arrived, waits for memory.
+  bool is_short_of_memory() const { return !starved_.empty(); }
 
   // --- what the proxy calls ---
   // Active open from a random ephemeral port of `local` (T49). Text may be written at once; it
@@ -113,14 +123,21 @@ class Tcp {
 
   // The first contiguous run of text; empty when nothing waits. Valid until consume() or the turn's
   // end.
-  ByteView readable(ConnId id);
-  // How many octets of memory behind that run may be read; what they hold means nothing.
-  size_t readable_behind(ConnId id) const;
+  ByteView readable(ConnId id) const { return readable_run(id).text; }
+  // The same, and how many octets of memory behind the run may be read; what they hold means
+  // nothing.
+  struct Run {
+    ByteView text;
+    size_t octets_behind = 0;
+  };
+  Run readable_run(ConnId id) const;
   void consume(ConnId id, size_t octets, Instant now);
   // Whether more text waits behind the run that readable() shows.
   bool has_more_than(ConnId id, size_t octets) const;
   // All text was consumed and the peer's FIN follows it.
   bool at_end(ConnId id) const;
+  // ESTABLISHED, and the peer has said nothing that was not consumed.
+  bool is_quiet(ConnId id) const;
   // Copies the first run and what follows it into one place: up to out.size() octets, not consumed.
   size_t peek(ConnId id, ByteSpan out);
 

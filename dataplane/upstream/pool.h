@@ -61,6 +61,11 @@ class Pool {
   bool live(uint32_t index) const { return index < records_.capacity() && records_.live_at(index); }
   uint32_t idle_count() const { return by_age_.count; }
   uint32_t count() const { return records_.in_use(); }
+  size_t memory_bytes() const {
+    return size_t{records_.capacity()} *
+               (Slab<UpstreamConnection>::bytes_per_record() + IndexLinks::bytes_per_record) +
+           (size_t{bucket_mask_} + 1) * sizeof(Bucket);
+  }
 
  private:
   struct Bucket {

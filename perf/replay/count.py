@@ -61,14 +61,15 @@ def measure(found, rows, arguments):
 
 
 def octets_per_idle_connection(results):
-    """What one more idle connection costs the process: the slope between the rows that have most and
-    fewest of them, each of a worker made for so many."""
+    """What one more idle connection costs the worker's tables: the slope between the rows that have
+    most and fewest of them, each of a worker made for so many. (What the process takes for it is lane
+    M's to say: here its clients live in it as well.)"""
     rows = sorted((row for row in results if row["idle_connections"] and "memory" in row),
                   key=lambda row: row["idle_connections"])
     if len(rows) < 2:
         return None
     def octets(row):
-        return row["memory"]["worker_octets"] + row["memory"]["opening_octets"]
+        return row["memory"]["table_octets"]
     return round((octets(rows[-1]) - octets(rows[0])) /
                  (rows[-1]["idle_connections"] - rows[0]["idle_connections"]), 1)
 
@@ -97,7 +98,7 @@ def main():
             table("by line", figures["by_line"], 60)
     per_idle = octets_per_idle_connection(results)
     if per_idle is not None:
-        print(f"\noctets of the process for one more idle connection: {per_idle}")
+        print(f"\noctets of the worker's tables for one more idle connection: {per_idle}")
     print(f"\n{NOTE}\n{NGINX}")
     if arguments.json:
         for figures in results:

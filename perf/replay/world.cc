@@ -65,7 +65,9 @@ WorkerOptions worker_options(const Scenario& scenario, FastPaths fast_paths) {
   options.keys = {{1, 2}, {3, 4}, 5};
   const uint32_t clients = scenario.connections + scenario.idle_connections;
   options.tcp.connections = clients + connections_spare;
-  options.proxy.sessions = clients + connections_spare;
+  // What is under way at the same time does not grow with those that are idle.
+  options.tcp.transfers = connections_spare;
+  options.proxy.sessions = connections_spare;
   set_fast_paths(options, fast_paths);
   return options;
 }
