@@ -15,9 +15,9 @@
 #   stats         counters of the data plane
 #   offloads      the flags of all veth ends
 #
-# Arms: millrace (AF_XDP), nginx and haproxy (the kernel's stack) are proxies; router is the kernel that
-# forwards between client and backend, mirror a bare reflector over AF_XDP. All stand side by side for
-# a campaign, each asleep while another one's turn is measured.
+# Arms: millrace (AF_XDP), nginx, haproxy, envoy and traefik (the kernel's stack) are proxies; router is
+# the kernel that forwards between client and backend, mirror a bare reflector over AF_XDP. All that are
+# started stand side by side, each asleep while another one's turn is measured.
 #
 # Placement. Core 0: the proxies, and the NAPI thread of the proxy's end of its veth. Core 1: the load
 # and the NAPI thread of its end. Without threads a veth delivers on the sender's core, in the sender's
@@ -26,8 +26,8 @@ set -u
 perf=$(cd "$(dirname "$0")" && pwd)
 . "$perf/../deploy/demo/lab.sh"
 lab_build=${1:?folder of the built programs}
-lab_boxes=(load node nginx haproxy router mirror)
-arms=(millrace nginx haproxy router mirror)
+lab_boxes=(load node nginx haproxy envoy traefik router mirror)
+arms=(millrace nginx haproxy envoy traefik router mirror)
 caller=$PPID
 
 proxy_cpu=0 load_cpu=1
@@ -132,7 +132,7 @@ set_kernel_tcp() {
   congestion=cubic
   lab_in nginx sh -c 'echo cubic >/proc/sys/net/ipv4/tcp_congestion_control' 2>/dev/null ||
     congestion=reno
-  for box in nginx haproxy; do
+  for box in nginx haproxy envoy traefik; do
     # shellcheck disable=SC2016
     lab_in "$box" sh -c 'set -e
       echo "$1" >/proc/sys/net/ipv4/tcp_congestion_control
@@ -215,11 +215,14 @@ CONFIGURATION
   start_proxy millrace "$lab_build/dataplane/millrace-dataplane" --config "$lab_dir/dataplane.yaml"
 }
 
-peer_config() { # NAME: filled in
+peer_config() { # ARM [FILE]: filled in
+  local file=${2:-$1.conf}
   mkdir -p "$lab_dir/$1"
   chmod 777 "$lab_dir/$1"
   sed -e "s|@DIR@|$lab_dir/$1|g; s|@LISTEN@|$lab_node:80|; s|@BACKEND@|$backend|; s|@HOST@|$host|" \
-    "$perf/peers/$1.conf.in" >"$lab_dir/$1/$1.conf"
+    -e "s|@LISTEN_ADDRESS@|$lab_node|; s|@LISTEN_PORT@|80|" \
+    -e "s|@BACKEND_ADDRESS@|${backend%:*}|; s|@BACKEND_PORT@|${backend#*:}|" \
+    "$perf/peers/$file.in" >"$lab_dir/$1/$file"
 }
 
 start_nginx() {
@@ -254,6 +257,29 @@ known_arm() {
   local arm
   for arm in "${arms[@]}"; do [ "$arm" = "$1" ] && return 0; done
   give_up "no arm is named $1"
+}
+
+fetched_peer() { # NAME: its program, which Debian does not have
+  local line
+  line=$("$perf/peers/get" --found "$1")
+  case $line in *': not measured here: '*) give_up "$line" ;; esac
+  line=${line#"$1: "}
+  peer_program=${line% *}
+}
+
+start_envoy() {
+  fetched_peer envoy
+  peer_config envoy envoy.yaml
+  # One worker. Without hot restart, for which it would share memory with other Envoys of the machine.
+  start_proxy envoy "$peer_program" --concurrency 1 --disable-hot-restart --log-level error \
+    --config-path "$lab_dir/envoy/envoy.yaml"
+}
+
+start_traefik() {
+  fetched_peer traefik
+  peer_config traefik traefik.yaml
+  peer_config traefik traefik_routes.yaml
+  start_proxy traefik env GOMAXPROCS=1 "$peer_program" "--configfile=$lab_dir/traefik/traefik.yaml"
 }
 
 start_arm() {

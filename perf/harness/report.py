@@ -2,7 +2,7 @@
 import re
 import statistics
 
-from perf.harness import goals, plots, results
+from perf.harness import goals, other_peers, plots, results
 from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
 
 STYLE = """
@@ -64,7 +64,7 @@ def _self_tests(result):
 
 
 NAMES = {OURS: "Millrace", "nginx": "nginx", "haproxy": "HAProxy", MIRROR: "bare reflector",
-         DIRECT: "kernel router"}
+         DIRECT: "kernel router", "envoy": "Envoy", "traefik": "Traefik"}
 
 
 def _name(arm):
@@ -116,10 +116,10 @@ def _split(result, campaign):
 def _cpu(result):
     """CPU a request against the peers: in bars with intervals, and what it consists of."""
     body = ""
-    for name in ("cpu", "busy"):
-        if name in result["campaigns"]:
-            rate = _rates(result["campaigns"][name]) or 0
-            body += f"<h3>{rate:,.0f} requests a second</h3>" + _bars(
+    for name, campaign in result["campaigns"].items():
+        if name in ("cpu", "busy") or other_peers.is_campaign(name):
+            arms = ", ".join(_name(arm) for arm in campaign["arms"])
+            body += f"<h3>{esc(arms)}: {_rates(campaign) or 0:,.0f} requests a second</h3>" + _bars(
                 result, name, "cpu_us", "us", "Run time of the proxy and of the NAPI thread of its veth end.")
             body += _split(result, name)
     return body + ('<p class="note">A bare reflector that sends the same frames back is what the lane takes: '

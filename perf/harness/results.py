@@ -11,7 +11,7 @@ metrics      name -> {lane, unit, median, low, high, samples}; low and high boun
 import json
 
 from perf.harness import estimates
-from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
+from perf.harness.lanes import DIRECT, MIRROR, OURS
 
 FORMAT = 1
 KIND = "millrace-perf"
@@ -67,8 +67,12 @@ def _add_arms(found, campaign, blocks, fields):
                 found[f"{campaign['name']}.{field}.{arm}"] = _metric(values, lane_of(arm), unit)
 
 
+def _peers(campaign):
+    return [arm for arm in campaign["arms"] if arm not in (OURS, DIRECT, MIRROR)]
+
+
 def _add_ratios(found, campaign, blocks, fields):
-    for peer in PEERS:
+    for peer in _peers(campaign):
         for field in fields:
             ratio = estimates.paired_ratio(blocks, OURS, peer, field)
             if ratio:
@@ -87,7 +91,7 @@ def _add_added_latency(found, campaign, blocks):
     for arm in added[0]:
         found[f"{campaign['name']}.added_p50_us.{arm}"] = _metric(
             [block[arm][0]["added"] for block in added], lane_of(arm), "us")
-    for peer in PEERS:
+    for peer in _peers(campaign):
         ratio = estimates.paired_ratio(added, OURS, peer, "added")
         if ratio:
             found[f"{campaign['name']}.added_p50_us.ratio.{peer}"] = {
@@ -101,7 +105,7 @@ def _add_own_part(found, campaign, blocks):
     if not own:
         return
     found[f"{campaign['name']}.own_us.{OURS}"] = _metric(own, "X", "us/request")
-    for peer in PEERS:
+    for peer in _peers(campaign):
         found[f"{campaign['name']}.own_us.ratio.{peer}"] = _metric(
             [part / _mean(block[peer], "cpu_us") for part, block in zip(own, blocks)], "X, K", "ratio")
 
@@ -127,7 +131,7 @@ def _add_capacity(found, campaign, blocks):
             found[f"capacity.rate.{arm}"] = {
                 **_metric([w["rate"] for w in counted], lane_of(arm), "requests/s"),
                 "higher_is_better": True, "full": _most_common([w["full"] for w in counted])}
-    for peer in PEERS:
+    for peer in _peers(campaign):
         ratio = estimates.paired_ratio(blocks, OURS, peer, "rate")
         if ratio:
             found[f"capacity.rate.ratio.{peer}"] = {"lane": "X, K", "unit": "ratio",

@@ -5,7 +5,7 @@ import dataclasses
 import statistics
 import time
 
-from perf.harness import counters, estimates, load, windows
+from perf.harness import counters, estimates, load, other_peers, windows
 from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
 
 CORES = (windows.PROXY_CORE, windows.LOAD_CORE)
@@ -96,6 +96,9 @@ class VethLane:
         as many times as there are blocks; none begins that would end after until (time.monotonic), but
         the first. blocks_counted and out_of_time say how it ended."""
         arms = campaign.arms
+        for arm in arms:
+            if arm not in self._targets:
+                self._targets[arm] = self._lab.start(arm)
         self._say(f"lanes X and K: {campaign.name}, {campaign.blocks} blocks of {' '.join(arms)} and back")
         works = {arm: campaign.work_of(arm) for arm in arms}
         found = {"name": campaign.name, "arms": list(arms), "blocks_asked": campaign.blocks,
@@ -180,6 +183,12 @@ def plan(settings):
                  max(1, blocks * 5 // 8), tolerance=0.03),
         Campaign("capacity", PROXIES, load.Work(CAPACITY_CONNECTIONS), max(1, blocks * 3 // 8)),
     ]
+
+
+def beside(peer, settings):
+    """The CPU campaign again with one that no goal speaks of; it begins when it is wanted."""
+    return Campaign(other_peers.campaign_name(peer), other_peers.arms(peer),
+                    load.Work(settings["connections"], rate=settings["rate"]), settings["blocks"])
 
 
 def measure(lane, settings, deadline):
