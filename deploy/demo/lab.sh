@@ -140,9 +140,10 @@ lab_remove() { # NAME
     nsenter --net="/run/netns/millrace-$1-node" "$lab_build/dataplane/millrace-dataplane" \
       --detach --config "$dir/dataplane.yaml" >/dev/null 2>&1
   fi
-  for box in "${lab_boxes[@]}"; do
+  # Whoever removes it may be another kind of lab, with other boxes.
+  while read -r box; do
     [ -e "/run/netns/millrace-$1-$box" ] && ip netns del "millrace-$1-$box"
-  done
+  done < <(cat "$dir/boxes" 2>/dev/null || printf '%s\n' "${lab_boxes[@]}")
   rm -rf "${dir:?}"
 }
 
@@ -172,6 +173,7 @@ lab_open() {
   lab_name=$1
   lab_dir=$lab_root/$1
   mkdir -p "$lab_dir"
+  printf '%s\n' "${lab_boxes[@]}" >"$lab_dir/boxes"
   printf '%s %s\n' "$$" "$(lab_start_time $$)" >"$lab_dir/owner"
   flock -u "$lab_lock"
   chmod 755 "$lab_root" "$lab_dir"

@@ -14,10 +14,11 @@ def change(before, after):
     if before["low"] == before["high"] and after["low"] == after["high"]:
         if ratio is not None and abs(ratio - 1) <= EXACT_TOLERANCE:
             return ratio, "same"
+    higher = before.get("higher_is_better", False)
     if after["high"] < before["low"]:
-        return ratio, "better"
+        return ratio, "WORSE" if higher else "better"
     if after["low"] > before["high"]:
-        return ratio, "WORSE"
+        return ratio, "better" if higher else "WORSE"
     return ratio, "within the spread"
 
 

@@ -1,4 +1,9 @@
-"""The kernel's account of CPU time: of cgroups exactly, of cores in ticks."""
+"""The kernel's account of CPU time: of cgroups exactly, of cores but for interrupts, of everybody else.
+
+A core's idle time is exact, too, where ticks stop while it idles, and holds no interrupt. So what a
+core did is what is left of the wall clock, in which the interrupts of a core that idled are counted as
+well, although they belong to no task and to no cgroup.
+"""
 import os
 import time
 
@@ -23,22 +28,63 @@ def of_cores():
     return found
 
 
-def sample(group):
-    """All counters of a lab's cgroups (proxy, napi, rest) and of the cores, with the time in us."""
+def task_us(stat):
+    """What the line of /proc/PID/stat says of a process and of the children it has buried.
+
+    A process that ends hands its time to its parent, so the sum over all processes loses nothing when
+    short ones come and go within a window.
+    """
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:15]) * TICK_US
+
+
+def of_others(group):
+    """CPU time of all processes that are in none of the lab's cgroups."""
+    ours = set()
+    for name in os.listdir(group):
+        members = os.path.join(group, name, "cgroup.procs")
+        if os.path.exists(members):
+            with open(members, encoding="utf-8") as file:
+                ours.update(file.read().split())
+    total = 0.0
+    for pid in os.listdir("/proc"):
+        if not pid.isdigit() or pid in ours:
+            continue
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                total += task_us(file.read())
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return total
+
+
+def sample(group, arm):
+    """The counters of an arm's cgroups, of the load's and of the cores, with the time in us."""
     return {"at_us": time.monotonic_ns() / 1000,
-            **{name: of_cgroup(os.path.join(group, name)) for name in ("proxy", "napi", "rest")},
+            "proxy": of_cgroup(os.path.join(group, arm)),
+            "napi": of_cgroup(os.path.join(group, arm + "-napi")),
+            "load_napi": of_cgroup(os.path.join(group, "load-napi")),
             "cores": of_cores()}
 
 
+def idle_percent_busy(core, seconds):
+    """How much of the core is in use while nothing is measured: clocks, kernel threads, strangers."""
+    began, before = time.monotonic(), of_cores()[core]
+    time.sleep(seconds)
+    wall = (time.monotonic() - began) * 1e6
+    after = of_cores()[core]
+    return max(0.0, 100 * (1 - (sum(after) - sum(before)) / wall))
+
+
 def wait_for_quiet(cores, seconds):
-    """Until nobody else works: half a second in which each core was idle for nine tenths. False when
-    the time was up before."""
+    """Until nobody else works: a fifth of a second in which each core was idle for nine tenths. False
+    when the time was up before."""
     end = time.monotonic() + seconds
     while True:
         before = of_cores()
-        time.sleep(0.5)
+        time.sleep(0.2)
         after = of_cores()
-        if all(after[core][0] - before[core][0] >= 450_000 for core in cores):
+        if all(after[core][0] - before[core][0] >= 180_000 for core in cores):
             return True
         if time.monotonic() >= end:
             return False

@@ -12,24 +12,29 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 
-from perf.harness import compare, estimates, goals, machine, plots, report, results, windows  # noqa: E402  pylint: disable=wrong-import-position
+from perf.harness import compare, counters, estimates, goals, load, machine, plots, report, results, veth_lane, windows  # noqa: E402  pylint: disable=wrong-import-position
 
+estimates.RESAMPLES = 400  # each test makes a whole run's intervals
 ARMS = ("millrace", "nginx", "haproxy")
-COST = {"direct": 0.0, "millrace": 10.0, "nginx": 30.0, "haproxy": 25.0}
-P50 = {"direct": 40.0, "millrace": 60.0, "nginx": 130.0, "haproxy": 140.0}
-FLAGS = {"node/mr-up0": "rx=on,tso=off", "lan/to-node": "rx=on,tso=off"}
+COST = {"router": 4.0, "mirror": 8.0, "millrace": 10.0, "nginx": 30.0, "haproxy": 25.0}
+P50 = {"router": 40.0, "mirror": 50.0, "millrace": 60.0, "nginx": 130.0, "haproxy": 140.0}
+RATE = {"millrace": 200_000.0, "nginx": 60_000.0, "haproxy": 50_000.0}
+FLAGS = {"node/p-millrace": "rx=on,tso=off", "load/l-millrace": "rx=on,tso=off"}
 
 
 def window(arm, block, scale=1.0, why=()):
-    return {"arm": arm, "block": block, "cpu_us": COST[arm] * scale, "p50_us": P50[arm] * scale,
-            "p99_us": 5 * P50[arm] * scale, "rate": 10_000.0, "steal_percent": 0.01,
-            "why_void": list(why)}
+    return {"arm": arm, "block": block, "cpu_us": COST[arm] * scale, "core_us": 1.1 * COST[arm] * scale,
+            "p50_us": P50[arm] * scale, "p99_us": 5 * P50[arm] * scale, "p999_us": 9 * P50[arm] * scale,
+            "rate": RATE.get(arm, 10_000.0) * scale, "rate_asked": 10_000.0, "full": "proxy",
+            "proxy_core_percent": 99.0, "load_core_percent": 50.0,
+            "wall_us": 1e6, "stolen_us": 200.0, "steal_percent": 0.01, "why_void": list(why)}
 
 
-def campaign(name, arms, blocks, seed=1):
+def campaign(name, arms, blocks, seed=1, rate=10_000.0, response_bytes=100):
     noise = random.Random(seed)
-    found = {"name": name, "arms": list(arms), "connections": 64, "rate_asked": 10_000,
-             "blocks_counted": blocks, "windows": []}
+    found = {"name": name, "arms": list(arms), "rate_asked": {arm: rate for arm in arms},
+             "work": {arm: {"connections": 64, "response_bytes": response_bytes} for arm in arms},
+             "blocks_counted": blocks, "counters": {}, "windows": []}
     for block in range(1, blocks + 1):
         for arm in estimates.there_and_back(arms):
             found["windows"].append(window(arm, block, noise.uniform(0.98, 1.02)))
@@ -49,16 +54,20 @@ def run(blocks=4, instructions=5000.0, commit="abc"):
                             scenario("routes_1000000", 7000.0, 1_000_000, 2800),
                             scenario("bulk_response", 4000.0, unit="1460_octets")],
               "octets_per_idle_connection": 300.0}
-    campaigns = {"cpu": campaign("cpu", ARMS, blocks),
-                 "one_connection": campaign("one_connection", ("direct", *ARMS), blocks, 2)}
-    campaigns["one_connection"].update(connections=1, rate_asked=None)
-    generator = {"rate_tested": 10_000, "rate_reached": 25_000.0, "ratio": 2.5, "holds": True}
+    campaigns = {found["name"]: found for found in (
+        campaign("cpu", (*ARMS, "mirror"), blocks), campaign("busy", (*ARMS, "mirror"), blocks, 5),
+        campaign("one_connection", ("router", *ARMS), blocks, 2, None),
+        campaign("connections", ARMS, blocks, 3), campaign("capacity", ARMS, blocks, 4, None),
+        campaign("bulk", (*ARMS, "mirror"), blocks, 6, 1_000.0, 65_536),
+        campaign("at_70", ARMS, blocks, 7))}
+    generator = {"rate_tested": 10_000, "rate_reached": 25_000.0, "ratio": 2.5, "holds": True,
+                 "through": "mirror", "full": "load"}
     return {"format": results.FORMAT, "kind": results.KIND, "started": "2026-01-01T00:00:00+00:00",
             "seconds": 1, "settings": {"mode": "quick"}, "replay": replay, "campaigns": campaigns,
             "machine": {"cpu": "<made up>", "cores": 2, "architecture": "x86_64", "kernel": "6.18",
                         "commit": commit},
             "self_tests": results.self_tests(generator, {arm: [FLAGS] for arm in ARMS}, campaigns),
-            "metrics": results.metrics(replay, campaigns)}
+            "metrics": results.metrics(replay, campaigns, 2.6)}
 
 
 def verdicts(result):
@@ -112,19 +121,22 @@ class Estimates(unittest.TestCase):
         self.assertEqual(len(estimates.whole_blocks(found[:-1], ARMS)), 1)
 
 
+LOAD = {"rate": 10_000.0, "requests": 10_000, "seconds": 1.0, "errors": {}, "busy_fraction": 0.3,
+        "p50_us": 1.0}
+
+
 class Windows(unittest.TestCase):
-    def sample(self, at, requests, proxy, napi, idle, steal=0):
+    def sample(self, at, proxy, napi, idle, steal=0, others=0, load_napi=0):
         def group(usage):
             return {"usage_usec": usage, "user_usec": usage // 2, "system_usec": usage - usage // 2}
-        return {"at_us": at, "requests": requests, "proxy": group(proxy), "napi": group(napi),
-                "rest": group(0), "cores": [(idle, steal), (at, 0)]}
+        return {"at_us": at, "proxy": group(proxy), "napi": group(napi), "load_napi": group(load_napi),
+                "cores": [(idle, steal), (at, 0)], "others_us": others}
 
-    def window(self, load=None, rate=10_000, **after):
-        values = {"requests": 10_000, "proxy": 100_000, "napi": 50_000, "idle": 850_000, **after}
-        return windows.window("millrace", 1, self.sample(0, 0, 0, 0, 0), self.sample(
-            1_000_000, values["requests"], values["proxy"], values["napi"], values["idle"],
-            values.get("steal", 0)), {"p50_us": 1.0, **(load or {})},
-            {"rate": rate, "steal": 0.5, "others": 5})
+    def window(self, load_figures=None, rate=10_000, **after):
+        values = {"proxy": 100_000, "napi": 50_000, "idle": 800_000, **after}
+        return windows.window("millrace", 1, self.sample(0, 0, 0, 0),
+                              self.sample(1_000_000, **values), {**LOAD, **(load_figures or {})},
+                              {"rate": rate, "steal": 0.5, "others": 5, "idle": 1.0})
 
     def test_cpu_of_the_napi_thread_counts(self):
         found = self.window()
@@ -132,13 +144,67 @@ class Windows(unittest.TestCase):
         self.assertAlmostEqual(found["napi_us"], 5.0)
         self.assertEqual(found["why_void"], [])
 
+    def test_all_that_the_core_did_is_beside_it_without_what_it_does_anyway(self):
+        self.assertAlmostEqual(self.window()["core_us"], 20.0 - 1.0)
+
+    def test_a_longer_count_of_time_does_not_make_requests_dearer(self):
+        found = windows.window("millrace", 1, self.sample(0, 0, 0, 0),
+                               self.sample(1_100_000, 110_000, 55_000, 880_000), dict(LOAD),
+                               {"rate": None, "steal": 0.5, "others": 5, "idle": 0})
+        self.assertAlmostEqual(found["cpu_us"], 15.0)
+
+    def test_who_was_full(self):
+        self.assertEqual(self.window()["full"], "neither")
+        self.assertEqual(self.window(proxy=900_000, napi=80_000)["full"], "proxy")
+        self.assertEqual(self.window({"busy_fraction": 0.6}, load_napi=390_000)["full"], "load")
+
     def test_what_makes_it_void(self):
-        self.assertIn("failed=2", self.window({"failed": 2.0})["why_void"])
-        self.assertIn("rate 9000 is not 10000", self.window(requests=9_000)["why_void"])
-        self.assertEqual(self.window(requests=9_000, rate=None)["why_void"], [])
+        self.assertIn("failed=2", self.window({"errors": {"failed": 2}})["why_void"])
+        self.assertIn("rate 9000 is not 10000",
+                      self.window({"requests": 9_000, "rate": 9_000.0})["why_void"])
+        self.assertEqual(self.window({"requests": 9_000}, rate=None)["why_void"], [])
         self.assertIn("time stolen by the host", self.window(steal=20_000)["why_void"])
-        self.assertIn("others used the machine", self.window(idle=600_000)["why_void"])
+        self.assertIn("others used 6 % of the machine", self.window(others=120_000)["why_void"])
         self.assertIn("the NAPI thread did nothing", self.window(napi=0)["why_void"])
+        self.assertIn("nothing was answered", self.window({"requests": 0}, rate=None)["why_void"])
+
+    def test_interrupts_of_our_own_work_are_no_strangers(self):
+        self.assertEqual(self.window(idle=100_000)["why_void"], [])
+
+    def test_time_of_a_process_holds_that_of_its_buried_children(self):
+        line = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5 6 7"
+        self.assertAlmostEqual(counters.task_us(line), 100 * counters.TICK_US)
+
+
+class Load(unittest.TestCase):
+    def test_work_as_options(self):
+        self.assertEqual(load.Work(5).options()[2:4], ["--schedule", "closed"])
+        options = load.Work(5, rate=100, pace="poisson", one_request_each=True).options()
+        self.assertEqual(options[2:4], ["--schedule", "poisson:100.000"])
+        self.assertEqual(options[-2:], ["--lifetime", "request"])
+
+    def test_the_generator_must_bear_twice_the_highest_rate(self):
+        reached = {"rate": 20_000.0, "arm": "mirror", "full": "load"}
+        found = {"a": campaign("a", ARMS, 1, rate=9_000.0), "b": campaign("b", ARMS, 1, rate=None)}
+        self.assertTrue(veth_lane.generator_verdict(reached, found)["holds"])
+        found["a"]["rate_asked"]["nginx"] = 10_001.0
+        self.assertFalse(veth_lane.generator_verdict(reached, found)["holds"])
+        self.assertFalse(veth_lane.generator_verdict(reached, {})["holds"])
+
+    def test_each_is_asked_for_a_share_of_its_own_capacity(self):
+        found = campaign("capacity", ARMS, 3, rate=None)
+        found["windows"][0]["why_void"] = ["time stolen by the host"]
+        step = veth_lane.at_share(veth_lane.capacities(found), 0.7, 5, 1e6)
+        self.assertEqual(step.name, "at_70")
+        self.assertAlmostEqual(step.work_of("millrace").rate, 140_000, delta=3_000)
+        self.assertAlmostEqual(step.work_of("haproxy").rate, 35_000, delta=1_000)
+        self.assertAlmostEqual(step.shares["millrace"], 0.7)
+
+    def test_nobody_is_asked_for_more_than_half_of_what_the_load_bears(self):
+        step = veth_lane.at_share(RATE, 0.7, 5, 50_000)
+        self.assertEqual(step.work_of("millrace").rate, 50_000)
+        self.assertAlmostEqual(step.shares["millrace"], 0.25)
+        self.assertAlmostEqual(step.shares["nginx"], 0.7)
 
 
 class Goals(unittest.TestCase):
@@ -153,8 +219,16 @@ class Goals(unittest.TestCase):
         result = run()
         self.assertTrue(verdict_of(result, "keep-alive request").startswith("met"))
         self.assertTrue(verdict_of(run(instructions=6001.0), "keep-alive request").startswith("missed"))
-        self.assertEqual(verdict_of(result, "the better of"), "met")  # 10 of 25
-        self.assertEqual(verdict_of(result, "1/3 of HAProxy's"), "met")  # 20 of 100
+        self.assertTrue(verdict_of(result, "the better of").startswith("met (0.4"))  # 10 of 25
+        self.assertEqual(verdict_of(result, "our own part (less"), "met")  # 2 of 25
+        self.assertEqual(verdict_of(result, "connection, at most 1/3 of HAProxy's"), "met")  # 20 of 100
+        self.assertTrue(verdict_of(result, "p99 at 70 %").startswith("missed"))  # 3/7
+        self.assertTrue(verdict_of(result, "p99.9 the same").startswith("missed"))
+        self.assertEqual(verdict_of(result, "CPU a connection"), "met")  # 10 of 30
+        self.assertTrue(verdict_of(result, "our own part, at most 300").startswith("met"))
+        # 10 us of a core of 2.6 GHz for 65,536 octets
+        row = next(row for row in goals.rows(result) if "with the veth's" in row["text"])
+        self.assertAlmostEqual(float(row["measured"]), 10 * 2600 / (65_536 / 1460), delta=10)
         self.assertTrue(verdict_of(result, "idle connection").startswith("missed"))
         self.assertEqual(verdict_of(result, "10 to 10,000 routes: instr"), "met")
         self.assertEqual(verdict_of(result, "10 to 1,000,000 routes: instr"), "missed")
@@ -191,11 +265,13 @@ class Results(unittest.TestCase):
     def test_self_tests(self):
         found = {"cpu": campaign("cpu", ARMS, 1)}
         self.assertTrue(results.self_tests({"holds": True}, {"a": [FLAGS]}, found)["offloads"]["holds"])
-        other = {**FLAGS, "lan/to-node": "rx=on,tso=on"}
+        other = {**FLAGS, "load/l-millrace": "rx=on,tso=on"}
         self.assertFalse(results.self_tests(None, {"a": [FLAGS], "b": [other]}, found)["offloads"]["holds"])
         self.assertFalse(results.self_tests(None, {}, found)["offloads"]["holds"])
         self.assertFalse(results.self_tests(None, {}, found)["generator"]["holds"])
-        found["cpu"]["windows"][0]["steal_percent"] = 0.2
+        found["cpu"]["windows"][0]["stolen_us"] = 10_000.0  # a tick in one of six seconds on two cores
+        self.assertTrue(results.self_tests(None, {}, found)["steal"]["holds"])
+        found["cpu"]["windows"][1]["stolen_us"] = 10_000.0
         self.assertFalse(results.self_tests(None, {}, found)["steal"]["holds"])
         self.assertFalse(results.self_tests(None, {}, {})["steal"]["holds"])
 
@@ -288,6 +364,10 @@ class Report(unittest.TestCase):
         drawn = plots.stack("t", [("a", {"big": 1000.0, **{f"small{i}": 1.0 for i in range(30)}})], "")
         self.assertNotIn("small", drawn.split("</title>", 1)[1].replace('class="small"', ""))
         self.assertIn("other: 30", drawn)
+
+    def test_any_height_has_its_ticks(self):
+        for most in (0.9, 1, 7.9, 8.5, 9.2, 9.99, 10, 123):
+            self.assertIn("circle", plots.lines("t", {"a": [(1, most)]}, "x", "y"))
 
     def test_lines_stay_inside(self):
         drawn = plots.lines("t", {"a": [(10, 5), (1e6, 50)]}, "x", "y", x_logarithmic=True)

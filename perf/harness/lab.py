@@ -40,8 +40,9 @@ class Lab:
         return self._answer()
 
     def start(self, arm):
-        """ADDRESS:PORT where the arm answers."""
-        return self._ask(f"start {arm}")
+        """(ADDRESS:PORT that the client connects to, its next hop)."""
+        target, gateway = self._ask(f"start {arm}").split()
+        return target, gateway
 
     def stop(self, arm):
         self._ask(f"stop {arm}")
@@ -50,9 +51,16 @@ class Lab:
         """{veth end: flags}"""
         return dict(end.split(":", 1) for end in self._ask("offloads").split())
 
-    def client_command(self, command):
-        """The command as it runs in the client's box."""
-        return ["nsenter", f"--net=/run/netns/{self.facts['box']}", "--", *command]
+    def stats(self):
+        """{counter of the data plane: value}, without zeros."""
+        return {name: int(value) for name, value in
+                (pair.split("=", 1) for pair in self._ask("stats").split())}
+
+    def load_command(self, command):
+        """The command as it runs in the load's box and cgroup."""
+        return ["sh", "-c", 'echo $$ >"$1" && shift && exec "$@"', "sh",
+                os.path.join(self.group, "load", "cgroup.procs"),
+                "nsenter", f"--net=/run/netns/{self.facts['box']}", "--", *command]
 
     def close(self):
         try:

@@ -31,9 +31,17 @@ def _mitigations():
     return found
 
 
+def _ghz():
+    """Of the time-stamp counter, by the name of the processor or, without one there, by its clock now."""
+    named = _first(r"^model name.*@ *([0-9.]+) *GHz", "/proc/cpuinfo", "")
+    return float(named) if named else round(float(_first(r"^cpu MHz[^:]*: (.*)$", "/proc/cpuinfo", "0")) /
+                                            1e3, 3)
+
+
 def facts(top):
     return {"cpu": _first(r"^model name[^:]*: (.*)$", "/proc/cpuinfo"),
             "cores": os.cpu_count(),
+            "ghz": _ghz(),
             "architecture": platform.machine(),
             "kernel": platform.release(),
             "memory_kb": int(_first(r"^MemTotal:\s+(\d+)", "/proc/meminfo", "0")),

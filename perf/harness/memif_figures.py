@@ -39,14 +39,17 @@ def reflector_side(figures):
 
 def window(arm, block, load, near, kernel, limits):
     """One window. load: figures of millrace-load; near: near_side or reflector_side; kernel: {wall_ns,
-    near_waited_ns, far_waited_ns, steal_percent, distances_ns (before and after)}; limits: {others, steal} in percent, {rate} or None."""
+    near_waited_ns, far_waited_ns, stolen_us, distances_ns (before and after)}; limits: {others, steal} in
+    percent, {rate} or None."""
+    wall_us = kernel["wall_ns"] / 1000
     answered = max(load["responses_ok"], 1)
     rate = load["responses_ok"] / load["window_s"]
     found = {"arm": arm, "block": block, "requests": load["responses_ok"],
              "seconds": load["window_s"], "rate": rate, "connections": load["connections_open"],
              "load_ns": load["busy_fraction"] * load["window_s"] * 1e9 / answered,
              "load_busy_percent": 100 * load["busy_fraction"],
-             "steal_percent": kernel["steal_percent"], "distances_ns": kernel["distances_ns"],
+             "wall_us": wall_us, "stolen_us": kernel["stolen_us"],
+             "steal_percent": 100 * kernel["stolen_us"] / (2 * wall_us), "distances_ns": kernel["distances_ns"],
              "others_percent": 100 * max(kernel["near_waited_ns"], kernel["far_waited_ns"])
                                / kernel["wall_ns"],
              "losses": {name: load[name] for name in LOSSES if load[name]},

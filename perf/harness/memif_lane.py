@@ -150,7 +150,7 @@ class MemifLane:
         wall = after["at_ns"] - before["at_ns"]
         return {"wall_ns": wall, "near_waited_ns": after["near"] - before["near"],
                 "far_waited_ns": after["far"] - before["far"],
-                "steal_percent": 100 * (after["steal_us"] - before["steal_us"]) * 1000 / (2 * wall)}
+                "stolen_us": after["steal_us"] - before["steal_us"]}
 
     def _tell(self, w):
         """Once it is settled: what is usual may still change, with what counts."""

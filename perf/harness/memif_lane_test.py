@@ -26,7 +26,7 @@ def near(requests=500_000, each_ns=900.0, own_answers=0):
 
 def kernel(waited_share=0.0, steal=0.0, distances=(60.0, 61.0)):
     return {"wall_ns": 500_000_000, "near_waited_ns": 500_000_000 * waited_share, "far_waited_ns": 0,
-            "steal_percent": steal, "distances_ns": list(distances)}
+            "stolen_us": 2 * 500_000 * steal / 100, "distances_ns": list(distances)}
 
 
 def window(arm, block=1, each_ns=900.0, distances=(60.0, 61.0), limits=None, **changed):

@@ -1,12 +1,14 @@
 """A result of perf/run as one HTML file without anything from outside."""
 import re
+import statistics
 
-from perf.harness import goals, plots, results
-from perf.harness.lanes import OURS, PEERS
+from perf.harness import goals, other_peers, plots, results
+from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1060px; margin: 2em auto; padding: 0 1em }
 h1 { font-size: 1.6em; margin-bottom: 0 } h2 { font-size: 1.15em; margin: 2em 0 .4em }
+h3 { font-size: 1em; margin: 1.2em 0 .3em }
 table { border-collapse: collapse; font-size: .9em } th, td { padding: .25em .7em; text-align: left;
 border-bottom: 1px solid #ddd; vertical-align: top } td.n { text-align: right; white-space: nowrap }
 .met { color: #2c7a2c } .missed { color: #b02a2a } .none, .note { color: #666 } .wide { overflow-x: auto }
@@ -47,55 +49,130 @@ def _facts(result):
 def _self_tests(result):
     tests = result["self_tests"]
     generator, steal = tests["generator"], tests["steal"]
-    def of_generator(test):
-        return (f"{test['ratio']:.2f} times the tested rate (needs 2): "
-                f"{test['rate_reached']:,.0f} a second without a proxy"
-                if "ratio" in test else test.get("note", ""))
-    said = {"generator": of_generator(generator),
-            **({"generator_memif": of_generator(tests["generator_memif"])}
-               if "generator_memif" in tests else {}),
+    said = {"generator": (f"{generator['ratio']:.2f} times the highest rate tested (needs 2): "
+                          f"{generator['rate_reached']:,.0f} a second through a bare {generator['through']}"
+                          if "ratio" in generator else generator.get("note", "")),
             "offloads": "; ".join(sorted({flags for reads in tests["offloads"]["by_arm"].values()
                                           for read in reads for flags in read.values()})),
-            "steal": ("no window counted" if steal["percent_most"] is None else
-                      f"at most {steal['percent_most']:.3f} % in a window that counted "
+            "steal": ("no window counted" if steal["percent"] is None else
+                      f"{steal['percent']:.3f} % of {steal['windows']} windows that counted "
                       f"(below {steal['percent_max']} %)")}
+    memif = tests.get("generator_memif")
+    if memif:
+        said["generator_memif"] = (f"{memif['ratio']:.2f} times the tested rate (needs 2): {memif['rate_reached']:,.0f}"
+                                   " a second through a bare reflector" if "ratio" in memif else memif.get("note", ""))
     return _table(("self-test", "holds", "seen"), [
         [_cell(name), _cell("yes" if tests[name]["holds"] else "NO",
                             "met" if tests[name]["holds"] else "missed"), _cell(said[name])]
         for name in said])
 
 
-def _cpu(result):
-    """CPU a request against the peers: in bars with intervals, and what it consists of."""
-    found, campaign = result["metrics"], result["campaigns"].get("cpu", {"arms": []})
-    rows = [(arm, *(found[f"cpu.cpu_us.{arm}"][name] for name in ("median", "low", "high")))
-            for arm in campaign["arms"] if f"cpu.cpu_us.{arm}" in found]
+NAMES = {OURS: "Millrace", "nginx": "nginx", "haproxy": "HAProxy", MIRROR: "bare reflector",
+         DIRECT: "kernel router", "envoy": "Envoy", "traefik": "Traefik"}
+
+
+def _name(arm):
+    return NAMES.get(arm, arm)
+
+
+def _rates(campaign):
+    """The rate asked of all arms, or None where each has its own."""
+    asked = set(campaign["rate_asked"].values())
+    return asked.pop() if len(asked) == 1 else None
+
+
+def _arm_rows(result, campaign, field):
+    found = result["metrics"]
+    return [(_name(arm), *(found[f"{campaign}.{field}.{arm}"][name] for name in ("median", "low", "high")))
+            for arm in result["campaigns"].get(campaign, {"arms": []})["arms"]
+            if f"{campaign}.{field}.{arm}" in found]
+
+
+def _ratios(result, prefix):
+    found = [(name.rsplit(".", 1)[1], metric) for name, metric in result["metrics"].items()
+             if name.startswith(prefix + ".ratio.")]
+    said = "; ".join(f"{metric['median']:.3f} of {_name(peer)}'s ({goals.spread_of(metric)})"
+                     for peer, metric in found)
+    return f"Ours is {said}." if said else ""
+
+
+def _bars(result, campaign, field, unit, note):
+    rows = _arm_rows(result, campaign, field)
     if not rows:
         return "<p>No block without a void window: no figure.</p>"
-    ratios = [f"{name.rsplit('.', 1)[1]}: {metric['median']:.3f} ({goals.spread_of(metric)})"
-              for name, metric in found.items() if name.startswith("cpu.cpu_us.ratio.")]
-    return (plots.bars("CPU a request", rows, "us") +
-            f'<p class="note">Run time of the proxy and of the NAPI thread of its veth end, at '
-            f'{campaign["rate_asked"]:,} requests a second. Our ratio to {esc("; ".join(ratios))}.</p>')
+    return (plots.bars(note, rows, unit) +
+            f'<p class="note">{esc(note)} {esc(_ratios(result, f"{campaign}.{field}"))}</p>')
+
+
+def _split(result, campaign):
+    """What the time of a request consists of, from windows that count."""
+    parts = {"NAPI thread": "napi_us", "proxy: kernel": "system_us", "proxy: user": "user_us"}
+    rows = []
+    for arm in result["campaigns"].get(campaign, {"arms": []})["arms"]:
+        counted = [w for w in result["campaigns"][campaign]["windows"]
+                   if w["arm"] == arm and not w["why_void"] and "napi_us" in w]
+        if counted:
+            rows.append((_name(arm), {part: statistics.median(w[field] for w in counted)
+                                      for part, field in parts.items()}))
+    return plots.stack("what it consists of", rows, "us") if rows else ""
+
+
+def _cpu(result):
+    """CPU a request against the peers: in bars with intervals, and what it consists of."""
+    body = ""
+    for name, campaign in result["campaigns"].items():
+        if name in ("cpu", "busy") or other_peers.is_campaign(name):
+            arms = ", ".join(_name(arm) for arm in campaign["arms"])
+            body += f"<h3>{esc(arms)}: {_rates(campaign) or 0:,.0f} requests a second</h3>" + _bars(
+                result, name, "cpu_us", "us", "Run time of the proxy and of the NAPI thread of its veth end.")
+            body += _split(result, name)
+    return body + ('<p class="note">A bare reflector that sends the same frames back is what the lane takes: '
+                   "the rest is the proxy's own.</p>" if body else "<p>Not measured.</p>")
+
+
+def _capacity(result):
+    full = "; ".join(f"{_name(arm)}: {result['metrics'][f'capacity.rate.{arm}']['full']}"
+                     for arm in (OURS, *PEERS) if f"capacity.rate.{arm}" in result["metrics"])
+    return _bars(result, "capacity", "rate", "/s", "Closed loop, one core for the proxy. "
+                 f"Which side had nothing left: {full}.")
+
+
+def _others(result):
+    return ("<h3>A connection for each request</h3>" +
+            _bars(result, "connections", "cpu_us", "us", "SYN, one request, FIN; connections to the backend are kept.") +
+            "<h3>Large responses</h3>" +
+            _bars(result, "bulk", "cycles_per_1460", "cycles",
+                  "Of the core's nominal clock, for 1,460 octets of a response; a frame each on all sides.") +
+            "<h3>One connection</h3>" +
+            _bars(result, "one_connection", "p50_us", "us",
+                  "Median latency; the kernel router stands for a way without a proxy."))
+
+
+def _load_points(result, percentile):
+    """{arm: [(rate, us)]} of campaigns with requests of a schedule on the usual connections."""
+    series = {}
+    for name, campaign in result["campaigns"].items():
+        if not re.fullmatch(r"cpu|busy|at_\d+", name):
+            continue
+        for arm in (OURS, *PEERS):
+            metric = result["metrics"].get(f"{name}.{percentile}_us.{arm}")
+            if metric:
+                series.setdefault(arm, []).append((campaign["rate_asked"][arm], metric["median"]))
+    return series
 
 
 def _latency(result):
     """Percentiles over the rate: a colour an arm, as above, and dashes a percentile."""
-    found, series = result["metrics"], {}
-    for campaign in result["campaigns"].values():
-        if not campaign["rate_asked"]:
-            continue
-        for arm in campaign["arms"]:
-            for percentile in ("p50_us", "p99_us", "p999_us"):
-                metric = found.get(f"{campaign['name']}.{percentile}.{arm}")
-                if metric:
-                    series.setdefault(f"{arm} {percentile.removesuffix('_us')}", []).append(
-                        (campaign["rate_asked"], metric["median"]))
-    arms, dashes = (OURS, *PEERS), {"p50": "", "p99": "6 3", "p999": "2 3"}
-    looks = {f"{arm} {percentile}": (number, dash) for number, arm in enumerate(arms)
-             for percentile, dash in dashes.items()}
+    series, looks = {}, {}
+    for percentile, dash in {"p50": "", "p99": "6 3", "p999": "2 3"}.items():
+        for arm, points in _load_points(result, percentile).items():
+            name = f"{_name(arm)} {percentile.replace('p999', 'p99.9')}"
+            series[name] = points
+            looks[name] = ((OURS, *PEERS).index(arm), dash)
     return plots.lines("latency by load", dict(sorted(series.items())), "requests a second", "us",
-                       y_logarithmic=True, looks=looks)
+                       x_logarithmic=True, y_logarithmic=True, looks=looks) + \
+        '<p class="note">From the time at which a request was meant to leave; the last point of each is 70 % of '\
+        "its own capacity, or the highest share that was measured.</p>"
 
 
 def _instructions(result, split, scenarios=("keepalive_1", "keepalive_64", "connection_64")):
@@ -144,12 +221,16 @@ def _void(result):
                 rows.append([_cell(campaign["name"]), _cell(window["block"], "n"), _cell(window["arm"]),
                              _cell(f"{window['cpu_us']:.2f}", "n"), _cell(f"{window['rate']:,.0f}", "n"),
                              _cell(", ".join(window["why_void"]))])
-    return _table(("campaign", "block", "arm", "CPU us", "rate", "why"), rows) if rows else "<p>None.</p>"
+    whole = sum(len(campaign["windows"]) for campaign in result["campaigns"].values())
+    return (f"<details><summary>{len(rows)} of {whole}</summary>" +
+            _table(("campaign", "block", "arm", "CPU us", "rate", "why"), rows) +
+            "</details>") if rows else "<p>None.</p>"
 
 
 def page(result):
     sections = (("Goals", _goals), ("Self-tests", _self_tests), ("CPU against peers", _cpu),
-                ("Latency by load", _latency),
+                ("Throughput against peers", _capacity),
+                ("Latency by load", _latency), ("Connections, bulk and a single connection", _others),
                 ("Instructions by room", lambda r: _instructions(r, "by_room")),
                 ("Instructions by stage of a turn", lambda r: _instructions(r, "by_stage")),
                 ("Cost against routes", _routes), ("Memory to memory (lane M)", _memif),

@@ -2,16 +2,17 @@
 
 format, kind; machine (machine.facts), settings, started (UTC), seconds
 replay       lane R's JSON, or {"not_measured": why}
-campaigns    name -> {name, arms, connections, rate_asked, blocks_counted, windows}; void windows too.
-             Those of lane M say so in "lane" (memif_figures.py says what their windows hold)
+campaigns    name -> {name, arms, work and rate_asked by arm, blocks_counted, windows, counters (of the data
+             plane, meanwhile)}; void windows too. Those of lane M say so in "lane" (memif_figures.py says
+             what their windows hold)
 self_tests   generator, offloads, steal: each with "holds"
 metrics      name -> {lane, unit, median, low, high, samples}; low and high bound 95 %, null when there
-             are too few samples, and are the least and the most for ticks; lower is better for all of them
+             are too few samples, and are the least and the most for ticks; lower is better, unless it says higher_is_better
 """
 import json
 
 from perf.harness import estimates, memif_figures
-from perf.harness.lanes import DIRECT, OURS, PEERS
+from perf.harness.lanes import DIRECT, MIRROR, OURS
 
 FORMAT = 1
 KIND = "millrace-perf"
@@ -45,17 +46,34 @@ def _replay_metrics(replay):
     return found
 
 
+FIELDS = (("cpu_us", "us/request"), ("core_us", "us/request"), ("p50_us", "us"), ("p99_us", "us"),
+          ("p999_us", "us"))
+# Octets of a full frame's text, the unit of bulk.
+FRAME_BYTES = 1460
+
+
+def _mean(windows, field):
+    return sum(window[field] for window in windows) / len(windows)
+
+
+def _metric(values, lane, unit):
+    return {"lane": lane, "unit": unit, **estimates.median_with_interval(values)}
+
+
 def _add_arms(found, campaign, blocks, fields):
     for arm in campaign["arms"]:
         for field, unit in fields:
             values = [w[field] for block in blocks for w in block[arm] if field in w]
             if values:
-                found[f"{campaign['name']}.{field}.{arm}"] = {
-                    "lane": lane_of(arm), "unit": unit, **estimates.median_with_interval(values)}
+                found[f"{campaign['name']}.{field}.{arm}"] = _metric(values, lane_of(arm), unit)
+
+
+def _peers(campaign):
+    return [arm for arm in campaign["arms"] if arm not in (OURS, DIRECT, MIRROR)]
 
 
 def _add_ratios(found, campaign, blocks, fields):
-    for peer in PEERS:
+    for peer in _peers(campaign):
         for field in fields:
             ratio = estimates.paired_ratio(blocks, OURS, peer, field)
             if ratio:
@@ -67,48 +85,102 @@ def _add_added_latency(found, campaign, blocks):
     """What a proxy adds to the p50 of the way without it, by block, and ours against each peer's."""
     added = []
     for block in blocks:
-        mean = {arm: sum(w["p50_us"] for w in block[arm]) / len(block[arm]) for arm in campaign["arms"]}
+        mean = {arm: _mean(block[arm], "p50_us") for arm in campaign["arms"]}
         added.append({arm: [{"added": mean[arm] - mean[DIRECT]}] for arm in mean if arm != DIRECT})
     if not added:
         return
     for arm in added[0]:
-        found[f"{campaign['name']}.added_p50_us.{arm}"] = {
-            "lane": lane_of(arm), "unit": "us",
-            **estimates.median_with_interval([block[arm][0]["added"] for block in added])}
-    for peer in PEERS:
+        found[f"{campaign['name']}.added_p50_us.{arm}"] = _metric(
+            [block[arm][0]["added"] for block in added], lane_of(arm), "us")
+    for peer in _peers(campaign):
         ratio = estimates.paired_ratio(added, OURS, peer, "added")
         if ratio:
             found[f"{campaign['name']}.added_p50_us.ratio.{peer}"] = {
                 "lane": "X, K", "unit": "ratio", **ratio}
 
 
-def metrics(replay, campaigns):
+def _add_own_part(found, campaign, blocks):
+    """Ours less what a bare reflector takes for the same frames, which are two pairs a request, beside
+    each peer's whole."""
+    own = [_mean(block[OURS], "cpu_us") - _mean(block[MIRROR], "cpu_us") for block in blocks]
+    if not own:
+        return
+    found[f"{campaign['name']}.own_us.{OURS}"] = _metric(own, "X", "us/request")
+    for peer in _peers(campaign):
+        found[f"{campaign['name']}.own_us.ratio.{peer}"] = _metric(
+            [part / _mean(block[peer], "cpu_us") for part, block in zip(own, blocks)], "X, K", "ratio")
+
+
+def _add_bulk(found, campaign, blocks, ghz):
+    """Time of the core for each full frame's text that went through, in cycles of its nominal clock."""
+    for arm in campaign["arms"]:
+        frames = campaign["work"][arm]["response_bytes"] / FRAME_BYTES
+        for field, name in (("cpu_us", "cycles_per_1460"), ("own", "own_cycles_per_1460")):
+            if field == "own" and arm != OURS:
+                continue
+            values = [(_mean(block[arm], "cpu_us") -
+                       (_mean(block[MIRROR], "cpu_us") if field == "own" else 0)) * 1e3 * ghz / frames
+                      for block in blocks]
+            if values:
+                found[f"{campaign['name']}.{name}.{arm}"] = _metric(values, lane_of(arm), "cycles/1460 octets")
+
+
+def _add_capacity(found, campaign, blocks):
+    for arm in campaign["arms"]:
+        counted = [w for block in blocks for w in block[arm]]
+        if counted:
+            found[f"capacity.rate.{arm}"] = {
+                **_metric([w["rate"] for w in counted], lane_of(arm), "requests/s"),
+                "higher_is_better": True, "full": _most_common([w["full"] for w in counted])}
+    for peer in _peers(campaign):
+        ratio = estimates.paired_ratio(blocks, OURS, peer, "rate")
+        if ratio:
+            found[f"capacity.rate.ratio.{peer}"] = {"lane": "X, K", "unit": "ratio",
+                                                    "higher_is_better": True, **ratio}
+
+
+def _most_common(values):
+    return max(sorted(set(values)), key=values.count)
+
+
+def metrics(replay, campaigns, ghz=None):
+    """ghz: of the cores' nominal clock, without which nothing is given in cycles."""
     found = _replay_metrics(replay)
-    for campaign in campaigns.values():
+    for name, campaign in campaigns.items():
         if campaign.get("lane") == "M":
             found.update(memif_figures.metrics(campaign))
             continue
         blocks = estimates.whole_blocks(campaign["windows"], campaign["arms"])
-        _add_arms(found, campaign, blocks, (("cpu_us", "us/request"), ("p50_us", "us"),
-                                            ("p99_us", "us"), ("p999_us", "us")))
-        _add_ratios(found, campaign, blocks, ("cpu_us", "p50_us", "p99_us", "p999_us"))
+        _add_arms(found, campaign, blocks, FIELDS)
+        _add_ratios(found, campaign, blocks, [field for field, _ in FIELDS])
         if DIRECT in campaign["arms"]:
             _add_added_latency(found, campaign, blocks)
+        if MIRROR in campaign["arms"] and OURS in campaign["arms"]:
+            _add_own_part(found, campaign, blocks)
+        if name == "bulk" and ghz:
+            _add_bulk(found, campaign, blocks, ghz)
+        if name == "capacity":
+            _add_capacity(found, campaign, blocks)
     return found
 
 
+def _steal(campaigns):
+    """Of all windows that count together: one tick of the clock is much of a short window alone."""
+    counted = [w for campaign in campaigns.values() for w in campaign["windows"] if not w["why_void"]]
+    wall = sum(w["wall_us"] for w in counted)
+    percent = 100 * sum(w["stolen_us"] for w in counted) / (2 * wall) if wall else None
+    return {"percent": percent, "percent_max": STEAL_PERCENT_MAX, "windows": len(counted),
+            "holds": percent is not None and percent < STEAL_PERCENT_MAX}
+
+
 def self_tests(generator, offloads, campaigns, memif_generator=None):
-    """offloads: {arm: [flags at each start, without repeats]}. memif_generator: lane M's, if it ran."""
+    """offloads: {arm: [flags at each look, without repeats]}. memif_generator: lane M's, if it ran."""
     seen = [flags for reads in offloads.values() for flags in reads]
     ends = [flag for flags in seen for flag in flags.values()]
-    stolen = [w["steal_percent"] for campaign in campaigns.values() for w in campaign["windows"]
-              if not w["why_void"]]
-    most = max(stolen, default=None)
     return {"generator": generator or {"holds": False, "note": "was not run"},
             **({"generator_memif": memif_generator} if memif_generator else {}),
             "offloads": {"by_arm": offloads, "holds": bool(ends) and len(set(ends)) == 1},
-            "steal": {"percent_most": most, "percent_max": STEAL_PERCENT_MAX,
-                      "holds": most is not None and most < STEAL_PERCENT_MAX}}
+            "steal": _steal(campaigns)}
 
 
 def broken_self_tests(result):

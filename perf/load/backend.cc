@@ -9,6 +9,7 @@ constexpr uint32_t ports_per_peer = 65'536;
 // Responses owed to one connection at a time: 2^30 octets, so that sequence numbers stay in order.
 constexpr uint32_t owed_bytes_max = message_bytes_max;
 constexpr uint32_t closing_ms_max = 3'000;
+constexpr uint64_t stop_steps_per_turn_max = 65'536;
 
 // A record that has closed stands in its queues until its turn comes, so there are more entries
 // than connections.
@@ -95,12 +96,28 @@ void Backend::turn() {
   run_acks();
   run_watch();
   run_ready();
+  if (stopping_) stop_some();
+}
+
+uint64_t Backend::places_used() const {
+  return uint64_t{peer_count_} * options_.port_count * ports_per_peer;
+}
+
+void Backend::stop_some() {
+  const uint64_t end = std::min(places_used(), stop_at_ + stop_steps_per_turn_max);
+  for (; stop_at_ < end && sender_.output().room() > 0; ++stop_at_) {
+    const auto index = static_cast<uint32_t>(stop_at_);
+    Connection& c = records_[index];
+    if (c.state == State::closed) continue;
+    sender_.send_reset(c, flow_of(index));
+    closed(c);
+  }
 }
 
 // ---- receiving ---------------------------------------------------------------------------------
 
 void Backend::take(Connection* c, uint32_t index, Segment& segment, const MacAddress& source) {
-  const bool opens = segment.has(syn) && !segment.has(ack | rst);
+  const bool opens = segment.has(syn) && !segment.has(ack | rst) && !stopping_;
   if (c == nullptr) c = find(segment, &index);  // a frame of the same burst may have added it
   if (c == nullptr && opens) c = add_peer(segment, source, &index);
   if (c == nullptr || (c->state == State::closed && !opens)) {

@@ -41,6 +41,10 @@ class Backend {
   // c: what find() said. source: of the frame.
   void take(Connection* c, uint32_t index, Segment& segment, const MacAddress& source);
   void turn();
+  // Resets every connection, as many a turn as there is room for: who keeps them open for later
+  // must not find them with nobody behind.
+  void stop() { stopping_ = true; }
+  bool is_stopped() const { return stopping_ && stop_at_ == places_used(); }
 
   uint64_t connections_open() const { return open_; }
   Sender& sender() { return sender_; }
@@ -69,6 +73,8 @@ class Backend {
   void run_ready();
   void run_acks();
   void run_watch();
+  void stop_some();
+  uint64_t places_used() const;
 
   BackendOptions options_;
   ResponseText response_;
@@ -81,6 +87,8 @@ class Backend {
   RecordTable records_;
   uint64_t open_ = 0;
   Instant now_;
+  bool stopping_ = false;
+  uint64_t stop_at_ = 0;
 };
 
 }  // namespace millrace::load

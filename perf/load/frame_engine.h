@@ -30,10 +30,8 @@ class FrameEngine final : public Engine {
   }
   void begin_window(Instant now) override;
   std::string window_json(Instant now) override;
-  void stop() override {
-    if (has_client()) station_.client()->stop();
-  }
-  bool is_stopped() const override { return !has_client() || station_.client()->is_stopped(); }
+  void stop() override { station_.stop(); }
+  bool is_stopped() const override { return station_.is_stopped(); }
 
  private:
   std::unique_ptr<Lane> lane_;

@@ -18,7 +18,7 @@ enum class XdpAttach : uint8_t { automatic, native, generic };
 enum class WhenIdle : uint8_t {
   spin,   // the next turn
   yield,  // sched_yield(): others on the core first
-  sleep,  // waiting for a frame or for the next timer
+  sleep,  // waiting for a frame or for the next timer; yielding where that is very soon
 };
 
 struct PortOptions {

@@ -52,7 +52,12 @@ void RunLoop::idle(Instant now) {
     case WhenIdle::yield: sched_yield(); return;
     case WhenIdle::sleep: {
       const Instant until = std::min(engine_.next_deadline(), now + sleep_max);
-      if (until > now + sleep_min) engine_.wait(now, until, options_.control);
+      if (until > now + sleep_min) {
+        engine_.wait(now, until, options_.control);
+      } else {
+        // Who brings the frames may need this core.
+        sched_yield();
+      }
       return;
     }
   }

@@ -64,9 +64,21 @@ uint32_t Station::turn(Instant now) {
     ask_for_next_hop();
     client_->turn();
   }
-  if (backend_) backend_->turn();
+  if (backend_) {
+    if (stopping_ && (!client_ || client_->is_stopped())) backend_->stop();
+    backend_->turn();
+  }
   const uint32_t sent = output_.finish(now);
   return static_cast<uint32_t>(received) + sent;
+}
+
+void Station::stop() {
+  stopping_ = true;
+  if (client_) client_->stop();
+}
+
+bool Station::is_stopped() const {
+  return stopping_ && (!client_ || client_->is_stopped()) && (!backend_ || backend_->is_stopped());
 }
 
 void Station::classify(const packet::Frame& frame, Arrival* arrival) {

@@ -57,6 +57,10 @@ class Station {
   Backend* backend() { return backend_ ? &*backend_ : nullptr; }
   Figures& figures() { return figures_; }
   const Figures& figures() const { return figures_; }
+  // First the client ends what it has open, then the backend resets what is still kept open to it.
+  void stop();
+  bool is_stopped() const;
+
   // Figures begin anew from here.
   void begin_window(Instant now, const nic::PortCounters& port);
   std::string window_json(Instant now, const nic::PortCounters& port);
@@ -89,6 +93,7 @@ class Station {
   Ipv4Address next_hop_;
   Instant next_arp_;
   Instant now_;
+  bool stopping_ = false;
   std::array<packet::Frame, nic::burst_frames_max> frames_;
   std::array<Arrival, nic::burst_frames_max> arrivals_;
 };

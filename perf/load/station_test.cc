@@ -219,6 +219,25 @@ TEST(Station, AnOpenLoopOfShortConnectionsOpensOneForEachArrival) {
   EXPECT_TRUE(world.settle());
 }
 
+TEST(Station, ABackendThatStopsLeavesNobodyWaiting) {
+  ClientOptions options = client_options(backend_itself);
+  options.connections = 3;
+  options.idle_connections = 40;
+  TwoStations world(client_station(options, 100), backend_station(100), 1);
+  ASSERT_TRUE(world.run_until([&] { return world.client.figures().responses_ok >= 100; },
+                              Duration::seconds(20)));
+  ASSERT_EQ(world.backend.station().backend()->connections_open(), 43U);
+  EXPECT_FALSE(world.backend.station().is_stopped());
+  world.backend.station().stop();
+  ASSERT_TRUE(
+      world.run_until([&] { return world.backend.station().is_stopped(); }, Duration::seconds(1)));
+  EXPECT_EQ(world.backend.station().backend()->connections_open(), 0U);
+  // Each was told, and whoever tries again is refused.
+  EXPECT_TRUE(world.run_until([&] { return world.client.station().connections_open() == 0; },
+                              Duration::seconds(1)));
+  EXPECT_EQ(world.backend.figures().backend_connections, 43U);
+}
+
 TEST(Station, SilentOnesStandAndSlowOnesTrickle) {
   ClientOptions options = client_options(backend_itself);
   options.connections = 2;

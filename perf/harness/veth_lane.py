@@ -1,0 +1,212 @@
+"""Lanes X and K: Millrace over AF_XDP and the peers over the kernel's stack, each behind a veth of its
+own, under the same load from the same program.
+"""
+import dataclasses
+import statistics
+import time
+
+from perf.harness import counters, estimates, load, other_peers, windows
+from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
+
+CORES = (windows.PROXY_CORE, windows.LOAD_CORE)
+PROXIES = (OURS, *PEERS)
+BULK_BYTES = 65_536
+CAPACITY_CONNECTIONS = 256
+# So many times the highest rate that is asked for must the load bear.
+GENERATOR_RATIO = 2
+SETTLE_SECONDS = 0.03
+# So long is the core looked at with nothing to do.
+IDLE_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Campaign:
+    """work: one for all arms, or {arm: work}. window_scale: of the settings' window."""
+    name: str
+    arms: tuple
+    work: object
+    blocks: int
+    window_scale: float = 1.0
+    tolerance: float = windows.RATE_TOLERANCE
+    shares: dict | None = None  # of its own capacity, by arm
+
+    def work_of(self, arm):
+        return self.work[arm] if isinstance(self.work, dict) else self.work
+
+
+class VethLane:
+    """settings: see perf/run; lab: an open Lab; program: millrace-load."""
+
+    def __init__(self, lab, program, settings, say):
+        self._lab, self._program, self._settings, self._say = lab, program, settings, say
+        self._targets = {}
+        self._windows = 0
+        self._idle_percent = 0.0
+        self.offloads = {}  # arm -> [what was read after each start, without repeats]
+
+    def start(self):
+        """All arms, side by side."""
+        for arm in (*PROXIES, DIRECT, MIRROR):
+            self._say(f"  starting {arm}")
+            self._targets[arm] = self._lab.start(arm)
+        self._read_offloads()
+        self._idle_percent = counters.idle_percent_busy(windows.PROXY_CORE, IDLE_SECONDS)
+        self._say(f"  core {windows.PROXY_CORE} with nothing to do: {self._idle_percent:.2f} % in use")
+
+    def _read_offloads(self):
+        flags = self._lab.offloads()
+        for arm in self._targets:
+            seen = self.offloads.setdefault(arm, [])
+            if flags not in seen:
+                seen.append(flags)
+
+    def _sample(self, arm, strangers):
+        return {**counters.sample(self._lab.group, arm), "others_us": strangers}
+
+    def window(self, arm, block, campaign):
+        """One window of one arm, with a load that is started and stopped for it."""
+        settings, work = self._settings, campaign.work_of(arm)
+        self._windows += 1
+        running = load.Load(self._program, self._lab, arm, self._targets[arm], work, self._windows)
+        try:
+            time.sleep(settings["warm_seconds"])
+            strangers = counters.of_others(self._lab.group)
+            before = self._sample(arm, strangers)
+            # This process was on the load's core: what it held up must not be in the window's tail.
+            time.sleep(SETTLE_SECONDS)
+            running.begin()
+            time.sleep(settings["window_seconds"] * campaign.window_scale)
+            figures = running.end()
+            after = self._sample(arm, 0)
+            after["others_us"] = counters.of_others(self._lab.group)
+            running.stop()
+        finally:
+            running.close()
+        found = windows.window(arm, block, before, after, figures, {
+            "rate": work.rate, "tolerance": campaign.tolerance, "idle": self._idle_percent,
+            "steal": settings["steal_percent_max"], "others": settings["others_percent_max"]})
+        self._say(f"  {campaign.name} {block} {arm:9} {found['rate']:8,.0f}/s cpu {found['cpu_us']:6.2f} us "
+                  f"p50 {found['p50_us']:6.0f} p99 {found['p99_us']:6.0f} p99.9 {found['p999_us']:6.0f} us "
+                  f"core {found['proxy_core_percent']:3.0f}/{found['load_core_percent']:3.0f} %  "
+                  + (f"VOID: {', '.join(found['why_void'])}" if found["why_void"] else "ok"))
+        return found
+
+    def run(self, campaign, until):
+        """Blocks of A B C C B A. A block with a void window does not count and is measured again, up to
+        as many times as there are blocks; none begins that would end after until (time.monotonic), but
+        the first. blocks_counted and out_of_time say how it ended."""
+        arms = campaign.arms
+        for arm in arms:
+            if arm not in self._targets:
+                self._targets[arm] = self._lab.start(arm)
+        self._say(f"lanes X and K: {campaign.name}, {campaign.blocks} blocks of {' '.join(arms)} and back")
+        works = {arm: campaign.work_of(arm) for arm in arms}
+        found = {"name": campaign.name, "arms": list(arms), "blocks_asked": campaign.blocks,
+                 "work": {arm: dataclasses.asdict(work) for arm, work in works.items()},
+                 "rate_asked": {arm: work.rate for arm, work in works.items()},
+                 "shares": campaign.shares, "windows": [], "out_of_time": False}
+        before, longest = self._lab.stats(), 0.0
+        for block in range(1, 2 * campaign.blocks + 1):
+            counters.wait_for_quiet(CORES, self._settings["patience_seconds"])
+            began = time.monotonic()
+            if block > 1 and began + longest > until:
+                found["out_of_time"] = True
+                self._say(f"  out of time: {found['blocks_counted']} of {campaign.blocks} blocks count")
+                break
+            for arm in estimates.there_and_back(arms):
+                found["windows"].append(self.window(arm, block, campaign))
+            longest = max(longest, time.monotonic() - began)
+            found["blocks_counted"] = len(estimates.whole_blocks(found["windows"], arms))
+            if found["blocks_counted"] == campaign.blocks:
+                break
+        self._read_offloads()
+        after = self._lab.stats()
+        found["counters"] = {name: value - before.get(name, 0) for name, value in after.items()
+                             if not name.startswith("gauge") and value != before.get(name, 0)}
+        return found
+
+    def generator_self_test(self, connections):
+        """What load and backend bear with nobody but a reflector between: requests a second."""
+        self._say("self-test: load and backend without a proxy, closed loop")
+        best = None
+        for arm in (MIRROR, DIRECT):
+            campaign = Campaign("generator", (arm,), load.Work(connections), 1)
+            found = self.window(arm, 0, campaign)
+            best = found if best is None or found["rate"] > best["rate"] else best
+        return best
+
+
+def generator_verdict(reached, campaigns):
+    """The self-test: twice the highest rate that any open loop asked for."""
+    asked = max((rate for campaign in campaigns.values() for rate in campaign["rate_asked"].values()
+                 if rate), default=0)
+    ratio = reached["rate"] / asked if asked else 0.0
+    return {"generator": load.NAME, "rate_tested": asked, "rate_reached": reached["rate"],
+            "through": reached["arm"], "full": reached["full"], "ratio": ratio, "holds": ratio >= GENERATOR_RATIO,
+            "note": "load and backend in one process on one core, as they are beside the proxies"}
+
+
+def capacities(campaign):
+    """{arm: requests a second at saturation}; void windows too, if there are no others."""
+    found = {}
+    for arm in campaign["arms"]:
+        of_arm = [w for w in campaign["windows"] if w["arm"] == arm]
+        counted = [w["rate"] for w in of_arm if not w["why_void"]] or [w["rate"] for w in of_arm]
+        found[arm] = statistics.median(counted)
+    return found
+
+
+def at_share(capacity, share, blocks, rate_max):
+    """Each proxy at that share of its own capacity, requests at random times. rate_max: nobody is asked
+    for more, or the load would be what is measured; shares says what came of it."""
+    rates = {arm: min(share * capacity[arm], rate_max) for arm in PROXIES}
+    work = {arm: load.Work(CAPACITY_CONNECTIONS, rate=rate, pace="poisson") for arm, rate in rates.items()}
+    # Arrivals at random: their number has a spread of its own.
+    return Campaign(f"at_{round(100 * share)}", PROXIES, work, blocks, tolerance=0.02,
+                    shares={arm: rates[arm] / capacity[arm] for arm in PROXIES})
+
+
+def plan(settings):
+    """The campaigns that need no result of another, in their order."""
+    blocks, rate = settings["blocks"], settings["rate"]
+    kept = load.Work(settings["connections"], rate=rate)
+    return [
+        Campaign("cpu", (*PROXIES, MIRROR), kept, blocks),
+        Campaign("busy", (*PROXIES, MIRROR),
+                 load.Work(settings["connections"], rate=settings["busy_rate"]), max(1, blocks // 2)),
+        Campaign("one_connection", (DIRECT, *PROXIES), load.Work(1), max(1, blocks * 3 // 4), 0.5),
+        Campaign("connections", PROXIES,
+                 load.Work(1_000, rate=settings["connection_rate"], one_request_each=True),
+                 max(1, blocks * 3 // 4)),
+        Campaign("bulk", (*PROXIES, MIRROR),
+                 load.Work(16, rate=settings["bulk_rate"], response_bytes=BULK_BYTES),
+                 max(1, blocks * 5 // 8), tolerance=0.03),
+        Campaign("capacity", PROXIES, load.Work(CAPACITY_CONNECTIONS), max(1, blocks * 3 // 8)),
+    ]
+
+
+def beside(peer, settings):
+    """The CPU campaign again with one that no goal speaks of; it begins when it is wanted."""
+    return Campaign(other_peers.campaign_name(peer), other_peers.arms(peer),
+                    load.Work(settings["connections"], rate=settings["rate"]), settings["blocks"])
+
+
+def measure(lane, settings, deadline):
+    """(campaigns by name, generator self-test). deadline(share): until when (time.monotonic) so much of
+    the work should be done."""
+    lane.start()
+    reached = lane.generator_self_test(256)
+    steps = plan(settings)
+    weights = [len(step.arms) * step.blocks * step.window_scale for step in steps]
+    tails = settings["shares"]
+    weights += [len(PROXIES) * settings["share_blocks"]] * len(tails)
+    whole, done, campaigns = sum(weights), 0.0, {}
+    for step, weight in zip(steps, weights):
+        done += weight
+        campaigns[step.name] = lane.run(step, deadline(done / whole))
+    capacity = capacities(campaigns["capacity"])
+    for share, weight in zip(tails, weights[len(steps):]):
+        done += weight
+        step = at_share(capacity, share, settings["share_blocks"], reached["rate"] / GENERATOR_RATIO)
+        campaigns[step.name] = lane.run(step, deadline(done / whole))
+    return campaigns, generator_verdict(reached, campaigns)
