@@ -68,7 +68,7 @@ def crowd_campaign(blocks=3, octets=700, asking=1.2, together_mb=380):
 
 def run(*campaigns):
     by_name = {campaign["name"]: campaign for campaign in campaigns}
-    generator = {"rate_tested": 10_000, "rate_reached": 25_000.0, "ratio": 2.5, "holds": True}
+    generator = {"rate_tested": 10_000, "rate_reached": 25_000.0, "ratio": 2.5, "through": "mirror", "holds": True}
     memif = memif_lane.self_test(by_name["memif"]) if "memif" in by_name else None
     return {"format": results.FORMAT, "kind": results.KIND, "started": "2026-01-01T00:00:00+00:00",
             "seconds": 1, "settings": {"mode": "quick"}, "replay": {"not_measured": "made up"},
