@@ -12,8 +12,10 @@ NeighborTable::NeighborTable(packet::Arena& arena, const Steering& steering, Cou
       counters_(counters),
       key_(key),
       entries_(std::make_unique<Entry[]>(entries_max)),
-      links_(entries_max) {
+      links_(entries_max),
+      waiting_links_(waiting_max) {
   hash_.fill(none);
+  for (uint16_t i = 0; i < waiting_max; ++i) waiting_links_.push_back(free_waiting_, i);
   for (uint16_t i = 0; i < entries_max; ++i) links_.push_back(free_, i);
 }
 
@@ -146,37 +148,34 @@ void NeighborTable::wait(uint16_t index, const packet::TransmitFrame& frame) {
     arena_.mark_sent(frame.slot);
     return;
   }
-  const bool full = entry.waiting_count == waiting_per_entry_max || waiting_count_ == waiting_max;
-  if (full) {
+  if (entry.waiting.count == waiting_per_entry_max || free_waiting_.empty()) {
     counters_.add(Counter::net_neighbor_wait_overflow);
-    if (entry.waiting_count == 0) {
+    if (entry.waiting.empty()) {
       arena_.mark_sent(frame.slot);
       return;
     }
-    arena_.mark_sent(entry.waiting[0].slot);
-    for (uint8_t i = 1; i < entry.waiting_count; ++i) entry.waiting[i - 1] = entry.waiting[i];
-    --entry.waiting_count;
-    --waiting_count_;
+    arena_.mark_sent(take_waiting(entry).slot);
   }
-  entry.waiting[entry.waiting_count++] = frame;
-  ++waiting_count_;
+  const uint32_t place = waiting_links_.pop_front(free_waiting_);
+  waiting_[place] = frame;
+  waiting_links_.push_back(entry.waiting, place);
+}
+
+packet::TransmitFrame NeighborTable::take_waiting(Entry& entry) {
+  const uint32_t place = waiting_links_.pop_front(entry.waiting);
+  waiting_links_.push_back(free_waiting_, place);
+  return waiting_[place];
 }
 
 void NeighborTable::drop_waiting(uint16_t index, Counter reason) {
   Entry& entry = entries_[index];
-  for (uint8_t i = 0; i < entry.waiting_count; ++i) arena_.mark_sent(entry.waiting[i].slot);
-  counters_.add(reason, entry.waiting_count);
-  waiting_count_ = static_cast<uint16_t>(waiting_count_ - entry.waiting_count);
-  entry.waiting_count = 0;
+  counters_.add(reason, entry.waiting.count);
+  while (!entry.waiting.empty()) arena_.mark_sent(take_waiting(entry).slot);
 }
 
 void NeighborTable::flush_waiting(uint16_t index, IpOutput& output) {
   Entry& entry = entries_[index];
-  for (uint8_t i = 0; i < entry.waiting_count; ++i) {
-    output.send_waited(entry.port, entry.waiting[i], entry.mac);
-  }
-  waiting_count_ = static_cast<uint16_t>(waiting_count_ - entry.waiting_count);
-  entry.waiting_count = 0;
+  while (!entry.waiting.empty()) output.send_waited(entry.port, take_waiting(entry), entry.mac);
 }
 
 // --- asking ---
@@ -315,14 +314,15 @@ bool NeighborTable::check_invariants() const {
     if (entry.state == State::free) continue;
     ++live;
     proven += entry.proven ? 1 : 0;
-    waiting += entry.waiting_count;
+    waiting += entry.waiting.count;
     if (find(entry.port, entry.address) != index) return false;
-    for (uint8_t i = 0; i < entry.waiting_count; ++i) {
-      if (!arena_.in_port(entry.waiting[i].slot)) return false;
+    for (uint32_t place = entry.waiting.head; place != IndexList::none;
+         place = waiting_links_.next(place)) {
+      if (!arena_.in_port(waiting_[place].slot)) return false;
     }
   }
   return live == hashed && live == count() && proven == proven_.count &&
-         live + free_.count == entries_max && waiting == waiting_count_ &&
+         live + free_.count == entries_max && waiting == waiting_count() &&
          unproven_.count <= entries_max;
 }
 

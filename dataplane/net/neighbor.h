@@ -51,10 +51,11 @@ class NeighborTable {
   static constexpr uint16_t entries_max = 1024;
   static constexpr uint16_t unproven_max = entries_max / 2;
   static constexpr uint16_t none = UINT16_MAX;
-  static constexpr uint8_t waiting_per_entry_max =
-      4;                                       // a SYN, its retransmission, and a spare pair
-  static constexpr uint16_t waiting_max = 64;  // over all entries
-  static constexpr uint8_t requests_max = 3;   // before a neighbor counts as absent
+  // A crowd's first requests to a fresh endpoint, or its SYN-ACKs: whatever is dropped here comes
+  // again only after a second.
+  static constexpr uint16_t waiting_per_entry_max = 128;
+  static constexpr uint16_t waiting_max = 256;  // over all entries
+  static constexpr uint8_t requests_max = 3;    // before a neighbor counts as absent
   // RFC 1122 section 2.3.2.1: at most one request a second to a destination.
   static constexpr Duration request_interval = Duration::seconds(1);
   static constexpr Duration reachable_time = Duration::seconds(30);
@@ -113,7 +114,9 @@ class NeighborTable {
   void tick(Instant now, IpOutput& output);
 
   uint16_t count() const { return static_cast<uint16_t>(proven_.count + unproven_.count); }
-  uint16_t waiting_count() const { return waiting_count_; }
+  uint16_t waiting_count() const {
+    return static_cast<uint16_t>(waiting_max - free_waiting_.count);
+  }
   bool check_invariants() const;  // for tests: lists, hash and waiting frames agree
 
  private:
@@ -124,13 +127,12 @@ class NeighborTable {
     bool proven = false;  // has answered at least once; which list it is on
     uint8_t port = 0;
     uint8_t requests = 0;  // sent and unanswered
-    uint8_t waiting_count = 0;
     Ipv4Address address;
     MacAddress mac;           // valid in reachable and probe
     Instant confirmed_at;     // reachable: since when
     Instant next_request_at;  // incomplete, probe
     Instant failed_until;     // failed
-    std::array<packet::TransmitFrame, waiting_per_entry_max> waiting{};  // oldest first
+    IndexList waiting;        // of waiting_, oldest first
   };
 
   static constexpr uint32_t buckets = entries_max * 2;
@@ -141,6 +143,7 @@ class NeighborTable {
   uint16_t take_entry();
   uint16_t evict(IndexList& list);
   void move_to(uint16_t index, bool proven);
+  packet::TransmitFrame take_waiting(Entry& entry);
   void drop_waiting(uint16_t index, Counter reason);
   void begin(uint16_t index, State state, Instant now);
   void request(uint16_t index, Instant now, IpOutput& output);
@@ -161,7 +164,9 @@ class NeighborTable {
   IndexList free_;
   IndexList proven_;
   IndexList unproven_;
-  uint16_t waiting_count_ = 0;
+  std::array<packet::TransmitFrame, waiting_max> waiting_;  // on an entry's list, or free
+  IndexLinks waiting_links_;
+  IndexList free_waiting_;
   Instant broadcasts_period_end_;
   uint32_t broadcasts_left_ = 0;
 };
