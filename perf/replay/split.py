@@ -6,7 +6,8 @@ import subprocess
 
 ROOMS = ("dataplane/nic", "dataplane/packet", "dataplane/net", "dataplane/tcp", "dataplane/http",
          "dataplane/route", "dataplane/upstream", "dataplane/proxy", "dataplane", "shm", "base")
-TURN = "millrace::Worker::turn"
+TURN = "millrace::Worker::turn"  # and what it consists of: turn_unflushed, whose lines count themselves
+INNER_TURN = "turn_unflushed"
 MEASURED = "measured_turn"
 
 
@@ -82,12 +83,18 @@ def by_stage(counted, program):
              if TURN in cost.function or MEASURED in cost.function]
     outer = [cost for cost in counted.calls if MEASURED in cost.function]
     chains = inlined_at(program, sorted({cost.address for cost in turns}))
+    calls = {id(cost) for cost in counted.calls}
     stages, sources = collections.Counter(), {}
     for cost in turns:
         frame = next((place for function, place in chains.get(cost.address, ())
                       if function.startswith(TURN)), None)
-        if frame is not None:
-            stages[stage_named(frame, sources)] += cost.count
+        stage = stage_named(frame, sources) if frame is not None else None
+        if stage == INNER_TURN:
+            if id(cost) in calls:
+                continue
+            stage = "turn itself"
+        if stage is not None:
+            stages[stage] += cost.count
         elif cost not in outer:
             stages["the call of the turn"] += cost.count
     rest = counted.total() - sum(stages.values())
