@@ -20,8 +20,10 @@ struct HashKey {
 uint64_t siphash13(const HashKey& key, uint64_t word0, uint64_t word1);
 
 // Multilinear hashing of three 32-bit words with keys of 64 bits: strongly universal in the upper
-// 32 bits (Lemire, Kaser 2014), so whoever does not know the keys cannot aim collisions. Unlike a
-// PRF it gives itself away to somebody who sees its results, or can tell many collisions by their
+// 32 bits (Lemire, Kaser 2014), so whoever does not know the keys cannot aim collisions of whole
+// hashes. The sum alone is linear, though: words in a row (the ports of one client) give sums in a
+// row, which under some keys pile up where a table is probed linearly. So it is mixed. Unlike a PRF
+// it gives itself away to somebody who sees its results, or can tell many collisions by their
 // timing.
 struct MultilinearKey {
   uint64_t offset = 0;
@@ -30,8 +32,8 @@ struct MultilinearKey {
   MultilinearKey() = default;
   explicit MultilinearKey(const HashKey& key);
   uint32_t hash(uint32_t word0, uint32_t word1, uint32_t word2) const {
-    return static_cast<uint32_t>(
-        (offset + factors[0] * word0 + factors[1] * word1 + factors[2] * word2) >> 32);
+    const uint64_t sum = offset + factors[0] * word0 + factors[1] * word1 + factors[2] * word2;
+    return static_cast<uint32_t>(((sum ^ sum >> 32) * 0x9e3779b97f4a7c15U) >> 32);
   }
 };
 

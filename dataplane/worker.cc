@@ -24,7 +24,7 @@ tcp::Limits limits_of(const WorkerOptions& options) {
 void size_tables(WorkerOptions& options, uint32_t connections) {
   const uint32_t busy = tcp::busy_among(connections);
   options.tcp.connections = connections;
-  options.tcp.half_open = busy / 4;
+  options.tcp.half_open = std::min(connections / 4, busy / 2);  // each holds a transfer
   options.tcp.transfers = busy;
   // They come and go within the 60 s of TIME-WAIT; of very many, most stay.
   options.tcp.time_wait = std::min(2 * busy, std::max(131'072U, busy));
@@ -139,6 +139,11 @@ bool Worker::must_not_sleep() {
   // What waits to be sent while a port is full (its link is down, say) waits for the port: a turn
   // could do nothing about it.
   return waiting || (all_have_room && net_.has_egress());
+}
+
+bool Worker::has_left_frames_to_wait() const {
+  return std::any_of(ports_.begin(), ports_.end(),
+                     [](const nic::Port* port) { return port->has_left_frames_to_wait(); });
 }
 
 bool Worker::frames_conserved() const {

@@ -67,6 +67,8 @@ class Worker {
   // True when frames or events wait: a sleep would be a mistake. Otherwise the ports are ready for
   // it.
   bool must_not_sleep();
+  // After that: the sleep is to send frames, and must be short in case it cannot.
+  bool has_left_frames_to_wait() const;
   // Before sleeping: lets go of the snapshot, so that a sleeper pins nothing.
   void go_offline() { cell_.leave(options_.number); }
 

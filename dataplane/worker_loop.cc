@@ -27,6 +27,10 @@ constexpr Duration tick = Duration::milliseconds(100);
 constexpr Duration look_before_nap = Duration::milliseconds(1);
 constexpr Duration nap_min = Duration::microseconds(100);
 constexpr Duration nap_max = Duration::milliseconds(1);
+// A sleep that is to send frames ends by then, to look whether it has.
+constexpr Duration sending_sleep_max = Duration::milliseconds(1);
+// An empty turn takes a tenth of that; a longer one without frames had timers to serve.
+constexpr Duration still_turn_max = Duration::microseconds(1);
 constexpr Duration slice = Duration::microseconds(250);
 
 // Leaves the core's other thread, or the hypervisor, some room between two looks.
@@ -105,14 +109,15 @@ void WorkerLoop::idle(Instant now) {
 
 // False when it would have been a mistake to sleep.
 bool WorkerLoop::sleep_if_nothing_waits(Instant now, Duration most) {
-  if (worker_.must_not_sleep()) return false;
   const Instant deadline = worker_.next_deadline();
-  const Duration until_due = deadline > now ? deadline - now : Duration();
-  sleep(deadline < now + most ? std::min(until_due + timer_slack, most) : most);
+  if (deadline <= now || worker_.must_not_sleep()) return false;
+  if (worker_.has_left_frames_to_wait()) most = std::min(most, sending_sleep_max);
+  sleep(deadline < now + most ? std::min(deadline - now + timer_slack, most) : most);
   return true;
 }
 
 void WorkerLoop::sleep(Duration span) {
+  turn_slept_ = true;
   std::array<pollfd, packet::ports_max + 1> fds{};
   size_t count = 0;
   for (const nic::Port* port : worker_.ports()) fds[count++] = {port->wait_fd(), POLLIN, 0};
@@ -131,10 +136,12 @@ void WorkerLoop::sleep(Duration span) {
 // A turn ends where the next begins, so that the clock need not be read twice. A worker that sleeps
 // does so in between, and the kernel accounts for it better.
 void WorkerLoop::account(Instant now) {
-  if (turn_moved_ && !all_ports_wake_) {
+  const Duration took = now - turn_began_;
+  if (!all_ports_wake_ && (turn_moved_ || (!turn_slept_ && took > still_turn_max))) {
     ++busy_.turns;
-    busy_.time_ns += static_cast<uint64_t>((now - turn_began_).count_ns());
+    busy_.time_ns += static_cast<uint64_t>(took.count_ns());
   }
+  turn_slept_ = false;
   turn_began_ = now;
 }
 

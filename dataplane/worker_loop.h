@@ -57,6 +57,7 @@ class WorkerLoop {
   WorkerBusy busy_;
   Instant turn_began_;
   bool turn_moved_ = false;
+  bool turn_slept_ = false;
   int64_t date_seconds_ = -1;
 };
 

@@ -1,5 +1,7 @@
 #include "dataplane/net/neighbor.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "dataplane/net/ip_output.h"
 
@@ -148,7 +150,10 @@ void NeighborTable::wait(uint16_t index, const packet::TransmitFrame& frame) {
     arena_.mark_sent(frame.slot);
     return;
   }
-  if (entry.waiting.count == waiting_per_entry_max || free_waiting_.empty()) {
+  // No neighbor gets more than is left for all others, so that a silent one leaves room for the
+  // rest.
+  const uint32_t places = std::max(waiting_per_entry_min, free_waiting_.count);
+  if (entry.waiting.count >= places || free_waiting_.empty()) {
     counters_.add(Counter::net_neighbor_wait_overflow);
     if (entry.waiting.empty()) {
       arena_.mark_sent(frame.slot);

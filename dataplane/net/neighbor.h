@@ -53,9 +53,10 @@ class NeighborTable {
   static constexpr uint16_t none = UINT16_MAX;
   // A crowd's first requests to a fresh endpoint, or its SYN-ACKs: whatever is dropped here comes
   // again only after a second.
-  static constexpr uint16_t waiting_per_entry_max = 128;
-  static constexpr uint16_t waiting_max = 256;  // over all entries
-  static constexpr uint8_t requests_max = 3;    // before a neighbor counts as absent
+  static constexpr uint16_t waiting_max = 256;          // over all entries
+  static constexpr uint32_t waiting_per_entry_min = 4;  // a SYN, its retransmission, a spare pair
+  static constexpr uint16_t waiting_per_entry_max = waiting_max / 2;  // when nobody else waits
+  static constexpr uint8_t requests_max = 3;  // before a neighbor counts as absent
   // RFC 1122 section 2.3.2.1: at most one request a second to a destination.
   static constexpr Duration request_interval = Duration::seconds(1);
   static constexpr Duration reachable_time = Duration::seconds(30);

@@ -114,11 +114,24 @@ TEST_F(NeighborTest, TheOldestWaitingFrameMakesRoom) {
 }
 
 TEST_F(NeighborTest, WaitingFramesAreBoundedOverAllNeighbors) {
-  for (uint8_t i = 1; i <= 20; ++i) {
-    for (int j = 0; j < 30; ++j) send_to(Ipv4Address::from_octets(10, 20, 0, i));
+  for (uint8_t i = 1; i <= 100; ++i) {
+    for (int j = 0; j < 4; ++j) send_to(Ipv4Address::from_octets(10, 20, 0, i));
   }
   EXPECT_EQ(neighbors_.waiting_count(), NeighborTable::waiting_max);
-  EXPECT_EQ(counters_[Counter::net_neighbor_wait_overflow], 20 * 30 - NeighborTable::waiting_max);
+  EXPECT_EQ(counters_[Counter::net_neighbor_wait_overflow], 100 * 4 - NeighborTable::waiting_max);
+}
+
+// A crowd that waits for a dead endpoint, or for two, must not cost the others their first frames.
+TEST_F(NeighborTest, SilentNeighborsLeaveRoomForOthers) {
+  for (uint8_t silent = 11; silent <= 13; ++silent) {
+    for (int j = 0; j < 300; ++j) send_to(Ipv4Address::from_octets(10, 20, 0, silent));
+  }
+  for (const char* text : {"1", "2", "3", "4"}) send_to(client, text);
+  take_queued();
+  receive(reply_from(client_mac, client));
+  std::string order;
+  for (const Bytes& frame : take_queued()) order += as_text(decode(frame).payload);
+  EXPECT_EQ(order, "1234");
 }
 
 TEST_F(NeighborTest, ANeighborInUseIsProbedByUnicastAndNeverStalls) {

@@ -260,7 +260,9 @@ size_t XdpPort::reclaim(std::span<packet::SlotIndex> slots) {
 // for both. It sends no more than one kick would and tells nothing: what it left is kicked.
 bool XdpPort::prepare_wait() {
   const uint32_t pending = in_ring(socket_->transmit.producer, socket_->transmit.consumer);
-  if (pending != 0) {
+  if (pending == 0) {
+    left_to_wait_ = false;
+  } else {
     const uint32_t sent = __atomic_load_n(socket_->transmit.consumer, __ATOMIC_RELAXED);
     const bool last_wait_sent_none = left_to_wait_ && sent == sent_before_wait_;
     left_to_wait_ = pending <= frames_left_to_wait_max && !last_wait_sent_none;

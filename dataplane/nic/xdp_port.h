@@ -58,6 +58,7 @@ class XdpPort final : public Port {
   size_t reclaim(std::span<packet::SlotIndex> slots) override;
   int wait_fd() const override { return socket_->fd(); }
   bool prepare_wait() override;
+  bool has_left_frames_to_wait() const override { return left_to_wait_; }
   bool frames_conserved() const override;
 
   void collect_statistics() override;

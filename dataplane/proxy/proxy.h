@@ -90,6 +90,8 @@ class Proxy {
   void accept(const tcp::Ready& ready, const Turn& turn);
   void begin_session(tcp::ConnId client, const Turn& turn);
   void on_pause(uint32_t index, Instant idle_end, const Turn& turn);
+  void put_to_rest(uint32_t index, Instant idle_end);
+  void rest_somebody();
   void on_deadline(uint32_t index, const Turn& turn);
   void expire_idle(const Turn& turn);
   void drive(uint32_t index, const Turn& turn);
@@ -192,6 +194,7 @@ class Proxy {
   Counters& counters_;
   Slab<Session> sessions_;
   TimerWheel wheel_;
+  uint32_t rest_hand_ = 0;  // the last session that rest_somebody() has looked at
   upstream::Balancer balancer_;
   upstream::Pool pool_;
   SourceOf source_of_ = nullptr;

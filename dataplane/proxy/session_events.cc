@@ -13,6 +13,7 @@ namespace {
 constexpr uint32_t steps_per_turn_max = 32;
 constexpr uint32_t deadlines_per_turn_max = 256;
 constexpr uint32_t idle_closed_per_turn_max = 16;
+constexpr uint32_t rest_looks_max = 64;  // a request
 // A client that reads slowly may take this long to fetch what was queued when we stopped.
 constexpr Duration linger_total_max = Duration::seconds(60);
 
@@ -86,6 +87,7 @@ void Proxy::on_resting(const tcp::Ready& ready, const Turn& turn) {
 }
 
 void Proxy::begin_session(tcp::ConnId client, const Turn& turn) {
+  if (sessions_.full()) rest_somebody();
   const auto id = sessions_.acquire();
   if (!id) {
     counters_.add(Counter::proxy_sessions_full);
@@ -115,11 +117,28 @@ void Proxy::on_pause(uint32_t index, Instant idle_end, const Turn& turn) {
     set_deadline(index, session, idle_end);
     return;
   }
-  const tcp::ConnId client = session.client;
+  put_to_rest(index, idle_end);
+}
+
+void Proxy::put_to_rest(uint32_t index, Instant idle_end) {
+  const tcp::ConnId client = at(index).client;
   tcp_.set_owner(client, owner_none);
   tcp_.set_deadline(client, idle_end);
   wheel_.cancel(index);
   sessions_.release(sessions_.id_at(index));
+}
+
+// When sessions are short: the next one round the table that is between two exchanges goes early.
+void Proxy::rest_somebody() {
+  for (uint32_t look = 0; look < rest_looks_max; ++look) {
+    rest_hand_ = rest_hand_ + 1 < sessions_.capacity() ? rest_hand_ + 1 : 0;
+    if (!sessions_.live_at(rest_hand_)) continue;
+    const Session& session = at(rest_hand_);
+    if (session.phase != Phase::request_head || session.head_partial || session.held_up) continue;
+    if (!tcp_.is_quiet(session.client)) continue;
+    put_to_rest(rest_hand_, session.deadline + (timeouts_.client_idle - rest_after));
+    return;
+  }
 }
 
 void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn) {

@@ -246,6 +246,7 @@ class Tcp {
   bool engage(uint32_t index, Connection& c, uint32_t reserve_count);
   bool is_at_rest(const Connection& c) const;
   void disengage_if_at_rest(Connection& c, Instant now);
+  void release_at_rest();
   void drop_transfer(Connection& c);
   void keep_head(Transfer& t);
   uint32_t transfers_reserve() const { return transfers_.capacity() / 16; }
@@ -356,6 +357,8 @@ class Tcp {
   uint32_t listener_count_ = 0;
   uint32_t half_open_ = 0;
   uint32_t reserve_control_;  // slots that only acknowledgments, resets and handshakes may take
+
+  uint32_t rest_hand_ = 0;  // the last transfer that release_at_rest() has looked at
 
   IndexLinks ready_links_;
   IndexList ready_;

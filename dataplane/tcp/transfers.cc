@@ -10,7 +10,11 @@ namespace millrace::tcp {
 // Makes sure that the connection has a record. False, counted, when only the reserve is left.
 bool Tcp::engage(uint32_t index, Connection& c, uint32_t reserve_count) {
   if (c.transfer != Connection::no_transfer) return true;
-  if (transfers_.in_use() + reserve_count >= transfers_.capacity()) {
+  const auto is_short = [&] {
+    return transfers_.in_use() + reserve_count >= transfers_.capacity();
+  };
+  if (is_short()) release_at_rest();
+  if (is_short()) {
     counters_.add(Counter::tcp_transfer_table_full);
     return false;
   }
@@ -42,6 +46,20 @@ void Tcp::disengage_if_at_rest(Connection& c, Instant now) {
   if (!scarce && idle >= Duration() && idle < rest_before_release) return;
   c.retransmit_deadline = Tick::never();
   drop_transfer(c);
+}
+
+// When records are short: the next ones round the table whose connections are at rest go early.
+void Tcp::release_at_rest() {
+  constexpr uint32_t looks_max = 64;
+  for (uint32_t look = 0; look < looks_max; ++look) {
+    rest_hand_ = rest_hand_ + 1 < transfers_.capacity() ? rest_hand_ + 1 : 0;
+    if (!transfers_.live_at(rest_hand_)) continue;
+    Connection& c = at(transfers_.at(rest_hand_).connection);
+    if (!is_at_rest(c)) continue;
+    c.retransmit_deadline = Tick::never();
+    drop_transfer(c);
+    return;
+  }
 }
 
 void Tcp::drop_transfer(Connection& c) {

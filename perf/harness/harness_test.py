@@ -60,6 +60,7 @@ def run(blocks=4, instructions=5000.0, commit="abc"):
         campaign("connections", ARMS, blocks, 3), campaign("capacity", ARMS, blocks, 4, None),
         campaign("bulk", (*ARMS, "mirror"), blocks, 6, 1_000.0, 65_536),
         campaign("at_70", ARMS, blocks, 7))}
+    campaigns["at_70"]["shares"] = {arm: 0.7 for arm in ARMS}
     generator = {"rate_tested": 10_000, "rate_reached": 25_000.0, "ratio": 2.5, "holds": True,
                  "through": "mirror", "full": "load"}
     return {"format": results.FORMAT, "kind": results.KIND, "started": "2026-01-01T00:00:00+00:00",
@@ -232,6 +233,12 @@ class Goals(unittest.TestCase):
         self.assertTrue(verdict_of(result, "idle connection").startswith("missed"))
         self.assertEqual(verdict_of(result, "10 to 10,000 routes: instr"), "met")
         self.assertEqual(verdict_of(result, "10 to 1,000,000 routes: instr"), "missed")
+
+    def test_nothing_is_said_of_70_percent_below_it(self):
+        result = run()
+        result["campaigns"]["at_70"]["shares"] = {"millrace": 0.35, "nginx": 0.7, "haproxy": 0.7}
+        for text in ("p99 at 70 %", "p99.9 the same"):
+            self.assertTrue(verdict_of(result, text).startswith("not measured: millrace only at 35 %"))
 
     def test_the_better_peer_counts(self):
         result = run()

@@ -35,7 +35,7 @@ def _ghz():
     """Of the time-stamp counter, by the name of the processor or, without one there, by its clock now."""
     named = _first(r"^model name.*@ *([0-9.]+) *GHz", "/proc/cpuinfo", "")
     return float(named) if named else round(float(_first(r"^cpu MHz[^:]*: (.*)$", "/proc/cpuinfo", "0")) /
-                                            1e3, 3)
+                                            1e3, 3) or None
 
 
 def facts(top):

@@ -182,7 +182,7 @@ def metrics(campaign):
         add(f"memory_{count}_mb", "MB",
             [octets / 1e6 for octets in of_arm(campaign, f"idle_{count}", "rss_octets")])
     add("together_mb", "MB", [octets / 1e6 for octets in of_arm(campaign, "together", "rss_octets")])
-    if "bulk" in campaign["arms"]:
+    if "bulk" in campaign["arms"] and campaign["ticks_per_ns"]:
         add("bulk.ticks_per_segment", "ticks/1,460 octets",
             [ticks_per_segment(value, campaign["bulk_bytes"], campaign["ticks_per_ns"])
              for value in of_arm(campaign, "bulk", "proxy_ns")], side_note(campaign, "bulk"))

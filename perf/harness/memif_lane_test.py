@@ -214,10 +214,11 @@ class Rows(unittest.TestCase):
 
 class SelfTest(unittest.TestCase):
     def test_twice_the_tested_rate(self):
-        self.assertTrue(memif_lane.self_test(main_campaign(reflector_load_busy=0.49))["holds"])
-        slow = memif_lane.self_test(main_campaign(reflector_load_busy=0.51))
+        # 900 ns of the proxy's core a request: 1.11 M are claimed, though 1.00 M were seen.
+        self.assertTrue(memif_lane.self_test(main_campaign(reflector_load_busy=0.44))["holds"])
+        slow = memif_lane.self_test(main_campaign(reflector_load_busy=0.46))
         self.assertFalse(slow["holds"])
-        self.assertAlmostEqual(slow["ratio"], 1 / 0.51)
+        self.assertAlmostEqual(slow["ratio"], 0.9 / 0.46)
 
     def test_without_windows_it_does_not_hold(self):
         self.assertFalse(memif_lane.self_test({**main_campaign(), "windows": []})["holds"])
