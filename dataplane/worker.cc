@@ -141,11 +141,6 @@ bool Worker::must_not_sleep() {
   return waiting || (all_have_room && net_.has_egress());
 }
 
-bool Worker::has_left_frames_to_wait() const {
-  return std::any_of(ports_.begin(), ports_.end(),
-                     [](const nic::Port* port) { return port->has_left_frames_to_wait(); });
-}
-
 bool Worker::frames_conserved() const {
   return std::all_of(ports_.begin(), ports_.end(),
                      [](const nic::Port* port) { return port->frames_conserved(); });

@@ -56,9 +56,7 @@ class Worker {
     flush();
     return moved;
   }
-  // The same in two steps, for a caller who may sleep in between: a sleep on the ports' wait_fd()
-  // flushes them too (Port::prepare_wait), which saves a call into the kernel. Without a sleep,
-  // flush() must follow.
+  // The same in two steps, for a caller who may sleep in between: getting ready for it flushes too.
   uint32_t turn_unflushed(Instant now);
   void flush();
 
@@ -67,8 +65,6 @@ class Worker {
   // True when frames or events wait: a sleep would be a mistake. Otherwise the ports are ready for
   // it.
   bool must_not_sleep();
-  // After that: the sleep is to send frames, and must be short in case it cannot.
-  bool has_left_frames_to_wait() const;
   // Before sleeping: lets go of the snapshot, so that a sleeper pins nothing.
   void go_offline() { cell_.leave(options_.number); }
 

@@ -14,10 +14,12 @@
 namespace millrace {
 namespace {
 
-// So much later than its deadline may a timer be that nothing else wakes the worker for (half a
-// tick of the wheel). Under load frames come sooner, and the turn they bring serves the timers too:
-// waking up for a timer, or waiting for it awake, would cost more than all that it has to do.
-constexpr Duration timer_slack = Duration::microseconds(500);
+// So much later than its deadline may a timer be that nothing else wakes the worker for: a tick of
+// a kernel at 250 Hz, whose own TCP is no more exact. Under load frames come sooner, and the turn
+// they bring serves the timers too. A shorter sleep has its price even when a frame ends it: the
+// processor's timer is set for it and set back, which on a virtual machine are two exits to the
+// host.
+constexpr Duration timer_slack = Duration::milliseconds(4);
 // A sleeping worker must still beat three times within the XDP program's limit of 300 ms.
 constexpr Duration sleep_max = Duration::milliseconds(100);
 constexpr Duration tick = Duration::milliseconds(100);
@@ -27,8 +29,6 @@ constexpr Duration tick = Duration::milliseconds(100);
 constexpr Duration look_before_nap = Duration::milliseconds(1);
 constexpr Duration nap_min = Duration::microseconds(100);
 constexpr Duration nap_max = Duration::milliseconds(1);
-// A sleep that is to send frames ends by then, to look whether it has.
-constexpr Duration sending_sleep_max = Duration::milliseconds(1);
 // An empty turn takes a tenth of that; a longer one without frames had timers to serve.
 constexpr Duration still_turn_max = Duration::microseconds(1);
 constexpr Duration slice = Duration::microseconds(250);
@@ -89,9 +89,9 @@ void WorkerLoop::run() {
     turn_moved_ = moved != 0;
     if (now >= next_tick_) once_a_tick(now);
     if (moved != 0) last_movement_ = now;
-    // Nothing waits: sleep at once, and let the sleep send what this turn has made. Spinning for
-    // the next frame would take the core from the kernel's receive work for our own port wherever
-    // that runs on the same core (docs/performance.md has both measured).
+    // Nothing waits: sleep at once, without an empty turn. Spinning for the next frame would take
+    // the core from the kernel's receive work for our own port wherever that runs on the same core
+    // (docs/performance.md has both measured).
     if (all_ports_wake_ && sleep_if_nothing_waits(now, sleep_max)) continue;
     worker_.flush();
     if (moved == 0 && !all_ports_wake_) idle(now);
@@ -111,7 +111,6 @@ void WorkerLoop::idle(Instant now) {
 bool WorkerLoop::sleep_if_nothing_waits(Instant now, Duration most) {
   const Instant deadline = worker_.next_deadline();
   if (deadline <= now || worker_.must_not_sleep()) return false;
-  if (worker_.has_left_frames_to_wait()) most = std::min(most, sending_sleep_max);
   sleep(deadline < now + most ? std::min(deadline - now + timer_slack, most) : most);
   return true;
 }

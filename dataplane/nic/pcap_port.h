@@ -44,7 +44,6 @@ class PcapPort final : public Port {
   size_t reclaim(std::span<packet::SlotIndex> slots) override { return inner_.reclaim(slots); }
   int wait_fd() const override { return inner_.wait_fd(); }
   bool prepare_wait() override { return inner_.prepare_wait(); }
-  bool has_left_frames_to_wait() const override { return inner_.has_left_frames_to_wait(); }
   void collect_statistics() override { inner_.collect_statistics(); }
   bool frames_conserved() const override { return inner_.frames_conserved(); }
 

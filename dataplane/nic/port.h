@@ -72,13 +72,9 @@ class Port {
   // To sleep on: readable when frames wait. -1 when the port cannot say (DPDK, a simulated link):
   // then the worker comes back by itself to look.
   virtual int wait_fd() const = 0;
-  // Called before the worker sleeps: arms the wake-up, and flushes unless a sleep on wait_fd() does
-  // it. True when frames are there already, or leave at once if it looks again: then flush() is
-  // still to be called. A port that cannot say answers false.
+  // Called before the worker sleeps: arms the wake-up, and flushes. True when frames are there
+  // already, or leave at once if it looks again. A port that cannot say answers false.
   virtual bool prepare_wait() = 0;
-  // True after prepare_wait() when frames were left to the sleep. It may fail to send them and says
-  // nothing then: so it must be short, and the next prepare_wait() makes up for it.
-  virtual bool has_left_frames_to_wait() const { return false; }
 
   // Merges the drops that only the kernel or the device counts into counters(). May enter the
   // kernel: once a second, not per turn.

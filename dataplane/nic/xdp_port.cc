@@ -14,8 +14,6 @@ namespace {
 
 constexpr uint32_t ethernet_header_bytes = 14;
 constexpr int kicks_per_flush_max = 2;
-// Half of what the kernel sends in one call.
-constexpr uint32_t frames_left_to_wait_max = 16;
 // XDP_MAX_TX_SKB_BUDGET and XDP_PKT_CONTD: newer than Debian's 6.1 headers.
 constexpr int so_max_tx_skb_budget = 9;
 constexpr uint32_t option_continued = 1U << 0;
@@ -256,19 +254,10 @@ size_t XdpPort::reclaim(std::span<packet::SlotIndex> slots) {
   return count;
 }
 
-// A poll of the socket sends as a kick does (xsk_poll in the kernel), so that one call is enough
-// for both. It sends no more than one kick would and tells nothing: what it left is kicked.
+// Kicked here, although a poll of the socket would send as well: the poll does not say when it
+// could not.
 bool XdpPort::prepare_wait() {
-  const uint32_t pending = in_ring(socket_->transmit.producer, socket_->transmit.consumer);
-  if (pending == 0) {
-    left_to_wait_ = false;
-  } else {
-    const uint32_t sent = __atomic_load_n(socket_->transmit.consumer, __ATOMIC_RELAXED);
-    const bool last_wait_sent_none = left_to_wait_ && sent == sent_before_wait_;
-    left_to_wait_ = pending <= frames_left_to_wait_max && !last_wait_sent_none;
-    sent_before_wait_ = sent;
-    if (!left_to_wait_) flush();
-  }
+  if (transmit_pending()) flush();
   wake_receive();
   return kick_worth_retrying_ || in_ring(socket_->receive.producer, socket_->receive.consumer) != 0;
 }

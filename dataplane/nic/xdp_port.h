@@ -58,7 +58,6 @@ class XdpPort final : public Port {
   size_t reclaim(std::span<packet::SlotIndex> slots) override;
   int wait_fd() const override { return socket_->fd(); }
   bool prepare_wait() override;
-  bool has_left_frames_to_wait() const override { return left_to_wait_; }
   bool frames_conserved() const override;
 
   void collect_statistics() override;
@@ -86,8 +85,6 @@ class XdpPort final : public Port {
   bool zero_copy_ = false;
   bool in_dropped_chain_ = false;  // the last receive descriptor promised a continuation
   bool kick_worth_retrying_ = false;
-  bool left_to_wait_ = false;      // the last sleep was to send what waited
-  uint32_t sent_before_wait_ = 0;  // position in the transmit ring
 
   uint8_t* memory_;
   uint64_t arena_address_;

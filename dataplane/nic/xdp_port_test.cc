@@ -1,7 +1,6 @@
 #include "dataplane/nic/xdp_port.h"
 
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <array>
@@ -295,8 +294,6 @@ TEST_F(XdpPortTest, X6_AFullTransmitRingLeavesCompletely) {
     uplink.port->flush();
     engine.reclaim();
   }
-  pollfd wait{uplink.port->wait_fd(), POLLIN, 0};  // sends the last few
-  poll(&wait, 1, 0);
   for (int i = 0; i < 100 && arrived < 2048; ++i, usleep(1000)) {
     for (auto frame = peer.receive(); !frame.empty(); frame = peer.receive()) {
       arrived += from_engine(frame) ? 1 : 0;
@@ -325,11 +322,7 @@ TEST_F(XdpPortTest, ALinkThatIsDownKeepsTheFramesAndDoesNotKeepTheWorkerAwake) {
   const packet::TransmitFrame out{slot, 0, 100};
   uplink.port->transmit({&out, 1}, clock.now());
   EXPECT_FALSE(uplink.port->prepare_wait());
-  EXPECT_EQ(uplink.port->failed_kicks(), 0U) << "the wait will send it";
-  pollfd wait{uplink.port->wait_fd(), POLLIN, 0};
-  EXPECT_EQ(poll(&wait, 1, 10), 0);
-  EXPECT_FALSE(uplink.port->prepare_wait());
-  EXPECT_GT(uplink.port->failed_kicks(), 0U) << "it did not";
+  EXPECT_GT(uplink.port->failed_kicks(), 0U);
   EXPECT_TRUE(uplink.port->frames_conserved());
   node->must("ip link set up0 up");
   for (int i = 0; i < 2000 && !all_slots_free(); ++i, usleep(1000)) {
