@@ -111,9 +111,9 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
 }
 
 void Tcp::agree_on_options(Connection& c, const Options& options) {
-  c.timestamps = options.has_timestamps;
-  c.window_scaling = options.has_window_scale;
-  c.send_shift = options.window_scale & 0xf;
+  c.timestamps = limits_.features.timestamps && options.has_timestamps;
+  c.window_scaling = limits_.features.window_scaling && options.has_window_scale;
+  c.send_shift = c.window_scaling ? options.window_scale & 0xf : 0;
   // Our window is announced in units of 2^shift: the smallest shift that can say the largest
   // budget.
   c.receive_shift = 0;

@@ -249,8 +249,10 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   fields.options.mss = static_cast<uint16_t>(output_.mtu(c.path.port()) - ip_and_tcp_header_bytes);
   fields.options.has_window_scale = c.window_scaling;
   if (!answer) {
-    c.send_mss = static_cast<uint16_t>(fields.options.mss - timestamps_option_bytes);
-    while ((limits_.receive_slots_max * packet::payload_bytes_max >> c.receive_shift) > 65'535)
+    c.send_mss =
+        static_cast<uint16_t>(fields.options.mss - (c.timestamps ? timestamps_option_bytes : 0));
+    while (c.window_scaling &&
+           (limits_.receive_slots_max * packet::payload_bytes_max >> c.receive_shift) > 65'535)
       ++c.receive_shift;
   }
   fields.options.window_scale = c.receive_shift;

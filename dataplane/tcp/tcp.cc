@@ -214,8 +214,8 @@ ConnId Tcp::connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Ins
     c.snd_una = t.snd_nxt = t.snd_max = t.iss;
     t.send_end = t.iss + 1;
     t.flags.syn_to_send = true;
-    c.timestamps = true;
-    c.window_scaling = true;
+    c.timestamps = limits_.features.timestamps;
+    c.window_scaling = limits_.features.window_scaling;
     queue_egress(c);
     counters_.add(Counter::tcp_active_opens);
     return connections_.id_at(index);

@@ -59,7 +59,21 @@ constexpr uint32_t busy_among(uint32_t connections) {
   return std::min(connections, std::max(all_busy_max, connections / 16));
 }
 
+// How the window of what may be in flight grows and shrinks.
+enum class CongestionControl : uint8_t {
+  new_reno,  // RFC 5681, RFC 6582
+};
+
+// What we offer and accept of what RFC 9293 leaves to agreement. All on, except for tests and for
+// finding out.
+struct Features {
+  bool window_scaling = true;  // RFC 7323 section 2
+  bool timestamps = true;      // RFC 7323 section 3
+  CongestionControl congestion_control = CongestionControl::new_reno;
+};
+
 struct Limits {
+  Features features;
   uint32_t connections = 16'384;
   // Connections on which something is under way at the same time (idle ones need no record for it).
   // 0: busy_among(connections).
