@@ -1,20 +1,56 @@
-// NewReno congestion control: slow start, congestion avoidance (RFC 5681), fast recovery with
-// partial acknowledgments (RFC 6582), growth by octets acknowledged (RFC 3465), initial window of
-// ten segments (RFC 6928). Pure arithmetic: it knows neither time nor packets.
+// Congestion control: how many octets may be in flight. Slow start and its restart (RFC 5681),
+// growth by octets acknowledged (RFC 3465), an initial window of ten segments (RFC 6928); in
+// congestion avoidance either CUBIC (RFC 9438) or NewReno (RFC 5681, RFC 6582). Arithmetic on
+// integers only: it sends nothing, reads no clock, and gives the same on every machine.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
+#include "base/time.h"
+
 namespace millrace::tcp {
+
+// How the window grows in congestion avoidance, and by how much it shrinks.
+enum class CongestionControl : uint8_t {
+  cubic,     // RFC 9438
+  new_reno,  // RFC 5681
+};
+
+// CUBIC's memory of the last congestion event and of the epoch since (RFC 9438 section 4.1.2). It
+// is kept while a connection is busy: at rest it proves nothing any more.
+struct CubicEpoch {
+  uint32_t window_max = 0;    // octets, W_max; 0: none is known
+  uint32_t window_prior = 0;  // octets, cwnd_prior: just before the last decrease
+  uint32_t estimate = 0;      // octets, W_est: where Reno would stand
+  uint32_t k_ms = 0;          // K: from the epoch's begin to where the curve meets W_max
+  Tick began;                 // never: the next acknowledgment in congestion avoidance begins one
+  // Since when the application, not the window, has been the limit: that time does not count
+  // (section 5.8). Never: it is not so.
+  Tick unused_since;
+};
 
 class Congestion {
  public:
   static constexpr uint32_t window_bytes_max = 1U << 30;
 
-  // RFC 6928 section 2: min(10 * MSS, max(2 * MSS, 14600)).
+  // What an acknowledgment of new octets tells.
+  struct Acknowledgment {
+    uint32_t octets = 0;
+    // The window, not the application, held us back (RFC 7661's lesson: a window that was not used
+    // proves nothing).
+    bool limited = false;
+    uint32_t mss = 0;
+    Instant now;
+    Duration round_trip;  // smoothed; zero when none is known
+  };
+
+  // RFC 6928 section 2.
+  static constexpr uint32_t initial_window(uint32_t mss) {
+    return std::min(10 * mss, std::max(2 * mss, 14'600U));
+  }
   void start(uint32_t mss) {
-    window_ = std::min(10 * mss, std::max(2 * mss, 14'600U));
+    window_ = initial_window(mss);
     threshold_ = window_bytes_max;
     counted_ = 0;
   }
@@ -22,29 +58,48 @@ class Congestion {
   uint32_t window() const { return window_; }
   uint32_t threshold() const { return threshold_; }
   bool in_slow_start() const { return window_ < threshold_; }
+  // What proportional rate reduction works out (RFC 9937), and what an undo puts back.
+  void set_window(uint32_t octets) { window_ = std::clamp(octets, 1U, window_bytes_max); }
+  void set_threshold(uint32_t octets) { threshold_ = std::min(octets, window_bytes_max); }
 
-  // New data was acknowledged outside recovery. limited: the window, not the application, held us
-  // back (RFC 7661's lesson: a window that was not used proves nothing).
-  void acknowledged(uint32_t octets, bool limited, uint32_t mss) {
-    if (!limited) return;
+  // New data was acknowledged outside recovery.
+  void acknowledged(CongestionControl control, CubicEpoch& epoch, const Acknowledgment& ack) {
+    if (!ack.limited) {
+      if (epoch.unused_since.is_never()) epoch.unused_since = Tick::at_or_before(ack.now);
+      return;
+    }
     if (in_slow_start()) {
       // RFC 3465 section 2.2, L = 2: an ACK that covers a train does not open the window by a
       // train.
-      grow(std::min(octets, 2 * mss));
+      grow(std::min(ack.octets, 2 * ack.mss));
       return;
     }
-    counted_ += octets;
+    if (control == CongestionControl::cubic) {
+      grow_cubic(epoch, ack);
+      return;
+    }
+    counted_ += ack.octets;
     if (counted_ >= window_) {
       counted_ -= window_;
-      grow(mss);
+      grow(ack.mss);
     }
   }
 
-  // The third duplicate ACK (RFC 5681 section 3.2 steps 2 and 3).
-  void enter_recovery(uint32_t flight_octets, uint32_t mss) {
-    threshold_ = std::max(flight_octets / 2, 2 * mss);
-    window_ = threshold_ + 3 * mss;
-  }
+  // Something was lost, once in a window: the threshold falls to what the network is believed to
+  // carry (RFC 5681 section 3.1 (4), RFC 9438 section 4.6). The window is recovery's.
+  void reduce(CongestionControl control, CubicEpoch& epoch, uint32_t flight_octets, uint32_t mss);
+
+  // The retransmission timer expired (RFC 5681 section 3.1, RFC 9438 section 4.8). first: not for a
+  // repeated expiry, so that backing off does not also collapse the threshold.
+  void timed_out(CongestionControl control, CubicEpoch& epoch, uint32_t flight_octets, bool first,
+                 uint32_t mss);
+
+  // Idle longer than a retransmission timeout: restart (RFC 5681 section 4.1).
+  void restart_after_idle(uint32_t mss) { window_ = std::min(window_, initial_window(mss)); }
+
+  // --- recovery without selective acknowledgments (RFC 6582) ---
+  // After reduce(), on the third duplicate ACK (RFC 5681 section 3.2 step 3).
+  void enter_recovery(uint32_t mss) { window_ = threshold_ + 3 * mss; }
   // A further duplicate ACK: one more segment has left the network (step 4).
   void inflate(uint32_t mss) { grow(mss); }
   // A partial acknowledgment (RFC 6582 section 3.2 step 3): deflate by what left, add one segment.
@@ -57,24 +112,15 @@ class Congestion {
     window_ = std::min(threshold_, std::max(flight_octets, mss) + mss);
     counted_ = 0;
   }
-  // The retransmission timer expired (RFC 5681 section 3.1). first: not for a repeated expiry, so
-  // that backing off does not also collapse the threshold.
-  void timed_out(uint32_t flight_octets, bool first, uint32_t mss) {
-    if (first) threshold_ = std::max(flight_octets / 2, 2 * mss);
-    window_ = mss;
-    counted_ = 0;
-  }
-  // Idle longer than a retransmission timeout: restart (RFC 5681 section 4.1).
-  void restart_after_idle(uint32_t mss) {
-    window_ = std::min(window_, std::min(10 * mss, std::max(2 * mss, 14'600U)));
-  }
 
  private:
   void grow(uint32_t octets) { window_ = std::min(window_ + octets, window_bytes_max); }
+  void grow_cubic(CubicEpoch& epoch, const Acknowledgment& ack);
+  void begin_epoch(CubicEpoch& epoch, const Acknowledgment& ack);
 
   uint32_t window_ = 0;
   uint32_t threshold_ = window_bytes_max;
-  uint32_t counted_ = 0;  // octets acknowledged towards the next segment of growth
+  uint32_t counted_ = 0;  // octets acknowledged towards the next segment of growth (of W_est)
 };
 
 }  // namespace millrace::tcp

@@ -9,8 +9,9 @@
 //             SND.UNA       SND.NXT                        RCV.NXT    RCV.NXT + RCV.WND
 //   send_queue.head^           ^unsent                     (the edge we promised: receive_edge)
 //
-// After a timeout SND.NXT is pulled back to SND.UNA and everything is sent again in order; snd_max
-// remembers how far we ever sent. Without a Transfer SND.NXT is SND.UNA.
+// Without selective acknowledgments SND.NXT is pulled back to SND.UNA after a timeout and
+// everything is sent again in order; snd_max remembers how far we ever sent. With them SND.NXT
+// stays, and a Repair says which segments go again. Without a Transfer SND.NXT is SND.UNA.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include "dataplane/tcp/congestion.h"
 #include "dataplane/tcp/flow_table.h"
 #include "dataplane/tcp/round_trip.h"
+#include "dataplane/tcp/segment.h"
 #include "dataplane/tcp/seq.h"
 #include "dataplane/tcp/slot_chain.h"
 #include "dataplane/tcp/state.h"
@@ -45,6 +47,10 @@ struct alignas(64) Connection {
   bool aborted_by_peer : 1 = false;
   uint8_t send_shift : 4 = 0;     // of windows the peer announces; at most 14
   uint8_t receive_shift : 4 = 0;  // of windows we announce
+  bool selective_acknowledgments : 1 = false;
+  // What the application has asked for.
+  bool nagle : 1 = false;
+  bool keepalive : 1 = false;
   net::Path path;
   uint16_t send_mss = 536;  // text octets per segment, options already taken off
 
@@ -70,7 +76,7 @@ struct alignas(64) Connection {
   Tick last_sent;
   Tick challenge_ack_allowed;  // RFC 5961 section 7, per connection
   // Deadlines; the wheel holds the least of them, or an earlier one.
-  Tick retransmit_deadline;
+  Tick retransmit_deadline;  // at rest: the next keep-alive probe, if they are on
   Tick ack_deadline;
   // SYN-RECEIVED, FIN-WAIT-2, TIME-WAIT and orphans end here. In ESTABLISHED it is the
   // application's (set_deadline).
@@ -79,7 +85,17 @@ struct alignas(64) Connection {
 static_assert(sizeof(Connection) == 128);
 
 struct alignas(64) Transfer {
-  uint32_t connection = UINT32_MAX;  // whose it is
+  static constexpr uint32_t none = UINT32_MAX;
+
+  // What the retransmission timer waits for (RFC 8985 section 8: one timer for all of them).
+  enum class TimerPurpose : uint8_t {
+    timeout,     // RFC 6298; or the persist timer, when nothing is in flight
+    loss_probe,  // RFC 8985 section 7
+    keepalive,   // nothing is in flight, and keep-alives are on
+    reordering,  // until a segment that others have overtaken is held for lost (section 6.2 step 5)
+  };
+
+  uint32_t connection = none;  // whose it is
 
   // What is under way besides text; a connection with any of these is not idle. One word, so that
   // the usual case is one comparison.
@@ -100,6 +116,8 @@ struct alignas(64) Transfer {
     // Repair.
     bool in_recovery : 1 = false;
     bool recover_pending : 1 = false;  // RFC 6582: not all sent before `recover` is acknowledged
+    bool probe_loss : 1 = false;       // the loss probe timer fired
+    bool duplicate_to_report : 1 = false;  // RFC 2883: `duplicate` goes out with the next ACK
 
     bool operator==(const Flags&) const = default;
   };
@@ -107,6 +125,9 @@ struct alignas(64) Transfer {
   uint8_t unacknowledged_segments = 0;  // full-sized segments since our last ACK
   uint8_t duplicate_acks = 0;
   uint8_t backoff = 0;
+  TimerPurpose timer_purpose = TimerPurpose::timeout;
+  bool probe_in_flight = false;  // a loss probe, until something about it is acknowledged
+  uint8_t keepalive_probes = 0;  // sent since the peer was heard last
 
   // Send side.
   Seq snd_nxt;
@@ -119,8 +140,13 @@ struct alignas(64) Transfer {
   SlotChain receive_queue;          // in order, not yet read
   uint32_t turn_head = UINT32_MAX;  // pieces that still lie in received frames, this turn only
   uint32_t turn_tail = UINT32_MAX;
+  // Lent while there is something to remember in them.
+  uint32_t repair = none;
+  uint32_t reassembly = none;
+  // The least round trip of the last half minute.
+  uint32_t round_trip_us_min = 0;
+  Tick round_trip_min_at;
   // --- what an ordinary exchange does not touch ---
-  SlotChain out_of_order;
   SlotChain kept;  // acknowledged text that the application may want back, from kept_from on
   Seq kept_from;
   bool kept_is_whole = true;
@@ -135,13 +161,24 @@ struct alignas(64) Transfer {
   Tick stalled_since;   // first expiry without progress, for giving up
   Tick orphaned_at;     // when the application closed
   Instant syn_sent_at;  // for the handshake's round trip
+  CubicEpoch cubic;
+  // RFC 8985 section 5.3: how much reordering the path has shown.
+  bool reordering_seen = false;
+  bool probe_repeated_text = false;        // the probe in flight was a retransmission
+  bool duplicate_round_open = false;       // RACK.dsack_round holds
+  uint8_t reordering_steps = 1;            // RACK.reo_wnd_mult, quarters of the least round trip
+  uint8_t reordering_recoveries_left = 0;  // RACK.reo_wnd_persist
+  Seq duplicate_round;                     // RACK.dsack_round
+  Seq probe_end;                           // TLP.end_seq
+  SackBlock duplicate;                     // received twice
 
   bool is_empty() const {
-    return send_queue.empty() && receive_queue.empty() && out_of_order.empty() &&
-           turn_head == UINT32_MAX && flags == Flags{} && unacknowledged_segments == 0;
+    return send_queue.empty() && receive_queue.empty() && (repair & reassembly) == none &&
+           turn_head == none && flags == Flags{} && unacknowledged_segments == 0 &&
+           keepalive_probes == 0;
   }
 };
-static_assert(sizeof(Transfer) <= 192);
+static_assert(sizeof(Transfer) <= 256);
 
 using ConnId = Handle<Connection>;
 

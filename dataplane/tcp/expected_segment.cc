@@ -10,11 +10,14 @@ bool Tcp::is_expected(const Connection& c, const Transfer& t, const Segment& seg
   // Nobody has begun to end the connection, and nothing is being repaired.
   const bool in_repair_or_ending = f.detached | f.fin_queued | f.fin_sent | f.peer_fin_known |
                                    f.syn_to_send | f.retransmit_head | f.probe_window |
-                                   f.in_recovery | f.recover_pending;
+                                   f.in_recovery | f.recover_pending | f.probe_loss |
+                                   f.duplicate_to_report;
   // ACK, with or without PSH, and no other flag.
   const bool plain = (segment.flags & ~flag_psh) == flag_ack;
   if (c.state != State::established || in_repair_or_ending || !plain) return false;
-  if ((t.duplicate_acks | t.backoff) != 0 || !t.out_of_order.empty()) return false;
+  const uint8_t disturbed = t.duplicate_acks | t.backoff | static_cast<uint8_t>(t.probe_in_flight) |
+                            t.keepalive_probes | segment.options.sack_count;
+  if (disturbed != 0 || (t.repair & t.reassembly) != none) return false;
   // In order, and within the window we promised.
   const auto length = static_cast<uint32_t>(segment.text.size());
   if (segment.seq != c.rcv_nxt || c.receive_edge - c.rcv_nxt < static_cast<int32_t>(length) + 1)

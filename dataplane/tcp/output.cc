@@ -32,27 +32,19 @@ void Tcp::egress(uint8_t port, Instant now) {
     const uint32_t index = t.connection;
     Connection& c = at(index);
     t.send_slots_promised = 0;
-    bool again = true;
-    for (uint32_t sent = 0; again && sent < segments_per_turn && output_.room(port) > 0; ++sent) {
-      switch (emit_next(c, now)) {
-        case Sent::segment: break;
-        case Sent::nothing: again = false; break;
-        case Sent::out_of_memory:
-          // Slots come back with the port's completions: try again next turn.
-          counters_.add(Counter::tcp_egress_out_of_memory);
-          queue_egress(c);
-          set_timer(index, c);
-          return;
-      }
+    Sent last = Sent::segment;
+    for (uint32_t sent = 0;
+         last == Sent::segment && sent < segments_per_turn && output_.room(port) > 0; ++sent) {
+      last = emit_next(c, now);
     }
-    if (again) queue_egress(c);
-    // Text that a closed window holds back, with nothing in flight whose acknowledgment would open
-    // it: the persist timer (RFC 9293 section 3.8.6.1), which shares the retransmission timer's
-    // place.
-    if (t.unsent != slot_none && c.retransmit_deadline.is_never()) {
-      c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
-    }
+    if (last != Sent::nothing) queue_egress(c);
+    start_retransmit_timer(c, t, now);
     set_timer(index, c);
+    if (last == Sent::out_of_memory) {
+      // Slots come back with the port's completions: try again next turn.
+      counters_.add(Counter::tcp_egress_out_of_memory);
+      return;
+    }
   }
 }
 
@@ -64,10 +56,22 @@ Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
     const bool challenge = c.state == State::syn_received && t.flags.ack_now;
     return challenge ? emit_bare(c, t.snd_nxt, flag_ack, now) : Sent::nothing;
   }
+  if (t.flags.ack_now && has_blocks_to_report(t)) return emit_ack(c, now);
   if (t.flags.retransmit_head) {
     const Sent sent = resend_head(c, now);
     if (sent != Sent::out_of_memory) t.flags.retransmit_head = false;
     if (sent != Sent::nothing) return sent;
+  }
+  if (t.flags.probe_loss) {
+    const Sent sent = emit_probe(c, now);
+    if (sent != Sent::out_of_memory) t.flags.probe_loss = false;
+    if (sent != Sent::nothing) return sent;
+  }
+  // What is lost goes before what is new.
+  if (has_losses(t)) {
+    const Sent sent = resend_lost(c, now);
+    if (sent != Sent::nothing) return sent;
+    return t.flags.ack_now ? emit_ack(c, now) : Sent::nothing;
   }
   // RFC 5681 section 4.1: a window that was not used for a timeout is no longer known to be right.
   if (t.unsent != slot_none && c.snd_una == t.snd_max &&
@@ -80,8 +84,28 @@ Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
   if (t.flags.fin_queued && all_text_sent && t.snd_nxt == t.fin_seq) {
     return emit_bare(c, t.fin_seq, flag_fin | flag_ack, now);
   }
-  if (t.flags.ack_now) return emit_bare(c, acknowledgment_seq(c), flag_ack, now);
-  return Sent::nothing;
+  return t.flags.ack_now ? emit_ack(c, now) : Sent::nothing;
+}
+
+bool Tcp::has_losses(const Transfer& t) const {
+  return t.repair != none && repairs_.at(t.repair).board.lost_octets() > 0;
+}
+
+// The lost segment with the lowest sequence number, if the window lets it go.
+Tcp::Sent Tcp::resend_lost(Connection& c, Instant now) {
+  Transfer& t = transfer(c);
+  Repair& r = repairs_.at(t.repair);
+  const SlotIndex slot = r.board.slot(r.board.first_lost());
+  if (!cut_to_mss(c, slot)) return Sent::out_of_memory;
+  const uint32_t in_flight = pipe(c, t);
+  if (in_flight > 0 && in_flight + records_[slot].length > c.congestion.window())
+    return Sent::nothing;
+  return emit_text(c, slot, now);
+}
+
+// False when memory is short.
+bool Tcp::cut_to_mss(Connection& c, SlotIndex slot) {
+  return records_[slot].length <= c.send_mss || split(c, slot, c.send_mss);
 }
 
 // The first unacknowledged segment once more (fast retransmission).
@@ -98,15 +122,20 @@ SlotIndex Tcp::next_text(Connection& c) {
   Transfer& t = transfer(c);
   const SlotIndex slot = t.unsent;
   if (slot == slot_none) return slot_none;
+  if (t.repair != none && repairs_.at(t.repair).board.full()) return slot_none;
   // Text written before the handshake was cut for a larger MSS than was agreed on.
-  if (records_[slot].length > c.send_mss && !split(c, slot, c.send_mss)) return slot_none;
+  if (!cut_to_mss(c, slot)) return slot_none;
   const uint32_t length = records_[slot].length;
   uint32_t congestion_window = c.congestion.window();
   // RFC 3042: the first two duplicate ACKs each let one new segment go.
   if (!t.flags.in_recovery && t.duplicate_acks > 0 && t.duplicate_acks < 3)
     congestion_window += t.duplicate_acks * c.send_mss;
   const uint32_t flight = octets_between(c.snd_una, t.snd_nxt);
-  if (flight + length > congestion_window && flight > 0) return slot_none;
+  if (flight > 0 && pipe(c, t) + length > congestion_window) return slot_none;
+  // Nagle's algorithm (RFC 9293 section 3.7.4).
+  if (c.nagle && length < c.send_mss && c.snd_una != t.snd_max && !t.flags.fin_queued &&
+      records_[slot].next == slot_none)
+    return slot_none;
   const uint32_t usable = c.snd_wnd > flight ? c.snd_wnd - flight : 0;
   if (length <= usable) {
     t.flags.probe_window = false;
@@ -137,6 +166,10 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   records_[rest].sent_at = record.sent_at;
   records_[rest].retransmitted = record.retransmitted;
   records_.insert_after(t.send_queue, slot, rest);
+  if (t.repair != none && record.seq < t.snd_max) {
+    Scoreboard& board = repairs_.at(t.repair).board;
+    board.split(records_, board.find(records_, record.seq), rest);
+  }
   return true;
 }
 
@@ -164,6 +197,10 @@ SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
   }
   if (t.send_queue.tail == slot) t.send_queue.tail = copy;
   if (t.unsent == slot) t.unsent = copy;
+  if (t.repair != none && record.seq < t.snd_max) {
+    Scoreboard& board = repairs_.at(t.repair).board;
+    board.replace(board.find(records_, record.seq), copy);
+  }
   arena_.drop(slot);
   return copy;
 }
@@ -185,12 +222,14 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   const uint64_t header_sum =
       write_header_for(c, arena_.slot_data(slot) + frame.offset, record.seq, flags, now);
 
-  if (record.seq < t.snd_max) {
+  const bool again = record.seq < t.snd_max;
+  if (again) {
     record.retransmitted = true;
     ++t.retransmits;
     counters_.add(Counter::tcp_segments_retransmitted);
   }
   record.sent_at = now;
+  if (t.repair != none) note_sent_in_repair(c, t, slot, again);
   if (slot == t.unsent) {
     t.unsent = record.next;
     t.snd_nxt = end;
@@ -202,8 +241,6 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
   finish_segment(c, frame, records_.text_sum(slot), header_sum, now);
-  if (c.retransmit_deadline.is_never())
-    c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   return Sent::segment;
 }
 
@@ -222,8 +259,6 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
     t.flags.fin_sent = true;
     if (t.snd_nxt == seq) t.snd_nxt += 1;
     t.snd_max = seq_max(t.snd_max, t.snd_nxt);
-    if (c.retransmit_deadline.is_never())
-      c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
   }
   note_ack_sent(c);
   finish_segment(c, frame, {}, header_sum, now);
@@ -251,11 +286,10 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   if (!answer) {
     c.send_mss =
         static_cast<uint16_t>(fields.options.mss - (c.timestamps ? timestamps_option_bytes : 0));
-    while (c.window_scaling &&
-           (limits_.receive_slots_max * packet::payload_bytes_max >> c.receive_shift) > 65'535)
-      ++c.receive_shift;
+    c.receive_shift = receive_shift_for(c.window_scaling) & 0xf;
   }
   fields.options.window_scale = c.receive_shift;
+  fields.options.sack_permitted = c.selective_acknowledgments;
   fields.options.has_timestamps = c.timestamps;
   fields.options.timestamp_value = timestamp(c, now);
   fields.options.timestamp_echo = answer ? c.ts_recent : 0;
@@ -270,8 +304,53 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   finish_segment(c, frame, net::sum_of({arena_.slot_data(slot) + frame.offset, header}), 0, now);
   arena_.drop(slot);
-  if (c.retransmit_deadline.is_never())
-    c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
+  return Sent::segment;
+}
+
+bool Tcp::has_blocks_to_report(const Transfer& t) const {
+  return t.reassembly != none || t.flags.duplicate_to_report;
+}
+
+Tcp::Sent Tcp::emit_ack(Connection& c, Instant now) {
+  const bool blocks = c.selective_acknowledgments && has_blocks_to_report(transfer(c));
+  return blocks ? emit_selective_ack(c, now) : emit_bare(c, acknowledgment_seq(c), flag_ack, now);
+}
+
+// An acknowledgment that says what has arrived behind a gap (RFC 2018 section 4), and first what
+// has arrived twice (RFC 2883 section 4). Segments with text carry no blocks, so that they need not
+// be smaller; this one goes before them.
+Tcp::Sent Tcp::emit_selective_ack(Connection& c, Instant now) {
+  Transfer& t = transfer(c);
+  const SlotIndex slot = arena_.acquire(turn_piece_count_);
+  if (slot == slot_none) return Sent::out_of_memory;
+  HeaderFields fields;
+  fields.source_port = c.flow.local.port;
+  fields.destination_port = c.flow.remote.port;
+  fields.seq = acknowledgment_seq(c);
+  fields.ack = c.rcv_nxt;
+  fields.flags = flag_ack;
+  fields.window = window_to_announce(c);
+  Options& options = fields.options;
+  options.has_timestamps = c.timestamps;
+  options.timestamp_value = timestamp(c, now);
+  options.timestamp_echo = c.ts_recent;
+  const size_t room = c.timestamps ? sack_blocks_max - 1 : sack_blocks_max;
+  size_t count = 0;
+  if (t.flags.duplicate_to_report) options.sack[count++] = t.duplicate;
+  if (t.reassembly != none) {
+    std::array<SackBlock, sack_blocks_max> blocks;
+    const size_t found = reassemblies_.at(t.reassembly).write_sack(blocks, room - count);
+    std::copy(blocks.begin(), blocks.begin() + found, options.sack.begin() + count);
+    count += found;
+  }
+  options.sack_count = static_cast<uint8_t>(count);
+  const uint32_t header = header_bytes(options);
+  const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
+                                    static_cast<uint16_t>(header)};
+  write_header(arena_.slot_data(slot) + frame.offset, fields);
+  note_ack_sent(c);
+  finish_segment(c, frame, net::sum_of({arena_.slot_data(slot) + frame.offset, header}), 0, now);
+  arena_.drop(slot);
   return Sent::segment;
 }
 
@@ -285,6 +364,7 @@ uint64_t Tcp::write_header_for(Connection& c, uint8_t* at, Seq seq, uint8_t flag
 void Tcp::note_ack_sent(Connection& c) {
   Transfer& t = transfer(c);
   t.flags.ack_now = false;
+  t.flags.duplicate_to_report = false;
   t.unacknowledged_segments = 0;
   c.ack_deadline = Tick::never();
   c.last_ack_sent = c.rcv_nxt;
@@ -316,7 +396,8 @@ uint32_t Tcp::receive_window(const Connection& c) const {
   const Transfer& t = transfer(c);
   uint32_t budget = c.receive_slots_budget;
   if (arena_.free_count() < arena_.capacity() / 4) budget = std::min(budget, 4U);
-  const uint32_t held = t.receive_queue.count + t.out_of_order.count;
+  const uint32_t held = t.receive_queue.count +
+                        (t.reassembly == none ? 0 : reassemblies_.at(t.reassembly).slot_count());
   const uint32_t octets = budget > held ? (budget - held) * c.send_mss : 0;
   return std::min(octets, 65'535U << c.receive_shift);
 }
@@ -343,6 +424,10 @@ void Tcp::answer_reset(const FlowKey& flow, const Segment& segment,
   if (segment.has(flag_rst)) return;  // never a reset for a reset
   const auto path = back ? back : output_.path_to(flow.remote.address, now);
   if (!path) return;
+  if (!reset_limiter_.allow(flow.remote.address, now)) {
+    counters_.add(Counter::tcp_resets_withheld);
+    return;
+  }
   HeaderFields fields;
   fields.source_port = flow.local.port;
   fields.destination_port = flow.remote.port;

@@ -13,6 +13,11 @@ namespace millrace::tcp {
 inline constexpr Duration rto_min = Duration::milliseconds(200);
 inline constexpr Duration rto_max = Duration::seconds(60);     // (2.5)
 inline constexpr Duration rto_initial = Duration::seconds(1);  // (2.1)
+// A tail loss probe (RFC 8985 section 7.2) is sent no earlier than a peer's stack and our own timer
+// are late on an idle machine; and when a single segment is in flight, after the delayed
+// acknowledgment that it may meet (WCDelAckT).
+inline constexpr Duration probe_timeout_min = Duration::milliseconds(10);
+inline constexpr Duration peer_ack_delay_max = Duration::milliseconds(200);
 
 class RoundTrip {
  public:
@@ -32,6 +37,12 @@ class RoundTrip {
 
   bool has_sample() const { return srtt_us_ != 0; }
   Duration smoothed() const { return Duration::microseconds(srtt_us_); }
+
+  // PTO of RFC 8985 section 7.2; there is a sample.
+  Duration probe_timeout(bool single_segment) const {
+    const Duration twice = smoothed() * 2 + (single_segment ? peer_ack_delay_max : Duration());
+    return std::max(twice, probe_timeout_min);
+  }
 
   // backoff: how many times the timer expired in a row (5.5).
   Duration timeout(uint32_t backoff) const {

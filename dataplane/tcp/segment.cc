@@ -10,8 +10,22 @@ constexpr uint8_t kind_end = 0;
 constexpr uint8_t kind_no_operation = 1;
 constexpr uint8_t kind_mss = 2;
 constexpr uint8_t kind_window_scale = 3;
+constexpr uint8_t kind_sack_permitted = 4;
+constexpr uint8_t kind_sack = 5;
 constexpr uint8_t kind_timestamps = 8;
+constexpr size_t sack_block_bytes = 8;
 constexpr uint8_t window_scale_max = 14;  // RFC 7323 section 2.3
+
+// value: behind kind and length. A length that is no number of whole blocks says nothing.
+void parse_sack(const uint8_t* value, size_t octets, Options& options) {
+  const size_t count = octets / sack_block_bytes;
+  if (count == 0 || count > sack_blocks_max || octets % sack_block_bytes != 0) return;
+  options.sack_count = static_cast<uint8_t>(count);
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t* block = value + i * sack_block_bytes;
+    options.sack[i] = {Seq(load_be32(block)), Seq(load_be32(block + 4))};
+  }
+}
 
 bool parse_options(ByteView bytes, Options& options) {
   size_t at = 0;
@@ -36,6 +50,10 @@ bool parse_options(ByteView bytes, Options& options) {
       options.has_timestamps = true;
       options.timestamp_value = load_be32(value);
       options.timestamp_echo = load_be32(value + 4);
+    } else if (kind == kind_sack_permitted && length == 2) {
+      options.sack_permitted = true;
+    } else if (kind == kind_sack) {
+      parse_sack(value, length - 2, options);
     }
     at += length;
   }
@@ -85,8 +103,25 @@ std::optional<Segment> parse_segment(ByteView bytes, SegmentError* error) {
 
 uint32_t header_bytes(const Options& options) {
   return header_bytes_min + (options.has_mss ? 4U : 0U) + (options.has_window_scale ? 4U : 0U) +
-         (options.has_timestamps ? timestamps_option_bytes : 0U);
+         (options.has_timestamps ? timestamps_option_bytes : 0U) +
+         (options.sack_permitted ? 4U : 0U) + sack_option_bytes(options.sack_count);
 }
+
+namespace {
+
+void write_sack(uint8_t* option, const Options& options) {
+  option[0] = kind_no_operation;
+  option[1] = kind_no_operation;
+  option[2] = kind_sack;
+  option[3] = static_cast<uint8_t>(2 + sack_block_bytes * options.sack_count);
+  for (size_t i = 0; i < options.sack_count; ++i) {
+    uint8_t* block = option + 4 + i * sack_block_bytes;
+    store_be32(block, options.sack[i].begin.value());
+    store_be32(block + 4, options.sack[i].end.value());
+  }
+}
+
+}  // namespace
 
 void write_header(uint8_t* at, const HeaderFields& fields) {
   store_be16(at, fields.source_port);
@@ -111,11 +146,20 @@ void write_header(uint8_t* at, const HeaderFields& fields) {
     option[3] = fields.options.window_scale;
     option += 4;
   }
+  if (fields.options.sack_permitted) {
+    option[0] = kind_no_operation;
+    option[1] = kind_no_operation;
+    option[2] = kind_sack_permitted;
+    option[3] = 2;
+    option += 4;
+  }
   if (fields.options.has_timestamps) {
     store_be32(option, aligned_timestamps);
     store_be32(option + 4, fields.options.timestamp_value);
     store_be32(option + 8, fields.options.timestamp_echo);
+    option += timestamps_option_bytes;
   }
+  if (fields.options.sack_count > 0) write_sack(option, fields.options);
 }
 
 }  // namespace millrace::tcp

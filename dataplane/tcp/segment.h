@@ -1,6 +1,7 @@
 // A TCP segment: parsed once into a value, written once into a slot (RFC 9293 section 3.1).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -22,14 +23,30 @@ inline constexpr uint8_t flag_urg = 0x20;
 // RFC 7323 section 3.2: the timestamps option, padded to a word boundary as in its appendix A.
 inline constexpr uint32_t timestamps_option_bytes = 12;
 
+// One run of octets that have arrived, [begin, end) (RFC 2018 section 3).
+struct SackBlock {
+  Seq begin;
+  Seq end;
+  bool operator==(const SackBlock&) const = default;
+};
+// As many as 40 octets of options hold.
+inline constexpr size_t sack_blocks_max = 4;
+// With the two octets of padding that put the blocks on a word boundary.
+inline constexpr uint32_t sack_option_bytes(uint32_t blocks) {
+  return blocks == 0 ? 0 : 4 + 8 * blocks;
+}
+
 struct Options {
   bool has_mss = false;
   bool has_window_scale = false;
   bool has_timestamps = false;
+  bool sack_permitted = false;
+  uint8_t sack_count = 0;    // of sack, in front; blocks as they came, not judged
   uint8_t window_scale = 0;  // 0..14; a larger shift is read as 14 (RFC 7323 section 2.3)
   uint16_t mss = 0;
   uint32_t timestamp_value = 0;  // TSval
   uint32_t timestamp_echo = 0;   // TSecr
+  std::array<SackBlock, sack_blocks_max> sack;
 };
 
 struct Segment {
@@ -45,6 +62,8 @@ struct Segment {
   bool has(uint8_t flag) const { return (flags & flag) != 0; }
   // A SYN that may open a connection, and nothing else.
   bool opens() const { return (flags & (flag_syn | flag_ack | flag_rst | flag_fin)) == flag_syn; }
+  // What ends a handshake, with text or without.
+  bool may_end_handshake() const { return (flags & (flag_syn | flag_ack | flag_rst)) == flag_ack; }
   // SEG.LEN: octets of sequence space, SYN and FIN counted.
   uint32_t sequence_length() const {
     return static_cast<uint32_t>(text.size()) + (has(flag_syn) ? 1U : 0U) +

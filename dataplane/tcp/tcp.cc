@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "dataplane/tcp/reassembly.h"
 
 namespace millrace::tcp {
 namespace {
@@ -16,10 +15,16 @@ namespace {
 constexpr uint16_t ephemeral_port_min = 32'768;
 constexpr uint16_t ephemeral_port_max = 60'999;
 constexpr uint32_t ephemeral_tries_max = 64;
+// Resets for segments that belong to nothing, for each of the limiter's groups of peers (T10, T40).
+constexpr uint32_t resets_per_second_min = 64;
 
 uint32_t transfers_for(const Limits& limits) {
   if (limits.transfers != 0) return limits.transfers;
   return busy_among(limits.connections);
+}
+
+uint32_t repairs_for(const Limits& limits) {
+  return limits.repairs != 0 ? limits.repairs : std::min(transfers_for(limits), repairs_max);
 }
 
 }  // namespace
@@ -28,13 +33,17 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
          Counters& counters, Instant start)
     : limits_(limits),
       isn_key_(keys.isn),
+      cookies_(HashKey{siphash24(keys.isn, 0, 1), siphash24(keys.isn, 0, 2)}),
       random_(keys.random_seed),
+      reset_limiter_(resets_per_second_min, random_.next()),
       arena_(arena),
       output_(output),
       counters_(counters),
       records_(arena),
       connections_(limits.connections),
       transfers_(transfers_for(limits)),
+      repairs_(repairs_for(limits)),
+      reassemblies_(repairs_for(limits)),
       flows_(limits.connections, keys.flow),
       time_wait_(limits.time_wait, keys.flow),
       wheel_(limits.connections, start),
@@ -67,6 +76,15 @@ Seq Tcp::initial_sequence_number(const FlowKey& flow, Instant now) const {
   return Seq(static_cast<uint32_t>(clock_4us + siphash24(isn_key_, addresses, ports)));
 }
 
+// It hides our uptime and differs between connections (RFC 7323 section 5.4, T13); the same for the
+// same flow, so that it goes on where TIME-WAIT or a SYN cookie has left it.
+uint32_t Tcp::timestamp_offset_of(const FlowKey& flow) const {
+  const uint64_t addresses =
+      uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
+  const uint64_t ports = uint64_t{flow.local.port} << 16 | flow.remote.port;
+  return static_cast<uint32_t>(siphash13(isn_key_, addresses, ports));
+}
+
 uint32_t Tcp::find_flow(const FlowKey& flow, uint32_t hash) const {
   return flows_.find(hash, [&](uint32_t index) { return connections_.at(index).flow == flow; });
 }
@@ -85,9 +103,7 @@ uint32_t Tcp::open_record(const FlowKey& flow, uint32_t hash, const net::Path& p
   c.flow = flow;
   c.path = path;
   c.receive_slots_budget = static_cast<uint16_t>(limits_.receive_slots_initial);
-  // The offset hides our uptime and differs between connections (RFC 7323 section 5.4, T13).
-  c.timestamp_offset = static_cast<uint32_t>(siphash13(
-      isn_key_, hash, uint64_t{flow.remote.address.host_order()} << 16 | flow.remote.port));
+  c.timestamp_offset = timestamp_offset_of(flow);
   flows_.insert(hash, id.index);
   return id.index;
 }
@@ -134,7 +150,8 @@ void Tcp::close_keeping_sent(Connection& c) {
   }
   t.unsent = slot_none;
   records_.drop_all(t.receive_queue);
-  records_.drop_all(t.out_of_order);
+  return_reassembly(t);
+  return_repair(t);
   t.turn_head = t.turn_tail = none;
   if (egress_links_.linked(c.transfer)) egress_links_.remove(egress_[c.path.port()], c.transfer);
   if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
@@ -158,15 +175,12 @@ void Tcp::retire_to_time_wait(uint32_t index, Connection& c, Instant now) {
   // after.
   if (t.flags.ack_now) emit_bare(c, acknowledgment_seq(c), flag_ack, now);
   TimeWaitRecord record;
-  record.flow = c.flow;
+  record.set_flow(c.flow);
   record.snd_nxt = t.snd_max;
   record.rcv_nxt = c.rcv_nxt;
   record.ts_recent = c.ts_recent;
-  record.timestamp_offset = c.timestamp_offset;
   record.timestamps = c.timestamps;
   record.window = window_to_announce(c);
-  record.path = c.path;
-  record.flow_hash = flows_.hash(c.flow);
   release(index);
   if (time_wait_.add(record, now)) counters_.add(Counter::tcp_time_wait_evicted);
 }
@@ -216,6 +230,7 @@ ConnId Tcp::connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Ins
     t.flags.syn_to_send = true;
     c.timestamps = limits_.features.timestamps;
     c.window_scaling = limits_.features.window_scaling;
+    c.selective_acknowledgments = limits_.features.selective_acknowledgments;
     queue_egress(c);
     counters_.add(Counter::tcp_active_opens);
     return connections_.id_at(index);
@@ -609,7 +624,8 @@ uint32_t Tcp::slots_held() const {
   for (uint32_t i = 0; i < transfers_.capacity(); ++i) {
     if (!transfers_.live_at(i)) continue;
     const Transfer& t = transfers_.at(i);
-    held += t.send_queue.count + t.receive_queue.count + t.out_of_order.count + t.kept.count;
+    held += t.send_queue.count + t.receive_queue.count + t.kept.count;
+    if (t.reassembly != none) held += reassemblies_.at(t.reassembly).slot_count();
   }
   return held;
 }
@@ -632,11 +648,18 @@ void Tcp::check_invariants() const {
       expected = records_[slot].end();
     }
     if (!t.send_queue.empty()) CHECK(expected == t.send_end);
-    CHECK(t.out_of_order.count <= out_of_order_slots_max);
-    Seq behind = c.rcv_nxt;
-    for (SlotIndex slot = t.out_of_order.head; slot != slot_none; slot = records_[slot].next) {
-      CHECK(records_[slot].seq >= behind && records_[slot].length > 0);
-      behind = records_[slot].end();
+    if (t.repair != none) {
+      const Repair& r = repairs_.at(t.repair);
+      CHECK(repairs_.live_at(t.repair) && r.connection == c.transfer);
+      CHECK(r.board.count() == 0 || r.board.slot(r.board.front()) == t.send_queue.head);
+      CHECK(t.unsent == slot_none || records_[t.unsent].seq >= t.snd_max);
+      r.board.check(records_);
+    }
+    if (t.reassembly != none) {
+      const Reassembly& reassembly = reassemblies_.at(t.reassembly);
+      CHECK(reassemblies_.live_at(t.reassembly) && reassembly.connection == c.transfer);
+      CHECK(!reassembly.empty() && reassembly.range(0).begin > c.rcv_nxt);
+      reassembly.check(records_);
     }
     // Whoever waits for the peer has a deadline (no connection outlives its timers).
     const bool owes = c.snd_una != t.snd_max || t.flags.syn_to_send;

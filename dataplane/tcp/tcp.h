@@ -29,7 +29,10 @@
 #include "dataplane/net/ipv4.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/tcp/connection.h"
+#include "dataplane/tcp/reassembly.h"
+#include "dataplane/tcp/repair.h"
 #include "dataplane/tcp/segment.h"
+#include "dataplane/tcp/syn_cookie.h"
 #include "dataplane/tcp/time_wait.h"
 
 namespace millrace::tcp {
@@ -59,25 +62,39 @@ constexpr uint32_t busy_among(uint32_t connections) {
   return std::min(connections, std::max(all_busy_max, connections / 16));
 }
 
-// How the window of what may be in flight grows and shrinks.
-enum class CongestionControl : uint8_t {
-  new_reno,  // RFC 5681, RFC 6582
-};
-
 // What we offer and accept of what RFC 9293 leaves to agreement. All on, except for tests and for
 // finding out.
 struct Features {
-  bool window_scaling = true;  // RFC 7323 section 2
-  bool timestamps = true;      // RFC 7323 section 3
-  CongestionControl congestion_control = CongestionControl::new_reno;
+  bool window_scaling = true;             // RFC 7323 section 2
+  bool timestamps = true;                 // RFC 7323 section 3
+  bool selective_acknowledgments = true;  // RFC 2018, and with them RFC 2883 and RFC 8985
+  CongestionControl congestion_control = CongestionControl::cubic;
+};
+
+// A connection with segments missing needs a record of 4 KB on the side that sends, and of 1 KB on
+// the side that receives. So many of each: when they are in use, a sender repairs as if its peer
+// had no selective acknowledgments, and a receiver drops what comes out of order.
+inline constexpr uint32_t repairs_max = 2'048;
+
+// Of a connection on which keep-alives are on (RFC 9293 section 3.8.4, RFC 1122 section 4.2.3.6):
+// after how long without a word it is probed, how often then, and how many probes in a row must
+// stay without an answer before the peer counts as gone.
+struct KeepAlive {
+  Duration idle = Duration::seconds(7'200);
+  Duration interval = Duration::seconds(75);
+  uint8_t probes_max = 9;
 };
 
 struct Limits {
   Features features;
+  KeepAlive keepalive;
   uint32_t connections = 16'384;
   // Connections on which something is under way at the same time (idle ones need no record for it).
   // 0: busy_among(connections).
   uint32_t transfers = 0;
+  // Connections that repair losses, and as many that have text out of order. 0: repairs_max, or the
+  // number of transfers if that is less.
+  uint32_t repairs = 0;
   uint32_t listeners = 64;
   // Off: every segment goes the long way, with the same result. For tests and for finding out.
   bool fast_paths = true;
@@ -91,7 +108,7 @@ struct Limits {
 
 struct Keys {
   HashKey flow;  // flow and TIME-WAIT tables (T48)
-  HashKey isn;   // initial sequence numbers (T8)
+  HashKey isn;   // initial sequence numbers (T8), and the keys of SYN cookies (T9)
   uint64_t random_seed = 0;
 };
 
@@ -193,6 +210,12 @@ class Tcp {
   // Reset and forget.
   void abort(ConnId id, Instant now);
 
+  // Nagle's algorithm (RFC 9293 section 3.7.4): a segment that is not full waits while something is
+  // in flight. Off unless asked for: a proxy writes whole messages.
+  void set_nagle(ConnId id, bool on) { connections_[id].nagle = on; }
+  // Keep-alive probes (RFC 9293 section 3.8.4) as Limits::keepalive says. Off unless asked for.
+  void set_keepalive(ConnId id, bool on, Instant now);
+
   // One instant at which event_deadline comes, if the connection is still ESTABLISHED then: for
   // waits of the application that begin and end with a connection at rest. Never: none.
   void set_deadline(ConnId id, Instant deadline);
@@ -265,6 +288,7 @@ class Tcp {
   void keep_head(Transfer& t);
   uint32_t transfers_reserve() const { return transfers_.capacity() / 16; }
 
+  enum class Sent : uint8_t { nothing, segment, out_of_memory };
   // input.cc
   void on_segment(uint32_t index, const Segment& segment, const std::optional<net::Path>& back,
                   Instant now);
@@ -278,30 +302,87 @@ class Tcp {
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
   void on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment, const net::Path& path,
                  std::optional<Seq> used_before, Instant now);
-  bool on_time_wait(TimeWaitRecord* record, const Segment& segment, Instant now);
+  bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
+                    const std::optional<net::Path>& back, Instant now);
+  // handshake.cc
+  void answer_with_cookie(const FlowKey& flow, const Segment& segment, const net::Path& path,
+                          Instant now);
+  bool take_cookie(const FlowKey& flow, uint32_t hash, const Segment& segment,
+                   const std::optional<net::Path>& back, Instant now);
+  uint8_t receive_shift_for(bool window_scaling) const;
   bool acceptable(const Connection& c, const Segment& segment) const;
   static void remember_timestamp(Connection& c, const Segment& segment, Instant now);
   bool paws_rejects(Connection& c, const Segment& segment, Instant now);
   void on_reset(uint32_t index, Connection& c);
+  // The window of a SYN is never scaled (RFC 7323 section 2.2).
+  static uint32_t announced_window(const Connection& c, const Segment& segment) {
+    return uint32_t{segment.window} << (segment.has(flag_syn) ? 0 : c.send_shift);
+  }
+  // acknowledgment.cc
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
+  void take_acknowledged(Connection& c, Transfer& t, Seq ack, AckNews& news);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
-  void on_duplicate_ack(Connection& c);
+  void on_repeated_ack(uint32_t index, Connection& c, const Segment& segment, bool same_window,
+                       Instant now);
+  void on_duplicate_ack(Connection& c, Transfer& t);
+  void on_ack_in_recovery(Connection& c, const Segment& segment, const AckNews& news);
+  void grow_window(Connection& c, Transfer& t, const AckNews& news, Instant now);
   void update_send_window(Connection& c, const Segment& segment);
+  // repair.cc
+  static void take_round_trip(Connection& c, Transfer& t, Duration measured, Instant now);
+  static void note_delivered(AckNews& news, const SlotRecord& record);
+  uint32_t pipe(const Connection& c, const Transfer& t) const;
+  static bool is_repairing(const Connection& c, const Transfer& t, const Segment& segment);
+  Repair* lend_repair(Connection& c, Transfer& t);
+  void return_repair(Transfer& t);
+  void return_repair_if_done(Transfer& t);
+  void on_ack_while_repairing(Connection& c, const Segment& segment, AckNews& news, Instant now);
+  void take_sack(Connection& c, Transfer& t, const Segment& segment, AckNews& news);
+  void note_duplicate_reported(Transfer& t, const SackBlock& block);
+  void update_rack(Connection& c, Transfer& t, Repair& r, const Segment& segment,
+                   const AckNews& news, Instant now);
+  static void update_reordering(const Connection& c, Transfer& t, const AckNews& news);
+  Duration reordering_window(const Connection& c, const Transfer& t, const Repair& r) const;
+  bool detect_losses(const Connection& c, const Transfer& t, Repair& r, Instant now);
+  static void remember_belief(const Connection& c, const Transfer& t, Repair& r);
+  void begin_recovery(Connection& c, Transfer& t, Repair& r, const AckNews& news);
+  void pace_recovery(Connection& c, const Transfer& t, Repair& r, const AckNews& news,
+                     bool lost_more);
+  static void end_recovery(Connection& c, Transfer& t);
+  static void note_recovery_ended(Transfer& t);
+  bool try_undo(Connection& c, Transfer& t, Repair& r, const Segment& segment, const AckNews& news);
+  void on_reordering_timeout(Connection& c, Transfer& t, Instant now);
+  void send_all_again(Connection& c, Transfer& t);
+  void note_sent_in_repair(const Connection& c, const Transfer& t, SlotIndex slot, bool again);
+  static bool may_probe(const Connection& c, const Transfer& t);
+  Sent emit_probe(Connection& c, Instant now);
+  SlotIndex last_sent(const Transfer& t) const;
+  void judge_probe(Connection& c, Transfer& t, const Segment& segment, const AckNews& news);
+  // text.cc
   void process_text(uint32_t index, const Segment& segment, Instant now);
   void take_in_order(uint32_t index, Connection& c, ByteView text);
   void add_turn_piece(uint32_t index, Connection& c, ByteView text);
   void drain_out_of_order(Connection& c);
+  void keep_out_of_order(Connection& c, Transfer& t, Seq seq, ByteView text);
+  void return_reassembly(Transfer& t);
+  void report_duplicate(Connection& c, Seq begin, Seq end);
   void process_fin(uint32_t index, Connection& c, Instant now);
   void acknowledge_later(uint32_t index, Connection& c, Instant now);
   void acknowledge_now(Connection& c);
+  // input.cc
   void challenge_ack(Connection& c, Instant now);
   void become_established(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void agree_on_options(Connection& c, const Options& options);
 
   // output.cc
-  enum class Sent : uint8_t { nothing, segment, out_of_memory };
   Sent emit_next(Connection& c, Instant now);
   Sent resend_head(Connection& c, Instant now);
+  Sent resend_lost(Connection& c, Instant now);
+  Sent emit_ack(Connection& c, Instant now);
+  Sent emit_selective_ack(Connection& c, Instant now);
+  bool has_blocks_to_report(const Transfer& t) const;
+  bool has_losses(const Transfer& t) const;
+  bool cut_to_mss(Connection& c, SlotIndex slot);
   Sent emit_syn(Connection& c, Instant now);
   Sent emit_text(Connection& c, SlotIndex slot, Instant now);
   Sent emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now);
@@ -328,12 +409,19 @@ class Tcp {
   void on_timer(uint32_t index, Instant now);
   bool on_life_deadline(uint32_t index, Connection& c, Instant now);
   void on_retransmit_timeout(uint32_t index, Connection& c, Instant now);
+  void on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets);
+  Duration retransmit_wait(const Connection& c, Transfer& t) const;
+  void start_retransmit_timer(Connection& c, Transfer& t, Instant now);
   void watch_orphan(Connection& c, Instant now);
+  bool waits_for_keepalive(const Connection& c) const;
+  void on_keepalive(uint32_t index, Connection& c, Instant now);
+  void start_keepalive(uint32_t index, Connection& c, Instant now);
   void restart_retransmit_timer(uint32_t index, Connection& c, Instant now);
 
   // tcp.cc
   size_t append_text(Connection& c, ByteView bytes, uint32_t slots_allowed);
   size_t tail_room(const Connection& c) const;
+  uint32_t timestamp_offset_of(const FlowKey& flow) const;
   uint32_t find_flow(const FlowKey& flow, uint32_t hash) const;
   uint32_t open_record(const FlowKey& flow, uint32_t hash, const net::Path& path);
   void release(uint32_t index);
@@ -357,13 +445,17 @@ class Tcp {
 
   Limits limits_;
   HashKey isn_key_;
+  SynCookies cookies_;
   Random random_;
+  net::IcmpLimiter reset_limiter_;
   packet::Arena& arena_;
   net::IpOutput& output_;
   Counters& counters_;
   SlotRecords records_;
   Slab<Connection> connections_;
   Slab<Transfer> transfers_;
+  Slab<Repair> repairs_;
+  Slab<Reassembly> reassemblies_;
   FlowTable flows_;
   TimeWaitTable time_wait_;
   TimerWheel wheel_;

@@ -136,6 +136,19 @@ class TcpHarness : public ::testing::Test {
     options.mss = peer_mss;
     options.has_window_scale = window_scale.has_value();
     options.window_scale = window_scale.value_or(0);
+    establish_with(options, window);
+  }
+  // The same of a peer that understands selective acknowledgments.
+  void establish_with_sack() {
+    Options options;
+    options.has_mss = true;
+    options.mss = peer_mss;
+    options.has_window_scale = true;
+    options.window_scale = 7;
+    options.sack_permitted = true;
+    establish_with(options, 65'535);
+  }
+  void establish_with(const Options& options, uint16_t window) {
     const auto syn_ack =
         exchange({.seq = peer_seq_, .flags = flag_syn, .window = window, .options = options});
     ASSERT_EQ(syn_ack.size(), 1U);

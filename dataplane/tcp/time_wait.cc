@@ -10,7 +10,7 @@ TimeWaitTable::TimeWaitTable(uint32_t capacity, const HashKey& key)
 void TimeWaitTable::forget(uint32_t index) {
   TimeWaitRecord& record = ring_[index];
   if (!record.live) return;
-  table_.erase(record.flow_hash, index);
+  table_.erase(table_.hash(record.flow()), index);
   record.live = false;
 }
 
@@ -24,15 +24,15 @@ bool TimeWaitTable::add(const TimeWaitRecord& record, Instant now) {
   const auto index = static_cast<uint32_t>(end_ % capacity_);
   ring_[index] = record;
   ring_[index].live = true;
-  ring_[index].ends_at = now + time_wait_duration;
-  table_.insert(record.flow_hash, index);
+  ring_[index].ends_at = Tick::at_or_after(now + time_wait_duration);
+  table_.insert(table_.hash(record.flow()), index);
   ++end_;
   return evicted;
 }
 
 TimeWaitRecord* TimeWaitTable::find(const FlowKey& flow, uint32_t hash) {
   if (table_.size() == 0) return nullptr;
-  const uint32_t index = table_.find(hash, [&](uint32_t at) { return ring_[at].flow == flow; });
+  const uint32_t index = table_.find(hash, [&](uint32_t at) { return ring_[at].flow() == flow; });
   return index == FlowTable::none ? nullptr : &ring_[index];
 }
 
@@ -50,9 +50,10 @@ void TimeWaitTable::restart(TimeWaitRecord* record, Instant now) {
 }
 
 void TimeWaitTable::expire(Instant now) {
+  const Tick tick = Tick::at_or_before(now);
   for (uint32_t i = 0; i < expire_max && first_ != end_; ++i) {
     TimeWaitRecord& oldest = ring_[first_ % capacity_];
-    if (oldest.live && oldest.ends_at > now) return;
+    if (oldest.live && !oldest.ends_at.reached_by(tick)) return;
     forget(static_cast<uint32_t>(first_ % capacity_));
     ++first_;
   }

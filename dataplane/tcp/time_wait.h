@@ -7,7 +7,6 @@
 #include <memory>
 
 #include "base/time.h"
-#include "dataplane/net/ip_output.h"
 #include "dataplane/tcp/flow_table.h"
 #include "dataplane/tcp/seq.h"
 
@@ -17,20 +16,44 @@ namespace millrace::tcp {
 // every load balancer in use wait 60 s in all.
 inline constexpr Duration time_wait_duration = Duration::seconds(60);
 
+// 32 octets, because a busy proxy that closes first has one for every connection of the last
+// minute. The way back to the peer is not in it: it is found again when there is something to say.
 struct TimeWaitRecord {
-  FlowKey flow;
+  Ipv4Address local;
+  Ipv4Address remote;
+  uint16_t local_port = 0;
+  uint16_t remote_port = 0;
   Seq snd_nxt;
   Seq rcv_nxt;
   uint32_t ts_recent = 0;
-  uint32_t timestamp_offset = 0;
-  bool timestamps = false;
-  bool live = false;
+  Tick ends_at;
   uint16_t window = 0;  // as announced last, scaled
-  net::Path path;
-  uint32_t flow_hash = 0;
-  Instant ends_at;
-  Instant answer_allowed_at;  // to a bare ACK out of place (T7)
+  bool timestamps : 1 = false;
+  bool live : 1 = false;
+
+  void set_flow(const FlowKey& flow) {
+    local = flow.local.address;
+    remote = flow.remote.address;
+    local_port = flow.local.port;
+    remote_port = flow.remote.port;
+  }
+  FlowKey flow() const { return {{local, local_port}, {remote, remote_port}}; }
+
+  // Whether a bare ACK out of place may be answered now, which takes the turn: once in a quarter of
+  // a second (T7). Its clock is an octet that comes round every 33 s: then a turn may be missed.
+  bool may_answer(Instant now) {
+    constexpr uint64_t unit_ns = 128 * uint64_t{Tick::tick_ns};
+    constexpr uint8_t units_min = 2;
+    const auto unit = static_cast<uint8_t>(now.since_origin_ns() / unit_ns);
+    if (answered && static_cast<uint8_t>(unit - answered_unit) < units_min) return false;
+    answered = true;
+    answered_unit = unit;
+    return true;
+  }
+  bool answered : 1 = false;
+  uint8_t answered_unit = 0;
 };
+static_assert(sizeof(TimeWaitRecord) == 32);
 
 class TimeWaitTable {
  public:

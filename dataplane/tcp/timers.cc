@@ -55,17 +55,49 @@ void Tcp::watch_orphan(Connection& c, Instant now) {
   c.life_deadline = tick_min(Tick::at_or_after(now + stall), t.orphaned_at + orphan_life_max);
 }
 
+// What the timer waits for next, and for how long (RFC 8985 section 8).
+Duration Tcp::retransmit_wait(const Connection& c, Transfer& t) const {
+  t.timer_purpose = Transfer::TimerPurpose::timeout;
+  const Duration timeout = c.round_trip.timeout(t.backoff);
+  if (t.repair != none && repairs_.at(t.repair).reordering_left > Duration()) {
+    t.timer_purpose = Transfer::TimerPurpose::reordering;
+    return std::min(repairs_.at(t.repair).reordering_left, timeout);
+  }
+  if (c.snd_una == t.snd_max || !may_probe(c, t)) return timeout;
+  const bool single_segment = octets_between(c.snd_una, t.snd_max) <= c.send_mss;
+  t.timer_purpose = Transfer::TimerPurpose::loss_probe;
+  return std::min(c.round_trip.probe_timeout(single_segment), timeout);
+}
+
+// RFC 6298 (5.2) and (5.3): something new was acknowledged.
 void Tcp::restart_retransmit_timer(uint32_t index, Connection& c, Instant now) {
-  const Transfer& t = transfer(c);
-  // RFC 6298 (5.2) and (5.3); with text that the window holds back, the same timer persists.
+  Transfer& t = transfer(c);
+  // With text that the window holds back, the same timer persists.
   const bool outstanding = c.snd_una != t.snd_max;
   const bool held_back = t.unsent != slot_none;
   if (!outstanding && !held_back) {
-    c.retransmit_deadline = Tick::never();
+    start_keepalive(index, c, now);
     return;
   }
-  c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
+  c.retransmit_deadline = Tick::at_or_after(now + retransmit_wait(c, t));
   wheel_.arm_no_later_than(index, c.retransmit_deadline);
+}
+
+// RFC 6298 (5.1), after something was sent: the timer runs. A loss probe may come earlier than it
+// was thought when less was in flight (RFC 8985 section 7.2); nothing that is sent puts it off.
+// Text that a closed window holds back, with nothing in flight whose acknowledgment would open it,
+// starts the persist timer (RFC 9293 section 3.8.6.1), which shares the place.
+void Tcp::start_retransmit_timer(Connection& c, Transfer& t, Instant now) {
+  const bool running =
+      !c.retransmit_deadline.is_never() && t.timer_purpose != Transfer::TimerPurpose::keepalive;
+  if (running && t.timer_purpose != Transfer::TimerPurpose::loss_probe) return;
+  if (c.snd_una == t.snd_max && t.unsent == slot_none) return;
+  const Tick deadline = Tick::at_or_after(now + retransmit_wait(c, t));
+  if (running && tick_min(deadline, c.retransmit_deadline) == c.retransmit_deadline) {
+    t.timer_purpose = Transfer::TimerPurpose::loss_probe;
+    return;
+  }
+  c.retransmit_deadline = deadline;
 }
 
 void Tcp::on_timer(uint32_t index, Instant now) {
@@ -78,7 +110,11 @@ void Tcp::on_timer(uint32_t index, Instant now) {
     acknowledge_now(c);
   }
   if (c.retransmit_deadline.reached_by(tick)) {
-    on_retransmit_timeout(index, c, now);
+    if (waits_for_keepalive(c)) {
+      on_keepalive(index, c, now);
+    } else {
+      on_retransmit_timeout(index, c, now);
+    }
     return;
   }
   disengage_if_at_rest(c, now);
@@ -118,6 +154,21 @@ void Tcp::set_deadline(ConnId id, Instant deadline) {
 void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
   Transfer& t = transfer(c);
   c.retransmit_deadline = Tick::never();
+  const Transfer::TimerPurpose purpose = t.timer_purpose;
+  t.timer_purpose = Transfer::TimerPurpose::timeout;
+  if (purpose == Transfer::TimerPurpose::reordering) {
+    on_reordering_timeout(c, t, now);
+    restart_retransmit_timer(index, c, now);
+    set_next_timer(index, c, now);
+    return;
+  }
+  if (purpose == Transfer::TimerPurpose::loss_probe && c.snd_una != t.snd_max) {
+    t.flags.probe_loss = true;
+    c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
+    queue_egress(c);
+    set_next_timer(index, c, now);
+    return;
+  }
   const uint32_t flight = octets_between(c.snd_una, t.snd_max);
   const bool persisting = flight == 0 && t.unsent != slot_none;
   if (flight == 0 && !persisting) {
@@ -142,24 +193,91 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
     t.flags.syn_to_send = true;
     counters_.add(Counter::tcp_syn_retransmits);
   } else {
-    counters_.add(Counter::tcp_retransmit_timeouts);
-    // Everything unacknowledged is sent again in order as the window reopens (5.4); what the peer
-    // has already is skipped by its acknowledgments.
-    c.congestion.timed_out(flight, t.backoff == 1, c.send_mss);
-    t.flags.in_recovery = false;
-    t.duplicate_acks = 0;
-    t.recover = t.snd_max;
-    t.flags.recover_pending = true;
-    t.snd_nxt = c.snd_una;
-    t.unsent = t.send_queue.head;
-    t.flags.retransmit_head = false;
-    // Whatever the window has become meanwhile, something of what is lost goes out: as much as
-    // fits, one octet at least.
-    t.flags.probe_window = true;
+    on_loss_of_all(c, t, flight);
   }
   c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));  // (5.6)
   queue_egress(c);
   set_next_timer(index, c, now);
+}
+
+// Whether the retransmission deadline, which is set, is that of the next keep-alive probe.
+bool Tcp::waits_for_keepalive(const Connection& c) const {
+  return c.transfer == Connection::no_transfer ||
+         transfer(c).timer_purpose == Transfer::TimerPurpose::keepalive;
+}
+
+// Nothing is in flight any more.
+void Tcp::start_keepalive(uint32_t index, Connection& c, Instant now) {
+  c.retransmit_deadline = Tick::never();
+  if (!c.keepalive || c.state != State::established) return;
+  c.retransmit_deadline = Tick::at_or_after(now + limits_.keepalive.idle);
+  if (c.transfer != Connection::no_transfer)
+    transfer(c).timer_purpose = Transfer::TimerPurpose::keepalive;
+  wheel_.arm_no_later_than(index, c.retransmit_deadline);
+}
+
+void Tcp::set_keepalive(ConnId id, bool on, Instant now) {
+  Connection& c = connections_[id];
+  c.keepalive = on;
+  if (c.retransmit_deadline.is_never() || waits_for_keepalive(c)) start_keepalive(id.index, c, now);
+}
+
+// RFC 9293 section 3.8.4: an acknowledgment one octet before what the peer expects, which it must
+// answer. One that is lost proves nothing; so many in a row do.
+void Tcp::on_keepalive(uint32_t index, Connection& c, Instant now) {
+  c.retransmit_deadline = Tick::never();
+  if (!c.keepalive || c.state != State::established) {
+    set_next_timer(index, c, now);
+    return;
+  }
+  c.retransmit_deadline = Tick::at_or_after(now + limits_.keepalive.interval);
+  if (!engage(index, c, transfers_reserve())) {
+    set_next_timer(index, c, now);
+    return;
+  }
+  Transfer& t = transfer(c);
+  if (t.keepalive_probes >= limits_.keepalive.probes_max) {
+    counters_.add(Counter::tcp_keepalive_gave_up);
+    send_reset(c, now);
+    end_connection(index, c);
+    return;
+  }
+  ++t.keepalive_probes;
+  counters_.add(Counter::tcp_keepalive_probes);
+  emit_bare(c, c.snd_una - 1, flag_ack, now);
+  set_next_timer(index, c, now);
+}
+
+// The retransmission timer expired with text or a FIN in flight (RFC 6298 (5.4), RFC 5681 section
+// 3.1): all of it is sent again in order as the window reopens; what the peer has already is
+// skipped by its acknowledgments.
+void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
+  counters_.add(Counter::tcp_retransmit_timeouts);
+  const bool first = t.backoff == 1;
+  const bool believed = !t.flags.in_recovery && !t.flags.recover_pending;
+  t.flags.in_recovery = false;
+  t.flags.retransmit_head = false;
+  t.flags.probe_loss = false;
+  t.probe_in_flight = false;
+  t.duplicate_acks = 0;
+  send_all_again(c, t);
+  if (t.repair != none) {
+    Repair& r = repairs_.at(t.repair);
+    // A peer whose first gap lies in what it has acknowledged selectively, or that does not move
+    // for two timeouts, may have thrown it away (RFC 2018 section 8).
+    if (!first || r.board.is_sacked(r.board.front())) {
+      r.board.forget_sacked(records_);
+      r.board.mark_all_lost(records_);
+    }
+    if (first && believed) remember_belief(c, t, r);
+  }
+  c.congestion.timed_out(limits_.features.congestion_control, t.cubic, flight_octets, first,
+                         c.send_mss);
+  t.recover = t.snd_max;
+  t.flags.recover_pending = true;
+  // Whatever the window has become meanwhile, something of what is lost goes out: as much as fits,
+  // one octet at least.
+  t.flags.probe_window = t.repair == none;
 }
 
 }  // namespace millrace::tcp

@@ -27,6 +27,7 @@ bool Tcp::engage(uint32_t index, Connection& c, uint32_t reserve_count) {
   t.snd_nxt = t.snd_max = t.send_end = c.snd_una;
   // Of a connection that stands: it lies behind, where nothing is compared with it any more.
   t.iss = c.snd_una - 1;
+  if (!c.retransmit_deadline.is_never()) t.timer_purpose = Transfer::TimerPurpose::keepalive;
   return true;
 }
 
@@ -44,8 +45,9 @@ void Tcp::disengage_if_at_rest(Connection& c, Instant now) {
   const Duration idle =
       c.last_sent.is_never() ? rest_before_release : c.last_sent.until(Tick::at_or_before(now));
   if (!scarce && idle >= Duration() && idle < rest_before_release) return;
-  c.retransmit_deadline = Tick::never();
+  const uint32_t index = transfer(c).connection;
   drop_transfer(c);
+  start_keepalive(index, c, now);
 }
 
 // When records are short: the next ones round the table whose connections are at rest go early.
@@ -56,7 +58,7 @@ void Tcp::release_at_rest() {
     if (!transfers_.live_at(rest_hand_)) continue;
     Connection& c = at(transfers_.at(rest_hand_).connection);
     if (!is_at_rest(c)) continue;
-    c.retransmit_deadline = Tick::never();
+    if (!c.keepalive) c.retransmit_deadline = Tick::never();
     drop_transfer(c);
     return;
   }
@@ -67,7 +69,8 @@ void Tcp::drop_transfer(Connection& c) {
   Transfer& t = transfer(c);
   records_.drop_all(t.send_queue);
   records_.drop_all(t.receive_queue);
-  records_.drop_all(t.out_of_order);
+  return_reassembly(t);
+  return_repair(t);
   records_.drop_all(t.kept);
   if (egress_links_.linked(c.transfer)) egress_links_.remove(egress_[c.path.port()], c.transfer);
   if (starved_links_.linked(c.transfer)) starved_links_.remove(starved_, c.transfer);
@@ -81,6 +84,8 @@ size_t Tcp::memory_bytes() const {
               IndexLinks::bytes_per_record) +
          size_t{transfers_.capacity()} *
              (Slab<Transfer>::bytes_per_record() + 2 * IndexLinks::bytes_per_record) +
+         size_t{repairs_.capacity()} * Slab<Repair>::bytes_per_record() +
+         size_t{reassemblies_.capacity()} * Slab<Reassembly>::bytes_per_record() +
          flows_.memory_bytes() + time_wait_.memory_bytes() + records_.memory_bytes();
 }
 

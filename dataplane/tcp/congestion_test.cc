@@ -1,0 +1,144 @@
+#include "dataplane/tcp/congestion.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace millrace::tcp {
+namespace {
+
+constexpr uint32_t mss = 1'000;
+constexpr Duration round_trip = Duration::milliseconds(50);
+
+// A sender that is always limited by its window, one round trip after the other.
+class Flow {
+ public:
+  Flow(CongestionControl control, uint32_t window) : control_(control) {
+    congestion.start(mss);
+    congestion.set_window(window);
+    congestion.set_threshold(window);
+  }
+  void round() {
+    const uint32_t window = congestion.window();
+    for (uint32_t sent = 0; sent < window; sent += mss) {
+      congestion.acknowledged(control_, epoch, {mss, true, mss, now, round_trip});
+    }
+    now = now + round_trip;
+  }
+  void lose() {
+    congestion.reduce(control_, epoch, congestion.window(), mss);
+    congestion.set_window(congestion.threshold());
+  }
+  Congestion congestion;
+  CubicEpoch epoch;
+  Instant now = Instant::from_ns(1'000'000'000'000);
+
+ private:
+  CongestionControl control_;
+};
+
+TEST(CongestionTest, T20_InitialWindowOfTenSegments) {
+  Congestion congestion;
+  congestion.start(1'460);
+  EXPECT_EQ(congestion.window(), 14'600U);
+  congestion.start(536);
+  EXPECT_EQ(congestion.window(), 5'360U);
+  congestion.start(8'960);
+  EXPECT_EQ(congestion.window(), 17'920U);
+}
+
+TEST(CongestionTest, T21_SlowStartGrowsByOctetsAndNotByAcknowledgments) {
+  Congestion congestion;
+  CubicEpoch epoch;
+  congestion.start(mss);
+  const uint32_t begin = congestion.window();
+  for (int i = 0; i < 1'000; ++i)
+    congestion.acknowledged(CongestionControl::cubic, epoch, {1, true, mss, Instant(), Duration()});
+  EXPECT_EQ(congestion.window(), begin + 1'000);
+  // A train opens the window by two segments, and an unused window stays.
+  congestion.acknowledged(CongestionControl::cubic, epoch,
+                          {10 * mss, true, mss, Instant(), Duration()});
+  EXPECT_EQ(congestion.window(), begin + 1'000 + 2 * mss);
+  congestion.acknowledged(CongestionControl::cubic, epoch,
+                          {10 * mss, false, mss, Instant(), Duration()});
+  EXPECT_EQ(congestion.window(), begin + 1'000 + 2 * mss);
+}
+
+TEST(CongestionTest, T19_NewRenoGrowsByASegmentARoundTripAndHalves) {
+  Flow flow(CongestionControl::new_reno, 100 * mss);
+  for (int i = 0; i < 10; ++i) flow.round();
+  EXPECT_NEAR(flow.congestion.window(), 110 * mss, mss);
+  flow.lose();
+  EXPECT_NEAR(flow.congestion.window(), 55 * mss, mss);
+}
+
+// RFC 9438 section 4.2: after a loss at W_max the window comes back to it after K, and is flat
+// there; the same formula in floating point is the judge.
+TEST(CongestionTest, T19_CubicFollowsItsCurve) {
+  constexpr double windows = 1'000;
+  Flow flow(CongestionControl::cubic, static_cast<uint32_t>(windows) * mss);
+  flow.lose();
+  EXPECT_NEAR(flow.congestion.window(), 700 * mss, mss);
+  const double k = std::cbrt(windows * 0.3 / 0.4);
+  const Instant begin = flow.now;
+  for (int i = 0; i < 400; ++i) {
+    flow.round();
+    const double t = static_cast<double>((flow.now - begin).count_ms()) / 1e3;
+    const double curve = 0.4 * std::pow(t - k, 3) + windows;
+    EXPECT_NEAR(flow.congestion.window() / mss, curve, 0.03 * curve) << t;
+  }
+}
+
+TEST(CongestionTest, T19_CubicIsNeverSlowerThanReno) {
+  // A short round trip and a small window: where Reno is faster than the curve.
+  Flow flow(CongestionControl::cubic, 20 * mss);
+  flow.lose();
+  EXPECT_EQ(flow.congestion.window(), 14 * mss);
+  const Instant begin = flow.now;
+  while (flow.now - begin < Duration::milliseconds(500)) flow.round();
+  // alpha is 9/17 of a segment a round trip below the old window.
+  EXPECT_GE(flow.congestion.window(), 18 * mss);
+}
+
+TEST(CongestionTest, T19_FastConvergenceMakesRoom) {
+  Flow flow(CongestionControl::cubic, 100 * mss);
+  flow.lose();
+  EXPECT_EQ(flow.epoch.window_max, 100 * mss);
+  flow.lose();  // below the last maximum
+  EXPECT_EQ(flow.epoch.window_max, 59'500U);
+}
+
+TEST(CongestionTest, T19_TimeInWhichTheApplicationIsTheLimitDoesNotCount) {
+  Flow flow(CongestionControl::cubic, 100 * mss);
+  flow.lose();
+  flow.round();
+  const uint32_t before = flow.congestion.window();
+  flow.congestion.acknowledged(CongestionControl::cubic, flow.epoch,
+                               {mss, false, mss, flow.now, round_trip});
+  flow.now = flow.now + Duration::seconds(60);
+  flow.round();
+  EXPECT_LT(flow.congestion.window(), before + 10 * mss);
+}
+
+TEST(CongestionTest, T19_ATimeoutLeavesOneSegment) {
+  Flow flow(CongestionControl::cubic, 100 * mss);
+  flow.congestion.timed_out(CongestionControl::cubic, flow.epoch, 100 * mss, true, mss);
+  EXPECT_EQ(flow.congestion.window(), mss);
+  EXPECT_EQ(flow.congestion.threshold(), 70 * mss);
+  flow.congestion.timed_out(CongestionControl::cubic, flow.epoch, mss, false, mss);
+  EXPECT_EQ(flow.congestion.threshold(), 70 * mss);
+}
+
+TEST(CongestionTest, NothingOverflowsAtTheLargestWindow) {
+  Flow flow(CongestionControl::cubic, Congestion::window_bytes_max);
+  flow.lose();
+  for (int i = 0; i < 3; ++i) {
+    flow.congestion.acknowledged(CongestionControl::cubic, flow.epoch,
+                                 {Congestion::window_bytes_max, true, 9'000, flow.now, round_trip});
+    flow.now = flow.now + Duration::seconds(100'000);
+  }
+  EXPECT_LE(flow.congestion.window(), Congestion::window_bytes_max);
+}
+
+}  // namespace
+}  // namespace millrace::tcp
