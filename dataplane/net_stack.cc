@@ -57,7 +57,7 @@ void NetStack::ingress(const packet::Frame& frame, Instant now) {
   ingress_.receive(frame, now, &delivery_);
   switch (delivery_.verdict) {
     case net::Ingress::Verdict::tcp: tcp_.ingress(delivery_.packet, delivery_.back, now); break;
-    case net::Ingress::Verdict::icmp_error: tcp_.icmp_error(delivery_.error); break;
+    case net::Ingress::Verdict::icmp_error: tcp_.icmp_error(delivery_.error, now); break;
     case net::Ingress::Verdict::dropped:
     case net::Ingress::Verdict::handled: break;
   }

@@ -134,7 +134,10 @@ void Tcp::grow_window(Connection& c, Transfer& t, const AckNews& news, Instant n
   ack.mss = c.send_mss;
   ack.now = now;
   ack.round_trip = c.round_trip.smoothed();
-  c.congestion.acknowledged(limits_.features.congestion_control, t.cubic, ack);
+  if (news.once.any && !news.any_repeated) ack.sample = now - news.once.sent_at;
+  ack.snd_una = c.snd_una;
+  ack.snd_nxt = t.snd_nxt;
+  c.congestion.acknowledged(limits_.features.congestion_control, t.congestion_memory, ack);
 }
 
 // Without selective acknowledgments (RFC 6582 section 3.2 step 3).
@@ -204,7 +207,7 @@ void Tcp::on_duplicate_ack(Connection& c, Transfer& t) {
   t.flags.in_recovery = true;
   t.flags.recover_pending = true;
   t.recover = t.snd_max;
-  c.congestion.reduce(limits_.features.congestion_control, t.cubic,
+  c.congestion.reduce(limits_.features.congestion_control, t.congestion_memory,
                       octets_between(c.snd_una, t.snd_nxt), c.send_mss);
   c.congestion.enter_recovery(c.send_mss);
   t.flags.retransmit_head = true;

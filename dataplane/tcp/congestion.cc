@@ -15,6 +15,15 @@ constexpr uint32_t alpha_denominator = 17;
 // Beyond a minute the curve is past every window; so its cube fits 64 bits with every MSS.
 constexpr int64_t curve_ms_max = 60'000;
 
+// RFC 9406 section 4.3: N_RTT_SAMPLE, MIN_RTT_THRESH, MAX_RTT_THRESH, CSS_GROWTH_DIVISOR,
+// CSS_ROUNDS, and L for senders that do not pace.
+constexpr uint8_t samples_min = 8;
+constexpr uint32_t round_trip_growth_us_min = 4'000;
+constexpr uint32_t round_trip_growth_us_max = 16'000;
+constexpr uint32_t conservative_divisor = 4;
+constexpr uint8_t conservative_rounds_max = 5;
+constexpr uint32_t slow_start_segments_per_ack = 8;
+
 constexpr uint32_t share(uint32_t octets, uint32_t numerator, uint32_t denominator) {
   return static_cast<uint32_t>(uint64_t{octets} * numerator / denominator);
 }
@@ -41,8 +50,10 @@ int64_t above_maximum(int64_t from_k_ms, uint32_t mss) {
 
 }  // namespace
 
-void Congestion::reduce(CongestionControl control, CubicEpoch& epoch, uint32_t flight_octets,
+void Congestion::reduce(CongestionControl control, CongestionMemory& memory, uint32_t flight_octets,
                         uint32_t mss) {
+  CubicEpoch& epoch = memory.cubic;
+  memory.rounds = {};
   counted_ = 0;
   if (control == CongestionControl::new_reno) {
     threshold_ = std::max(flight_octets / 2, 2 * mss);
@@ -62,15 +73,55 @@ void Congestion::reduce(CongestionControl control, CubicEpoch& epoch, uint32_t f
   threshold_ = std::max(share(window_, beta_numerator, beta_denominator), 2 * mss);
 }
 
-void Congestion::timed_out(CongestionControl control, CubicEpoch& epoch, uint32_t flight_octets,
-                           bool first, uint32_t mss) {
+void Congestion::timed_out(CongestionControl control, CongestionMemory& memory,
+                           uint32_t flight_octets, bool first, uint32_t mss) {
   if (first) {
-    reduce(control, epoch, flight_octets, mss);
+    reduce(control, memory, flight_octets, mss);
     // Section 4.8: congestion avoidance begins at its own window, with K = 0.
-    epoch.window_max = 0;
+    memory.cubic.window_max = 0;
   }
   window_ = mss;
   counted_ = 0;
+}
+
+// RFC 9406 section 4.2 and 4.3.
+void Congestion::grow_slow_start(SlowStartRounds& rounds, const Acknowledgment& ack) {
+  if (!rounds.begun || ack.snd_una > rounds.end) {
+    rounds.begun = true;
+    rounds.end = ack.snd_nxt;
+    rounds.last_us_min = rounds.current_us_min;
+    rounds.current_us_min = 0;
+    rounds.samples = 0;
+    if (rounds.conservative && ++rounds.conservative_rounds >= conservative_rounds_max) {
+      threshold_ = window_;
+      rounds = {};
+      return;
+    }
+  }
+  // An ACK that covers a long train does not open the window by a train (T21).
+  const uint32_t octets = std::min(ack.octets, slow_start_segments_per_ack * ack.mss);
+  grow(rounds.conservative ? octets / conservative_divisor : octets);
+  if (ack.sample > Duration())
+    take_sample(rounds, static_cast<uint32_t>(std::max<int64_t>(ack.sample.count_us(), 1)));
+}
+
+void Congestion::take_sample(SlowStartRounds& rounds, uint32_t sample_us) {
+  rounds.current_us_min =
+      rounds.current_us_min == 0 ? sample_us : std::min(rounds.current_us_min, sample_us);
+  if (rounds.samples < samples_min) ++rounds.samples;
+  if (rounds.samples < samples_min) return;
+  if (rounds.conservative) {
+    // The longer round trip was an accident: slow start goes on.
+    if (rounds.current_us_min < rounds.baseline_us_min) rounds.conservative = false;
+    return;
+  }
+  if (rounds.last_us_min == 0) return;
+  const uint32_t longer =
+      std::clamp(rounds.last_us_min / 8, round_trip_growth_us_min, round_trip_growth_us_max);
+  if (rounds.current_us_min < rounds.last_us_min + longer) return;
+  rounds.conservative = true;
+  rounds.conservative_rounds = 0;
+  rounds.baseline_us_min = rounds.current_us_min;
 }
 
 void Congestion::begin_epoch(CubicEpoch& epoch, const Acknowledgment& ack) {

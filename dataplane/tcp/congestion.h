@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "dataplane/tcp/seq.h"
 
 namespace millrace::tcp {
 
@@ -30,6 +31,26 @@ struct CubicEpoch {
   Tick unused_since;
 };
 
+// HyStart++ (RFC 9406): slow start ends when round trips grow longer, before the queue overflows.
+// Rounds are told by sequence numbers: one ends when what was sent last at its begin is
+// acknowledged.
+struct SlowStartRounds {
+  bool begun = false;
+  bool conservative = false;        // in Conservative Slow Start
+  uint8_t samples = 0;              // of this round's round trips
+  uint8_t conservative_rounds = 0;  // that have begun
+  Seq end;                          // windowEnd
+  uint32_t last_us_min = 0;         // lastRoundMinRTT; 0: infinite
+  uint32_t current_us_min = 0;      // currentRoundMinRTT; 0: infinite
+  uint32_t baseline_us_min = 0;     // cssBaselineMinRtt
+};
+
+// What congestion control remembers of a busy connection beside its window and threshold.
+struct CongestionMemory {
+  CubicEpoch cubic;
+  SlowStartRounds rounds;
+};
+
 class Congestion {
  public:
   static constexpr uint32_t window_bytes_max = 1U << 30;
@@ -43,6 +64,9 @@ class Congestion {
     uint32_t mss = 0;
     Instant now;
     Duration round_trip;  // smoothed; zero when none is known
+    Duration sample;      // a round trip just measured; zero: none
+    Seq snd_una;          // after it
+    Seq snd_nxt;
   };
 
   // RFC 6928 section 2.
@@ -63,19 +87,19 @@ class Congestion {
   void set_threshold(uint32_t octets) { threshold_ = std::min(octets, window_bytes_max); }
 
   // New data was acknowledged outside recovery.
-  void acknowledged(CongestionControl control, CubicEpoch& epoch, const Acknowledgment& ack) {
+  void acknowledged(CongestionControl control, CongestionMemory& memory,
+                    const Acknowledgment& ack) {
     if (!ack.limited) {
-      if (epoch.unused_since.is_never()) epoch.unused_since = Tick::at_or_before(ack.now);
+      if (memory.cubic.unused_since.is_never())
+        memory.cubic.unused_since = Tick::at_or_before(ack.now);
       return;
     }
     if (in_slow_start()) {
-      // RFC 3465 section 2.2, L = 2: an ACK that covers a train does not open the window by a
-      // train.
-      grow(std::min(ack.octets, 2 * ack.mss));
+      grow_slow_start(memory.rounds, ack);
       return;
     }
     if (control == CongestionControl::cubic) {
-      grow_cubic(epoch, ack);
+      grow_cubic(memory.cubic, ack);
       return;
     }
     counted_ += ack.octets;
@@ -87,12 +111,13 @@ class Congestion {
 
   // Something was lost, once in a window: the threshold falls to what the network is believed to
   // carry (RFC 5681 section 3.1 (4), RFC 9438 section 4.6). The window is recovery's.
-  void reduce(CongestionControl control, CubicEpoch& epoch, uint32_t flight_octets, uint32_t mss);
+  void reduce(CongestionControl control, CongestionMemory& memory, uint32_t flight_octets,
+              uint32_t mss);
 
   // The retransmission timer expired (RFC 5681 section 3.1, RFC 9438 section 4.8). first: not for a
   // repeated expiry, so that backing off does not also collapse the threshold.
-  void timed_out(CongestionControl control, CubicEpoch& epoch, uint32_t flight_octets, bool first,
-                 uint32_t mss);
+  void timed_out(CongestionControl control, CongestionMemory& memory, uint32_t flight_octets,
+                 bool first, uint32_t mss);
 
   // Idle longer than a retransmission timeout: restart (RFC 5681 section 4.1).
   void restart_after_idle(uint32_t mss) { window_ = std::min(window_, initial_window(mss)); }
@@ -115,6 +140,8 @@ class Congestion {
 
  private:
   void grow(uint32_t octets) { window_ = std::min(window_ + octets, window_bytes_max); }
+  void grow_slow_start(SlowStartRounds& rounds, const Acknowledgment& ack);
+  void take_sample(SlowStartRounds& rounds, uint32_t sample_us);
   void grow_cubic(CubicEpoch& epoch, const Acknowledgment& ack);
   void begin_epoch(CubicEpoch& epoch, const Acknowledgment& ack);
 

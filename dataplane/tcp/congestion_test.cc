@@ -21,16 +21,16 @@ class Flow {
   void round() {
     const uint32_t window = congestion.window();
     for (uint32_t sent = 0; sent < window; sent += mss) {
-      congestion.acknowledged(control_, epoch, {mss, true, mss, now, round_trip});
+      congestion.acknowledged(control_, memory, {mss, true, mss, now, round_trip, {}, {}, {}});
     }
     now = now + round_trip;
   }
   void lose() {
-    congestion.reduce(control_, epoch, congestion.window(), mss);
+    congestion.reduce(control_, memory, congestion.window(), mss);
     congestion.set_window(congestion.threshold());
   }
   Congestion congestion;
-  CubicEpoch epoch;
+  CongestionMemory memory;
   Instant now = Instant::from_ns(1'000'000'000'000);
 
  private:
@@ -49,19 +49,19 @@ TEST(CongestionTest, T20_InitialWindowOfTenSegments) {
 
 TEST(CongestionTest, T21_SlowStartGrowsByOctetsAndNotByAcknowledgments) {
   Congestion congestion;
-  CubicEpoch epoch;
+  CongestionMemory memory;
   congestion.start(mss);
   const uint32_t begin = congestion.window();
   for (int i = 0; i < 1'000; ++i)
-    congestion.acknowledged(CongestionControl::cubic, epoch, {1, true, mss, Instant(), Duration()});
+    congestion.acknowledged(CongestionControl::cubic, memory, {1, true, mss, {}, {}, {}, {}, {}});
   EXPECT_EQ(congestion.window(), begin + 1'000);
-  // A train opens the window by two segments, and an unused window stays.
-  congestion.acknowledged(CongestionControl::cubic, epoch,
-                          {10 * mss, true, mss, Instant(), Duration()});
-  EXPECT_EQ(congestion.window(), begin + 1'000 + 2 * mss);
-  congestion.acknowledged(CongestionControl::cubic, epoch,
-                          {10 * mss, false, mss, Instant(), Duration()});
-  EXPECT_EQ(congestion.window(), begin + 1'000 + 2 * mss);
+  // A train opens the window by eight segments (RFC 9406 section 4.3), and an unused window stays.
+  congestion.acknowledged(CongestionControl::cubic, memory,
+                          {100 * mss, true, mss, {}, {}, {}, {}, {}});
+  EXPECT_EQ(congestion.window(), begin + 1'000 + 8 * mss);
+  congestion.acknowledged(CongestionControl::cubic, memory,
+                          {10 * mss, false, mss, {}, {}, {}, {}, {}});
+  EXPECT_EQ(congestion.window(), begin + 1'000 + 8 * mss);
 }
 
 TEST(CongestionTest, T19_NewRenoGrowsByASegmentARoundTripAndHalves) {
@@ -103,9 +103,9 @@ TEST(CongestionTest, T19_CubicIsNeverSlowerThanReno) {
 TEST(CongestionTest, T19_FastConvergenceMakesRoom) {
   Flow flow(CongestionControl::cubic, 100 * mss);
   flow.lose();
-  EXPECT_EQ(flow.epoch.window_max, 100 * mss);
+  EXPECT_EQ(flow.memory.cubic.window_max, 100 * mss);
   flow.lose();  // below the last maximum
-  EXPECT_EQ(flow.epoch.window_max, 59'500U);
+  EXPECT_EQ(flow.memory.cubic.window_max, 59'500U);
 }
 
 TEST(CongestionTest, T19_TimeInWhichTheApplicationIsTheLimitDoesNotCount) {
@@ -113,8 +113,8 @@ TEST(CongestionTest, T19_TimeInWhichTheApplicationIsTheLimitDoesNotCount) {
   flow.lose();
   flow.round();
   const uint32_t before = flow.congestion.window();
-  flow.congestion.acknowledged(CongestionControl::cubic, flow.epoch,
-                               {mss, false, mss, flow.now, round_trip});
+  flow.congestion.acknowledged(CongestionControl::cubic, flow.memory,
+                               {mss, false, mss, flow.now, round_trip, {}, {}, {}});
   flow.now = flow.now + Duration::seconds(60);
   flow.round();
   EXPECT_LT(flow.congestion.window(), before + 10 * mss);
@@ -122,19 +122,77 @@ TEST(CongestionTest, T19_TimeInWhichTheApplicationIsTheLimitDoesNotCount) {
 
 TEST(CongestionTest, T19_ATimeoutLeavesOneSegment) {
   Flow flow(CongestionControl::cubic, 100 * mss);
-  flow.congestion.timed_out(CongestionControl::cubic, flow.epoch, 100 * mss, true, mss);
+  flow.congestion.timed_out(CongestionControl::cubic, flow.memory, 100 * mss, true, mss);
   EXPECT_EQ(flow.congestion.window(), mss);
   EXPECT_EQ(flow.congestion.threshold(), 70 * mss);
-  flow.congestion.timed_out(CongestionControl::cubic, flow.epoch, mss, false, mss);
+  flow.congestion.timed_out(CongestionControl::cubic, flow.memory, mss, false, mss);
   EXPECT_EQ(flow.congestion.threshold(), 70 * mss);
+}
+
+// A path whose queue grows with the window: slow start leaves before it has doubled into a loss.
+class SlowStartTest : public ::testing::Test {
+ protected:
+  // One round: every segment acknowledged with this round trip.
+  void round(Duration sample) {
+    const uint32_t segments = congestion_.window() / mss;
+    for (uint32_t i = 0; i < segments; ++i) {
+      acknowledged_ += mss;
+      sent_ += mss;
+      congestion_.acknowledged(CongestionControl::cubic, memory_,
+                               {mss, true, mss, now_, sample, sample, acknowledged_, sent_});
+    }
+    now_ = now_ + sample;
+  }
+  void begin() {
+    congestion_.start(mss);
+    sent_ = acknowledged_ + congestion_.window();
+  }
+  Congestion congestion_;
+  CongestionMemory memory_;
+  Seq acknowledged_{0xffff'0000};
+  Seq sent_;
+  Instant now_ = Instant::from_ns(1'000'000'000);
+};
+
+TEST_F(SlowStartTest, T19_EvenRoundTripsDouble) {
+  begin();
+  for (int i = 0; i < 4; ++i) round(Duration::milliseconds(40));
+  EXPECT_GE(congestion_.window(), 150 * mss);
+  EXPECT_TRUE(congestion_.in_slow_start());
+  EXPECT_FALSE(memory_.rounds.conservative);
+}
+
+TEST_F(SlowStartTest, T19_LongerRoundTripsEndIt) {
+  begin();
+  round(Duration::milliseconds(40));
+  round(Duration::milliseconds(40));
+  round(Duration::milliseconds(50));
+  EXPECT_TRUE(memory_.rounds.conservative);
+  const uint32_t window = congestion_.window();
+  for (int i = 0; i < 6; ++i) round(Duration::milliseconds(52));
+  EXPECT_FALSE(congestion_.in_slow_start());
+  EXPECT_LE(congestion_.window(), 4 * window);
+}
+
+TEST_F(SlowStartTest, T19_OneLongRoundIsAnAccident) {
+  begin();
+  round(Duration::milliseconds(40));
+  round(Duration::milliseconds(40));
+  round(Duration::milliseconds(50));
+  EXPECT_TRUE(memory_.rounds.conservative);
+  round(Duration::milliseconds(40));
+  round(Duration::milliseconds(40));
+  EXPECT_FALSE(memory_.rounds.conservative);
+  EXPECT_TRUE(congestion_.in_slow_start());
 }
 
 TEST(CongestionTest, NothingOverflowsAtTheLargestWindow) {
   Flow flow(CongestionControl::cubic, Congestion::window_bytes_max);
   flow.lose();
   for (int i = 0; i < 3; ++i) {
-    flow.congestion.acknowledged(CongestionControl::cubic, flow.epoch,
-                                 {Congestion::window_bytes_max, true, 9'000, flow.now, round_trip});
+    flow.congestion.acknowledged(
+        CongestionControl::cubic, flow.memory,
+        {Congestion::window_bytes_max, true, 9'000, flow.now, round_trip, {}, {}, {}});
     flow.now = flow.now + Duration::seconds(100'000);
   }
   EXPECT_LE(flow.congestion.window(), Congestion::window_bytes_max);

@@ -161,7 +161,7 @@ struct alignas(64) Transfer {
   Tick stalled_since;   // first expiry without progress, for giving up
   Tick orphaned_at;     // when the application closed
   Instant syn_sent_at;  // for the handshake's round trip
-  CubicEpoch cubic;
+  CongestionMemory congestion_memory;
   // RFC 8985 section 5.3: how much reordering the path has shown.
   bool reordering_seen = false;
   bool probe_repeated_text = false;        // the probe in flight was a retransmission

@@ -46,7 +46,7 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   if (used_before && t.iss <= *used_before) t.iss = *used_before + reopened_isn_gap;
   c.snd_una = t.snd_nxt = t.snd_max = t.iss;
   t.send_end = t.iss + 1;
-  agree_on_options(c, segment.options);
+  agree_on_options(c, segment.options, now);
   c.snd_wnd = segment.window;  // never scaled on a SYN (RFC 7323 section 2.2)
   c.snd_wnd_max = c.snd_wnd;
   c.snd_wl1 = segment.seq;
@@ -60,7 +60,7 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   queue_egress(c);
 }
 
-void Tcp::agree_on_options(Connection& c, const Options& options) {
+void Tcp::agree_on_options(Connection& c, const Options& options, Instant now) {
   c.timestamps = limits_.features.timestamps && options.has_timestamps;
   c.window_scaling = limits_.features.window_scaling && options.has_window_scale;
   c.selective_acknowledgments =
@@ -68,7 +68,9 @@ void Tcp::agree_on_options(Connection& c, const Options& options) {
   c.send_shift = c.window_scaling ? options.window_scale & 0xf : 0;
   c.receive_shift = receive_shift_for(c.window_scaling) & 0xf;
   const uint16_t peer_mss = std::max(options.has_mss ? options.mss : mss_default, mss_min);
-  const auto path_mss = static_cast<uint16_t>(output_.mtu(c.path.port()) - ip_and_tcp_header_bytes);
+  const uint16_t path_mtu =
+      path_mtus_.limit(c.flow.remote.address, output_.mtu(c.path.port()), now);
+  const auto path_mss = static_cast<uint16_t>(path_mtu - ip_and_tcp_header_bytes);
   // RFC 6691: the MSS counts no options; what we always send is taken off here.
   c.send_mss = static_cast<uint16_t>(std::min(peer_mss, path_mss) -
                                      (c.timestamps ? timestamps_option_bytes : 0));
@@ -122,7 +124,7 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   c.last_ack_sent = c.rcv_nxt;
   c.ts_recent = segment.options.timestamp_value;
   c.ts_recent_at_seconds = seconds(now);
-  agree_on_options(c, segment.options);
+  agree_on_options(c, segment.options, now);
   if (!acknowledges) {
     // Simultaneous open (RFC 9293 figure 8): our SYN goes out again, with an ACK.
     c.state = State::syn_received;
@@ -221,7 +223,7 @@ bool Tcp::take_cookie(const FlowKey& flow, uint32_t hash, const Segment& segment
                         : Options{};
   options.has_mss = true;
   options.mss = *mss;
-  agree_on_options(c, options);
+  agree_on_options(c, options, now);
   c.snd_wnd = c.snd_wnd_max = segment.window;
   c.snd_wl1 = irs;
   c.snd_wl2 = iss;

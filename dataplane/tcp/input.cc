@@ -265,29 +265,4 @@ bool Tcp::on_time_wait(TimeWaitRecord* record, const Segment& segment,
   return false;
 }
 
-void Tcp::icmp_error(const net::IcmpError& error) {
-  const FlowKey flow{{error.source, error.source_port},
-                     {error.destination, error.destination_port}};
-  const uint32_t index = find_flow(flow, flows_.hash(flow));
-  if (index == none) {
-    counters_.add(Counter::tcp_icmp_unknown_flow);
-    return;
-  }
-  Connection& c = at(index);
-  const Seq seq{error.tcp_sequence_number};
-  // RFC 5927 section 4: believe only an error about something that is really in flight.
-  if (c.state == State::closed || seq < c.snd_una || seq >= sent_up_to(c)) {
-    counters_.add(Counter::tcp_icmp_out_of_window);
-    return;
-  }
-  // RFC 5927 section 5, RFC 9293 section 3.9.2.2: hard errors end only a connection that does not
-  // stand yet; afterwards they are as soft as the others, and retransmission decides.
-  if (c.state == State::syn_sent && error.is_hard()) {
-    counters_.add(Counter::tcp_connect_unreachable);
-    end_connection(index, c);
-    return;
-  }
-  counters_.add(Counter::tcp_icmp_soft_errors);
-}
-
 }  // namespace millrace::tcp

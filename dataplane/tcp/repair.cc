@@ -237,8 +237,9 @@ bool Tcp::detect_losses(const Connection& c, const Transfer& t, Repair& r, Insta
 }
 
 void Tcp::remember_belief(const Connection& c, const Transfer& t, Repair& r) {
-  r.before = {c.congestion.window(), c.congestion.threshold(), t.cubic};
+  r.before = {c.congestion.window(), c.congestion.threshold(), t.congestion_memory};
   r.undo_possible = true;
+  r.timeout_in_doubt = false;
   r.undo_by_timestamp_possible = true;
   r.repeated_since_begin = false;
   r.repeats_unreported = 0;
@@ -251,8 +252,8 @@ void Tcp::begin_recovery(Connection& c, Transfer& t, Repair& r, const AckNews& n
   t.flags.in_recovery = true;
   t.flags.recover_pending = true;
   t.recover = t.snd_max;
-  c.congestion.reduce(limits_.features.congestion_control, t.cubic, news.flight_octets_before,
-                      c.send_mss);
+  c.congestion.reduce(limits_.features.congestion_control, t.congestion_memory,
+                      news.flight_octets_before, c.send_mss);
   r.prr_delivered = 0;
   r.prr_sent = 0;
   r.prr_flight_begin = std::max(
@@ -299,21 +300,27 @@ void Tcp::note_recovery_ended(Transfer& t) {
 
 // True when what was held for a loss turns out to be none: the original has arrived. The peer says
 // so by the timestamp it echoes with the first new acknowledgment (RFC 3522 section 3.2), or by
-// reporting every repetition as a duplicate (RFC 3708).
+// reporting every repetition as a duplicate (RFC 3708), or, after a timeout, by acknowledging what
+// was sent before it and not again (RFC 5682 section 3.1 step 3b, of the variant with SACK).
 bool Tcp::try_undo(Connection& c, Transfer& t, Repair& r, const Segment& segment,
                    const AckNews& news) {
   if (!r.undo_possible || !r.repeated_since_begin) return false;
+  const bool by_originals =
+      r.timeout_in_doubt && t.flags.recover_pending && news.once.any && news.once.end <= t.recover;
+  // What was sent again and moves nothing else: the timeout was right.
+  if (news.acknowledged_octets > 0 && !by_originals && c.snd_una >= t.recover)
+    r.timeout_in_doubt = false;
   const bool first = r.undo_by_timestamp_possible && news.acknowledged_octets > 0;
   if (first) r.undo_by_timestamp_possible = false;
   const bool by_timestamp =
       first && c.timestamps &&
       static_cast<int32_t>(segment.options.timestamp_echo - r.first_repeat_timestamp) < 0;
   const bool by_duplicates = news.duplicate_reported && r.repeats_unreported == 0;
-  if (!by_timestamp && !by_duplicates) return false;
+  if (!by_timestamp && !by_duplicates && !by_originals) return false;
   counters_.add(Counter::tcp_recoveries_undone);
   c.congestion.set_window(std::max(c.congestion.window(), r.before.window));
   c.congestion.set_threshold(std::max(c.congestion.threshold(), r.before.threshold));
-  t.cubic = r.before.cubic;
+  t.congestion_memory = r.before.memory;
   t.flags.in_recovery = false;
   t.flags.recover_pending = false;
   t.reordering_seen = true;
@@ -420,8 +427,8 @@ void Tcp::judge_probe(Connection& c, Transfer& t, const Segment& segment, const 
   if (segment.ack == t.probe_end) return;  // the original, or the probe: the next one will tell
   t.probe_in_flight = false;
   counters_.add(Counter::tcp_loss_probe_repairs);
-  c.congestion.reduce(limits_.features.congestion_control, t.cubic, news.flight_octets_before,
-                      c.send_mss);
+  c.congestion.reduce(limits_.features.congestion_control, t.congestion_memory,
+                      news.flight_octets_before, c.send_mss);
   c.congestion.set_window(c.congestion.threshold());
 }
 

@@ -46,7 +46,7 @@ struct AckNews {
 struct Belief {
   uint32_t window = 0;     // octets
   uint32_t threshold = 0;  // octets
-  CubicEpoch cubic;
+  CongestionMemory memory;
 };
 
 struct Repair {
@@ -66,9 +66,12 @@ struct Repair {
   uint32_t prr_sent = 0;          // prr_out
   uint32_t prr_flight_begin = 0;  // RecoverFS
 
-  // Undoing: RFC 3522 (by timestamps) and RFC 3708 (by reports of duplicates).
+  // Undoing: RFC 3522 (by timestamps), RFC 3708 (by reports of duplicates), RFC 5682 (by what
+  // arrives after a timeout).
   bool undo_possible = false;
   bool undo_by_timestamp_possible = false;  // until the first new acknowledgment
+  // F-RTO (RFC 5682): a timeout that the first new acknowledgments can still show to be spurious.
+  bool timeout_in_doubt = false;
   bool repeated_since_begin = false;
   uint32_t first_repeat_timestamp = 0;  // our TSval when the first segment was sent again
   uint32_t repeats_unreported = 0;      // retransmissions of which no duplicate was reported

@@ -291,5 +291,82 @@ TEST_F(RepairTest, T22_AfterATimeoutOnlyWhatIsMissingGoesAgain) {
   EXPECT_FALSE(tcp_.has_unacknowledged_text(id_));
 }
 
+// --- nothing was lost after all ---
+
+class UndoTest : public RepairTest {
+ protected:
+  // A connection with timestamps; the peer echoes `echo_`, which is our clock at some instant.
+  void send_stamped(uint32_t count) {
+    Options options;
+    options.has_mss = true;
+    options.mss = peer_mss;
+    options.sack_permitted = true;
+    options.has_timestamps = timestamps_;
+    options.timestamp_value = 1;
+    const auto syn_ack =
+        exchange({.seq = peer_seq_, .flags = flag_syn, .window = 65'535, .options = options});
+    ASSERT_EQ(syn_ack.size(), 1U);
+    our_seq_ = syn_ack[0].segment.seq.value() + 1;
+    peer_seq_ += 1;
+    echo_ = syn_ack[0].segment.options.timestamp_value;
+    exchange(stamped({.seq = peer_seq_, .ack = our_seq_}));
+    id_ = tcp_.next_ready()->id;
+    octets_ = tcp_.find(id_)->send_mss;
+    now_ = now_ + Duration::milliseconds(round_trip_ms);
+    ASSERT_EQ(tcp_.write(id_, view(pattern(count * octets_))), count * octets_);
+    const auto sent = finish_turn();
+    ASSERT_EQ(sent.size(), count);
+    echo_ = sent[0].segment.options.timestamp_value;
+    now_ = now_ + Duration::milliseconds(round_trip_ms);
+  }
+  Fields stamped(Fields fields) const {
+    fields.options.has_timestamps = timestamps_;
+    fields.options.timestamp_value = 2;
+    fields.options.timestamp_echo = echo_;
+    return fields;
+  }
+  bool timestamps_ = true;
+  uint32_t echo_ = 0;
+  uint32_t octets_ = 0;
+};
+
+TEST_F(UndoTest, T22_AnEchoOfTheFirstTransmissionCallsARepairOff) {
+  send_stamped(8);
+  const uint32_t window = tcp_.find(id_)->congestion.window();
+  Fields fields = stamped({.seq = peer_seq_, .ack = our_seq_});
+  fields.options.sack_count = 1;
+  fields.options.sack[0] = {Seq(our_seq_ + octets_), Seq(our_seq_ + 5 * octets_)};
+  EXPECT_FALSE(exchange(fields).empty());
+  EXPECT_EQ(counted(Counter::tcp_fast_retransmits), 1U);
+  now_ = now_ + Duration::milliseconds(5);
+  // The first segment was only late: what the peer echoes is older than the repair.
+  exchange(stamped({.seq = peer_seq_, .ack = our_seq_ + 5 * octets_}));
+  EXPECT_EQ(counted(Counter::tcp_recoveries_undone), 1U);
+  EXPECT_GE(tcp_.find(id_)->congestion.window(), window);
+  EXPECT_FALSE(tcp_.find_transfer(id_)->flags.in_recovery);
+}
+
+TEST_F(UndoTest, T22_ASpuriousTimeoutIsCalledOffByWhatWasNotSentAgain) {
+  timestamps_ = false;
+  send_stamped(6);
+  const uint32_t window = tcp_.find(id_)->congestion.window();
+  // The path has become slow: first a probe, then the timeout.
+  wait(Duration::seconds(3));
+  EXPECT_GE(counted(Counter::tcp_retransmit_timeouts), 1U);
+  EXPECT_EQ(tcp_.find(id_)->congestion.window(), octets_);
+  if (counted(Counter::tcp_retransmit_timeouts) > 1) return;
+  exchange(stamped({.seq = peer_seq_, .ack = our_seq_ + 3 * octets_}));
+  EXPECT_EQ(counted(Counter::tcp_recoveries_undone), 1U);
+  EXPECT_GE(tcp_.find(id_)->congestion.window(), window);
+}
+
+TEST_F(UndoTest, T22_ATimeoutThatWasRightStays) {
+  timestamps_ = false;
+  send_stamped(6);
+  wait(Duration::milliseconds(1'500));
+  exchange(stamped({.seq = peer_seq_, .ack = our_seq_ + octets_}));
+  EXPECT_EQ(counted(Counter::tcp_recoveries_undone), 0U);
+}
+
 }  // namespace
 }  // namespace millrace::tcp

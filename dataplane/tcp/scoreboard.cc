@@ -138,6 +138,12 @@ void Scoreboard::mark_all_lost(const SlotRecords& records) {
   for (uint32_t offset = 0; offset < count_; ++offset) mark_lost(records, at(offset));
 }
 
+void Scoreboard::mark_lost_longer_than(const SlotRecords& records, uint32_t octets) {
+  for (uint32_t offset = 0; offset < count_; ++offset) {
+    if (records[slots_[at(offset)]].length > octets) mark_lost(records, at(offset));
+  }
+}
+
 Scoreboard::Place Scoreboard::first_lost() const {
   if (lost_octets_ == 0) return no_place;
   return first_set_from(lost_, first_, true);

@@ -89,6 +89,8 @@ class Scoreboard {
   void mark_lost(const SlotRecords& records, Place place);
   // Everything that is not SACKed (after a retransmission timeout).
   void mark_all_lost(const SlotRecords& records);
+  // In flight, and of more text than octets (after the path's MTU has shrunk).
+  void mark_lost_longer_than(const SlotRecords& records, uint32_t octets);
   // The lost record with the lowest sequence number; no_place when none is.
   Place first_lost() const;
   // In flight and sent earliest; no_place when nothing is in flight.

@@ -36,6 +36,7 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
       cookies_(HashKey{siphash24(keys.isn, 0, 1), siphash24(keys.isn, 0, 2)}),
       random_(keys.random_seed),
       reset_limiter_(resets_per_second_min, random_.next()),
+      path_mtus_(HashKey{random_.next(), random_.next()}),
       arena_(arena),
       output_(output),
       counters_(counters),

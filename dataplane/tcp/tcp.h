@@ -29,6 +29,7 @@
 #include "dataplane/net/ipv4.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/tcp/connection.h"
+#include "dataplane/tcp/path_mtu.h"
 #include "dataplane/tcp/reassembly.h"
 #include "dataplane/tcp/repair.h"
 #include "dataplane/tcp/segment.h"
@@ -126,7 +127,7 @@ class Tcp {
   // back: the path to whoever sent the frame, used for borrowed destinations; absent for owned
   // ones.
   void ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>& back, Instant now);
-  void icmp_error(const net::IcmpError& error);
+  void icmp_error(const net::IcmpError& error, Instant now);
   void advance(Instant now);
   void end_reading();
   // Emits on one port until its room is used up; every connection sends a few segments in turn.
@@ -328,6 +329,11 @@ class Tcp {
   void on_ack_in_recovery(Connection& c, const Segment& segment, const AckNews& news);
   void grow_window(Connection& c, Transfer& t, const AckNews& news, Instant now);
   void update_send_window(Connection& c, const Segment& segment);
+  // path_mtu.cc
+  static uint32_t header_bytes_of(const Connection& c);
+  void on_packet_too_big(Connection& c, uint16_t mtu_bytes, Instant now);
+  void shrink_segments(Connection& c, uint16_t mtu_bytes);
+  void suspect_black_hole(Connection& c, const Transfer& t, uint8_t timeouts);
   // repair.cc
   static void take_round_trip(Connection& c, Transfer& t, Duration measured, Instant now);
   static void note_delivered(AckNews& news, const SlotRecord& record);
@@ -372,7 +378,7 @@ class Tcp {
   // input.cc
   void challenge_ack(Connection& c, Instant now);
   void become_established(uint32_t index, Connection& c, const Segment& segment, Instant now);
-  void agree_on_options(Connection& c, const Options& options);
+  void agree_on_options(Connection& c, const Options& options, Instant now);
 
   // output.cc
   Sent emit_next(Connection& c, Instant now);
@@ -448,6 +454,7 @@ class Tcp {
   SynCookies cookies_;
   Random random_;
   net::IcmpLimiter reset_limiter_;
+  PathMtuCache path_mtus_;
   packet::Arena& arena_;
   net::IpOutput& output_;
   Counters& counters_;

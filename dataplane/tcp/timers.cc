@@ -255,6 +255,7 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
   counters_.add(Counter::tcp_retransmit_timeouts);
   const bool first = t.backoff == 1;
   const bool believed = !t.flags.in_recovery && !t.flags.recover_pending;
+  suspect_black_hole(c, t, t.backoff);
   t.flags.in_recovery = false;
   t.flags.retransmit_head = false;
   t.flags.probe_loss = false;
@@ -269,10 +270,14 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
       r.board.forget_sacked(records_);
       r.board.mark_all_lost(records_);
     }
-    if (first && believed) remember_belief(c, t, r);
+    if (first && believed) {
+      remember_belief(c, t, r);
+      r.timeout_in_doubt = true;
+    }
+    if (!first) r.timeout_in_doubt = false;
   }
-  c.congestion.timed_out(limits_.features.congestion_control, t.cubic, flight_octets, first,
-                         c.send_mss);
+  c.congestion.timed_out(limits_.features.congestion_control, t.congestion_memory, flight_octets,
+                         first, c.send_mss);
   t.recover = t.snd_max;
   t.flags.recover_pending = true;
   // Whatever the window has become meanwhile, something of what is lost goes out: as much as fits,

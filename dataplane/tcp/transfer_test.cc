@@ -67,7 +67,7 @@ TEST_F(TransferTest, EveryCallIsAnsweredAtRest) {
   std::array<uint8_t, 4> out;
   EXPECT_EQ(tcp_.peek(id_, out), 0U);
   EXPECT_TRUE(at_rest());
-  tcp_.icmp_error({});
+  tcp_.icmp_error({}, now_);
   tcp_.close(id_, now_);
   const auto sent = finish_turn();
   ASSERT_EQ(sent.size(), 1U);

@@ -1,0 +1,138 @@
+#include "dataplane/tcp/path_mtu.h"
+
+#include "dataplane/tcp/tcp_harness.h"
+
+namespace millrace::tcp {
+namespace {
+
+class PathMtuTest : public TcpHarness {
+ protected:
+  static constexpr uint32_t mss = peer_mss;
+
+  void send(uint32_t segments) {
+    text_ = pattern(segments * mss);
+    ASSERT_EQ(tcp_.write(id_, {reinterpret_cast<const uint8_t*>(text_.data()), text_.size()}),
+              text_.size());
+    ASSERT_EQ(finish_turn().size(), segments);
+  }
+  // A router on the way could not pass on the segment that began `offset` octets into the text.
+  void too_big(uint16_t next_hop_mtu, uint32_t offset = 0) {
+    net::IcmpError error;
+    error.type = net::icmp_unreachable;
+    error.code = net::icmp_fragmentation_needed;
+    error.next_hop_mtu = next_hop_mtu;
+    error.source = local_.address;
+    error.destination = remote_.address;
+    error.source_port = local_.port;
+    error.destination_port = remote_.port;
+    error.tcp_sequence_number = our_seq_ + offset;
+    tcp_.icmp_error(error, now_);
+  }
+  // The peer acknowledges everything; what was sent must be the text, in segments of at most
+  // `octets_max`. It has `acknowledged` octets already.
+  void expect_text_in_segments_of(uint32_t octets_max, uint32_t acknowledged = 0) {
+    std::string got = text_.substr(0, acknowledged) + std::string(text_.size() - acknowledged, '?');
+    std::vector<Seen> sent = acknowledged == 0
+                                 ? finish_turn()
+                                 : exchange({.seq = peer_seq_, .ack = our_seq_ + acknowledged});
+    for (int turn = 0; turn < 100 && acknowledged < text_.size(); ++turn) {
+      for (const Seen& seen : sent) {
+        const uint32_t at = seen.segment.seq.value() - our_seq_;
+        EXPECT_LE(seen.segment.text.size(), octets_max);
+        got.replace(at, seen.segment.text.size(), seen.text());
+        if (at <= acknowledged)
+          acknowledged = std::max<uint32_t>(acknowledged,
+                                            at + static_cast<uint32_t>(seen.segment.text.size()));
+      }
+      sent = exchange({.seq = peer_seq_, .ack = our_seq_ + acknowledged});
+    }
+    EXPECT_TRUE(got == text_);
+    EXPECT_FALSE(tcp_.has_unacknowledged_text(id_));
+  }
+  uint16_t send_mss() const { return tcp_.find(id_)->send_mss; }
+
+  std::string text_;
+};
+
+TEST_F(PathMtuTest, T38_SegmentsBecomeAsSmallAsTheRouterSays) {
+  establish_with_sack();
+  send(4);
+  const uint32_t window = tcp_.find(id_)->congestion.window();
+  too_big(1'400, mss);
+  EXPECT_EQ(send_mss(), 1'360);
+  EXPECT_EQ(tcp_.find(id_)->congestion.window(), window) << "the network was not congested";
+  EXPECT_EQ(counters_[Counter::tcp_path_mtu_lowered], 1U);
+  expect_text_in_segments_of(1'360);
+}
+
+TEST_F(PathMtuTest, T38_WithoutSelectiveAcknowledgmentsToo) {
+  establish();
+  send(4);
+  too_big(1'400);
+  EXPECT_EQ(send_mss(), 1'360);
+  expect_text_in_segments_of(1'360);
+}
+
+TEST_F(PathMtuTest, T38_OnlyWhatIsInFlightCounts) {
+  establish_with_sack();
+  too_big(1'000);
+  EXPECT_EQ(send_mss(), mss);
+  send(2);
+  too_big(1'000, 2 * mss);
+  too_big(1'000, 0U - 1);
+  EXPECT_EQ(send_mss(), mss);
+  EXPECT_EQ(counters_[Counter::tcp_icmp_out_of_window], 3U);
+}
+
+TEST_F(PathMtuTest, T38_NeverLargerAndNeverTiny) {
+  establish_with_sack();
+  send(4);
+  too_big(9'000);
+  too_big(1'500);
+  EXPECT_EQ(send_mss(), mss);
+  EXPECT_EQ(counters_[Counter::tcp_icmp_mtu_ignored], 2U);
+  too_big(68);
+  EXPECT_EQ(send_mss(), path_mtu_bytes_min - 40);
+  expect_text_in_segments_of(path_mtu_bytes_min - 40);
+}
+
+TEST_F(PathMtuTest, T38_ARouterThatDoesNotSayMeansTheNextPlateau) {
+  establish_with_sack();
+  send(2);
+  too_big(0);
+  EXPECT_EQ(send_mss(), 1'492 - 40);
+  too_big(0);
+  EXPECT_EQ(send_mss(), 1'280 - 40);
+  expect_text_in_segments_of(1'240);
+}
+
+TEST_F(PathMtuTest, T38_TheNextConnectionKnowsForTenMinutes) {
+  establish_with_sack();
+  send(2);
+  too_big(1'400);
+  expect_text_in_segments_of(1'360);
+  remote_.port += 1;
+  peer_seq_ = 77;
+  establish_with_sack();
+  EXPECT_EQ(send_mss(), 1'360);
+  now_ = now_ + Duration::seconds(601);
+  remote_.port += 1;
+  peer_seq_ = 99;
+  establish_with_sack();
+  EXPECT_EQ(send_mss(), mss);
+}
+
+TEST_F(PathMtuTest, T38_APathThatSwallowsLargeSegmentsIsFoundOut) {
+  establish_with_sack();
+  send(3);
+  // Nobody answers. Three timeouts: smaller segments; a peer that has got them says so.
+  size_t last_octets = 0;
+  for (const Seen& seen : wait(Duration::milliseconds(7'500)))
+    last_octets = seen.segment.text.size();
+  EXPECT_EQ(last_octets, 1'240U);
+  EXPECT_EQ(counters_[Counter::tcp_black_hole_suspected], 1U);
+  expect_text_in_segments_of(1'240, 1'240);
+}
+
+}  // namespace
+}  // namespace millrace::tcp
