@@ -60,23 +60,21 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
   return true;
 }
 
-// The records that segment.ack covers leave the send queue.
-void Tcp::take_acknowledged(Connection& c, Transfer& t, Seq ack, AckNews& news) {
-  Scoreboard* const board = t.repair == none ? nullptr : &repairs_.at(t.repair).board;
+// What ack covers leaves the send queue; delivered(record, octets) is called before for each
+// record, of which the first octets are acknowledged.
+template <class Delivered>
+void Tcp::take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered) {
   while (!t.send_queue.empty()) {
     const SlotIndex slot = t.send_queue.head;
     SlotRecord& record = records_[slot];
     if (record.end() > ack) {
       if (record.seq >= ack) break;
-      const uint32_t part = octets_between(record.seq, ack);
-      news.any_repeated |= record.retransmitted;
-      if (board == nullptr || !board->is_sacked(board->front())) news.delivered_octets += part;
-      if (board != nullptr) board->trim_front(part);
-      record.trim_front(static_cast<uint16_t>(part));
+      const auto part = static_cast<uint16_t>(octets_between(record.seq, ack));
+      delivered(record, part);
+      record.trim_front(part);
       break;
     }
-    if (board == nullptr || !board->is_sacked(board->front())) note_delivered(news, record);
-    if (board != nullptr) board->pop_front(records_);
+    delivered(record, record.length);
     if (slot == t.unsent) t.unsent = record.next;
     if (t.flags.keep_sent && record.seq - record.offset >= t.kept_from) {
       keep_head(t);
@@ -92,25 +90,13 @@ void Tcp::take_acknowledged(Connection& c, Transfer& t, Seq ack, AckNews& news) 
 
 void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now) {
   Transfer& t = transfer(c);
-  AckNews news;
-  news.flight_octets_before = octets_between(c.snd_una, t.snd_nxt);
-  news.acknowledged_octets = octets_between(c.snd_una, segment.ack);
-  if (t.repair != none) news.sacked_octets_before = repairs_.at(t.repair).board.sacked_octets();
-  take_acknowledged(c, t, segment.ack, news);
   t.duplicate_acks = 0;
   t.backoff = 0;
   t.stalled_since = Tick::never();
-
   if (is_repairing(c, t, segment)) {
-    on_ack_while_repairing(c, segment, news, now);
+    on_new_ack_while_repairing(c, t, segment, now);
   } else {
-    // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
-    if (news.once.any && !news.any_repeated) take_round_trip(c, t, now - news.once.sent_at, now);
-    if (t.flags.in_recovery) {
-      on_ack_in_recovery(c, segment, news);
-    } else {
-      grow_window(c, t, news, now);
-    }
+    on_plain_new_ack(c, t, segment.ack, now);
   }
   if (segment.ack >= t.recover) t.flags.recover_pending = false;
   if (t.repair != none) return_repair_if_done(t);
@@ -125,31 +111,83 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
     queue_egress(c);
 }
 
-void Tcp::grow_window(Connection& c, Transfer& t, const AckNews& news, Instant now) {
-  const uint32_t flight = news.flight_octets_before;
+// Nothing is known to be missing, or it is repaired without selective acknowledgments.
+void Tcp::on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now) {
+  const uint32_t flight_before = octets_between(c.snd_una, t.snd_nxt);
+  const uint32_t octets = octets_between(c.snd_una, ack);
+  Instant sent_at = Instant::never();
+  bool repeated = false;
+  take_acknowledged(c, t, ack, [&](const SlotRecord& record, uint16_t) {
+    sent_at = record.sent_at;
+    repeated |= record.retransmitted;
+  });
+  // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
+  const bool measures = sent_at != Instant::never() && !repeated;
+  const Duration sample = measures ? now - sent_at : Duration();
+  if (measures) take_round_trip(c, t, sample, now);
+  if (t.flags.in_recovery) {
+    on_ack_in_recovery(c, t, octets);
+  } else if (is_limited_by_window(c, flight_before)) {
+    grow_window(c, t, octets, sample, now);
+  } else {
+    t.congestion_memory.cubic.note_unused(now);
+  }
+}
+
+void Tcp::on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment,
+                                     Instant now) {
+  AckNews news;
+  news.flight_octets_before = octets_between(c.snd_una, t.snd_nxt);
+  news.acknowledged_octets = octets_between(c.snd_una, segment.ack);
+  if (t.repair == none) {
+    take_acknowledged(c, t, segment.ack, [&](const SlotRecord& record, uint16_t octets) {
+      note_delivered(news, record, octets);
+    });
+  } else {
+    Scoreboard& board = repairs_.at(t.repair).board;
+    news.sacked_octets_before = board.sacked_octets();
+    take_acknowledged(c, t, segment.ack, [&](const SlotRecord& record, uint16_t octets) {
+      if (!board.is_sacked(board.front())) note_delivered(news, record, octets);
+      if (octets == record.length) {
+        board.pop_front(records_);
+      } else {
+        board.trim_front(octets);
+      }
+    });
+  }
+  on_ack_while_repairing(c, segment, news, now);
+}
+
+// A window that is not used proves nothing (RFC 7661's lesson): whether the window, not the
+// application, held us back when flight_before octets were in flight.
+bool Tcp::is_limited_by_window(const Connection& c, uint32_t flight_before) {
+  const uint32_t window = c.congestion.window();
+  return flight_before + 2U * c.send_mss >= window ||
+         (c.congestion.in_slow_start() && flight_before * 2 >= window);
+}
+
+// octets are newly acknowledged. sample: a round trip just measured, or zero.
+void Tcp::grow_window(Connection& c, Transfer& t, uint32_t octets, Duration sample, Instant now) {
   Congestion::Acknowledgment ack;
-  ack.octets = news.acknowledged_octets;
-  ack.limited = flight + 2U * c.send_mss >= c.congestion.window() ||
-                (c.congestion.in_slow_start() && flight * 2 >= c.congestion.window());
+  ack.octets = octets;
   ack.mss = c.send_mss;
   ack.now = now;
   ack.round_trip = c.round_trip.smoothed();
-  if (news.once.any && !news.any_repeated) ack.sample = now - news.once.sent_at;
+  ack.sample = sample;
   ack.snd_una = c.snd_una;
   ack.snd_nxt = t.snd_nxt;
   c.congestion.acknowledged(limits_.features.congestion_control, t.congestion_memory, ack);
 }
 
 // Without selective acknowledgments (RFC 6582 section 3.2 step 3).
-void Tcp::on_ack_in_recovery(Connection& c, const Segment& segment, const AckNews& news) {
-  Transfer& t = transfer(c);
-  if (segment.ack >= t.recover) {
+void Tcp::on_ack_in_recovery(Connection& c, Transfer& t, uint32_t acknowledged_octets) {
+  if (c.snd_una >= t.recover) {
     t.flags.in_recovery = false;
     c.congestion.leave_recovery(octets_between(c.snd_una, t.snd_nxt), c.send_mss);
     return;
   }
   // A partial acknowledgment: the next hole is lost as well.
-  c.congestion.partial(news.acknowledged_octets, c.send_mss);
+  c.congestion.partial(acknowledged_octets, c.send_mss);
   t.flags.retransmit_head = true;
 }
 

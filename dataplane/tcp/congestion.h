@@ -29,6 +29,10 @@ struct CubicEpoch {
   // Since when the application, not the window, has been the limit: that time does not count
   // (section 5.8). Never: it is not so.
   Tick unused_since;
+
+  void note_unused(Instant now) {
+    if (unused_since.is_never()) unused_since = Tick::at_or_before(now);
+  }
 };
 
 // HyStart++ (RFC 9406): slow start ends when round trips grow longer, before the queue overflows.
@@ -58,9 +62,6 @@ class Congestion {
   // What an acknowledgment of new octets tells.
   struct Acknowledgment {
     uint32_t octets = 0;
-    // The window, not the application, held us back (RFC 7661's lesson: a window that was not used
-    // proves nothing).
-    bool limited = false;
     uint32_t mss = 0;
     Instant now;
     Duration round_trip;  // smoothed; zero when none is known
@@ -86,14 +87,10 @@ class Congestion {
   void set_window(uint32_t octets) { window_ = std::clamp(octets, 1U, window_bytes_max); }
   void set_threshold(uint32_t octets) { threshold_ = std::min(octets, window_bytes_max); }
 
-  // New data was acknowledged outside recovery.
+  // New data was acknowledged outside recovery, and the window, not the application, had held the
+  // sender back.
   void acknowledged(CongestionControl control, CongestionMemory& memory,
                     const Acknowledgment& ack) {
-    if (!ack.limited) {
-      if (memory.cubic.unused_since.is_never())
-        memory.cubic.unused_since = Tick::at_or_before(ack.now);
-      return;
-    }
     if (in_slow_start()) {
       grow_slow_start(memory.rounds, ack);
       return;

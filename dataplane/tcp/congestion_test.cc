@@ -21,7 +21,7 @@ class Flow {
   void round() {
     const uint32_t window = congestion.window();
     for (uint32_t sent = 0; sent < window; sent += mss) {
-      congestion.acknowledged(control_, memory, {mss, true, mss, now, round_trip, {}, {}, {}});
+      congestion.acknowledged(control_, memory, {mss, mss, now, round_trip, {}, {}, {}});
     }
     now = now + round_trip;
   }
@@ -53,14 +53,10 @@ TEST(CongestionTest, T21_SlowStartGrowsByOctetsAndNotByAcknowledgments) {
   congestion.start(mss);
   const uint32_t begin = congestion.window();
   for (int i = 0; i < 1'000; ++i)
-    congestion.acknowledged(CongestionControl::cubic, memory, {1, true, mss, {}, {}, {}, {}, {}});
+    congestion.acknowledged(CongestionControl::cubic, memory, {1, mss, {}, {}, {}, {}, {}});
   EXPECT_EQ(congestion.window(), begin + 1'000);
-  // A train opens the window by eight segments (RFC 9406 section 4.3), and an unused window stays.
-  congestion.acknowledged(CongestionControl::cubic, memory,
-                          {100 * mss, true, mss, {}, {}, {}, {}, {}});
-  EXPECT_EQ(congestion.window(), begin + 1'000 + 8 * mss);
-  congestion.acknowledged(CongestionControl::cubic, memory,
-                          {10 * mss, false, mss, {}, {}, {}, {}, {}});
+  // A train opens the window by eight segments (RFC 9406 section 4.3).
+  congestion.acknowledged(CongestionControl::cubic, memory, {100 * mss, mss, {}, {}, {}, {}, {}});
   EXPECT_EQ(congestion.window(), begin + 1'000 + 8 * mss);
 }
 
@@ -113,8 +109,7 @@ TEST(CongestionTest, T19_TimeInWhichTheApplicationIsTheLimitDoesNotCount) {
   flow.lose();
   flow.round();
   const uint32_t before = flow.congestion.window();
-  flow.congestion.acknowledged(CongestionControl::cubic, flow.memory,
-                               {mss, false, mss, flow.now, round_trip, {}, {}, {}});
+  flow.memory.cubic.note_unused(flow.now);
   flow.now = flow.now + Duration::seconds(60);
   flow.round();
   EXPECT_LT(flow.congestion.window(), before + 10 * mss);
@@ -139,7 +134,7 @@ class SlowStartTest : public ::testing::Test {
       acknowledged_ += mss;
       sent_ += mss;
       congestion_.acknowledged(CongestionControl::cubic, memory_,
-                               {mss, true, mss, now_, sample, sample, acknowledged_, sent_});
+                               {mss, mss, now_, sample, sample, acknowledged_, sent_});
     }
     now_ = now_ + sample;
   }
@@ -192,7 +187,7 @@ TEST(CongestionTest, NothingOverflowsAtTheLargestWindow) {
   for (int i = 0; i < 3; ++i) {
     flow.congestion.acknowledged(
         CongestionControl::cubic, flow.memory,
-        {Congestion::window_bytes_max, true, 9'000, flow.now, round_trip, {}, {}, {}});
+        {Congestion::window_bytes_max, 9'000, flow.now, round_trip, {}, {}, {}});
     flow.now = flow.now + Duration::seconds(100'000);
   }
   EXPECT_LE(flow.congestion.window(), Congestion::window_bytes_max);

@@ -14,6 +14,7 @@
 // stays, and a Repair says which segments go again. Without a Transfer SND.NXT is SND.UNA.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 
 #include "base/slab.h"
@@ -119,8 +120,11 @@ struct alignas(64) Transfer {
     bool probe_loss : 1 = false;       // the loss probe timer fired
     bool duplicate_to_report : 1 = false;  // RFC 2883: `duplicate` goes out with the next ACK
 
-    bool operator==(const Flags&) const = default;
+    // All of them as one number, to ask for several at once.
+    uint16_t word() const { return std::bit_cast<uint16_t>(*this); }
+    bool has_any_of(const Flags& others) const { return (word() & others.word()) != 0; }
   };
+  static_assert(sizeof(Flags) == sizeof(uint16_t));
   Flags flags;
   uint8_t unacknowledged_segments = 0;  // full-sized segments since our last ACK
   uint8_t duplicate_acks = 0;
@@ -174,7 +178,7 @@ struct alignas(64) Transfer {
 
   bool is_empty() const {
     return send_queue.empty() && receive_queue.empty() && (repair & reassembly) == none &&
-           turn_head == none && flags == Flags{} && unacknowledged_segments == 0 &&
+           turn_head == none && flags.word() == 0 && unacknowledged_segments == 0 &&
            keepalive_probes == 0;
   }
 };

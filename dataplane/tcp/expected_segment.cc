@@ -6,15 +6,15 @@
 namespace millrace::tcp {
 
 bool Tcp::is_expected(const Connection& c, const Transfer& t, const Segment& segment) const {
-  const Transfer::Flags& f = t.flags;
   // Nobody has begun to end the connection, and nothing is being repaired.
-  const bool in_repair_or_ending = f.detached | f.fin_queued | f.fin_sent | f.peer_fin_known |
-                                   f.syn_to_send | f.retransmit_head | f.probe_window |
-                                   f.in_recovery | f.recover_pending | f.probe_loss |
-                                   f.duplicate_to_report;
+  Transfer::Flags unusual;
+  unusual.detached = unusual.fin_queued = unusual.fin_sent = unusual.peer_fin_known = true;
+  unusual.syn_to_send = unusual.retransmit_head = unusual.probe_window = true;
+  unusual.in_recovery = unusual.recover_pending = unusual.probe_loss = true;
+  unusual.duplicate_to_report = true;
   // ACK, with or without PSH, and no other flag.
   const bool plain = (segment.flags & ~flag_psh) == flag_ack;
-  if (c.state != State::established || in_repair_or_ending || !plain) return false;
+  if (c.state != State::established || t.flags.has_any_of(unusual) || !plain) return false;
   const uint8_t disturbed = t.duplicate_acks | t.backoff | static_cast<uint8_t>(t.probe_in_flight) |
                             t.keepalive_probes | segment.options.sack_count;
   if (disturbed != 0 || (t.repair & t.reassembly) != none) return false;

@@ -48,8 +48,9 @@ void Tcp::egress(uint8_t port, Instant now) {
   }
 }
 
-// One segment: what is most urgent.
-Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
+// What goes before text in order: handshakes, reports of gaps, repairs. Sets *is_last when nothing
+// else may follow in this turn.
+Tcp::Sent Tcp::emit_urgent(Connection& c, Instant now, bool* is_last) {
   Transfer& t = transfer(c);
   if (t.flags.syn_to_send) return emit_syn(c, now);
   if (!is_synchronized(c.state)) {
@@ -72,6 +73,22 @@ Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
     const Sent sent = resend_lost(c, now);
     if (sent != Sent::nothing) return sent;
     return t.flags.ack_now ? emit_ack(c, now) : Sent::nothing;
+  }
+  *is_last = false;
+  return Sent::nothing;
+}
+
+// One segment: what is most urgent.
+Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
+  Transfer& t = transfer(c);
+  Transfer::Flags urgent;
+  urgent.syn_to_send = urgent.retransmit_head = urgent.probe_loss = true;
+  urgent.duplicate_to_report = true;
+  if (t.flags.has_any_of(urgent) || (t.repair & t.reassembly) != none ||
+      !is_synchronized(c.state)) {
+    bool is_last = true;
+    const Sent sent = emit_urgent(c, now, &is_last);
+    if (sent != Sent::nothing || is_last) return sent;
   }
   // RFC 5681 section 4.1: a window that was not used for a timeout is no longer known to be right.
   if (t.unsent != slot_none && c.snd_una == t.snd_max &&

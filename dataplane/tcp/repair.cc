@@ -18,20 +18,19 @@ constexpr uint8_t reordering_steps_max = UINT8_MAX;
 }  // namespace
 
 void Tcp::take_round_trip(Connection& c, Transfer& t, Duration measured, Instant now) {
-  c.round_trip.sample(measured);
-  const auto us = static_cast<uint32_t>(std::clamp<int64_t>(measured.count_us(), 1, 60'000'000));
+  const uint32_t us = c.round_trip.sample(measured);
   const Tick tick = Tick::at_or_before(now);
-  const bool stale =
-      t.round_trip_us_min == 0 || t.round_trip_min_at.until(tick) > round_trip_min_life;
-  if (!stale && us > t.round_trip_us_min) return;
+  const bool less = us <= t.round_trip_us_min || t.round_trip_us_min == 0;
+  if (!less && t.round_trip_min_at.until(tick) <= round_trip_min_life) return;
   t.round_trip_us_min = us;
   t.round_trip_min_at = tick;
 }
 
-void Tcp::note_delivered(AckNews& news, const SlotRecord& record) {
+// The first octets of record have arrived.
+void Tcp::note_delivered(AckNews& news, const SlotRecord& record, uint16_t octets) {
   const bool first = !news.once.any && !news.repeated.any;
-  news.delivered_octets += record.length;
-  const Seq end = record.end();
+  news.delivered_octets += octets;
+  const Seq end = record.seq + octets;
   if (first || end > news.highest_end) news.highest_end = end;
   if (record.retransmitted) {
     news.any_repeated = true;
@@ -99,9 +98,9 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
   if (t.repair == none) {
     if (news.acknowledged_octets == 0) return;
     if (t.flags.in_recovery) {
-      on_ack_in_recovery(c, segment, news);
+      on_ack_in_recovery(c, t, news.acknowledged_octets);
     } else {
-      grow_window(c, t, news, now);
+      grow_window_after_news(c, t, news, now);
     }
     return;
   }
@@ -118,8 +117,17 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
     begin_recovery(c, t, r, news);
     pace_recovery(c, t, r, news, lost_more);
   } else if (news.acknowledged_octets > 0) {
-    grow_window(c, t, news, now);
+    grow_window_after_news(c, t, news, now);
   }
+}
+
+void Tcp::grow_window_after_news(Connection& c, Transfer& t, const AckNews& news, Instant now) {
+  if (!is_limited_by_window(c, news.flight_octets_before)) {
+    t.congestion_memory.cubic.note_unused(now);
+    return;
+  }
+  const bool measures = news.once.any && !news.any_repeated;
+  grow_window(c, t, news.acknowledged_octets, measures ? now - news.once.sent_at : Duration(), now);
 }
 
 // The blocks of one acknowledgment. Each is checked against what is in flight: nothing is believed
@@ -154,7 +162,8 @@ void Tcp::take_sack(Connection& c, Transfer& t, const Segment& segment, AckNews&
       return;
     }
     r->board.mark_sacked(records_, block.begin, block.end, [&](Scoreboard::Place place) {
-      note_delivered(news, records_[r->board.slot(place)]);
+      const SlotRecord& record = records_[r->board.slot(place)];
+      note_delivered(news, record, record.length);
     });
   }
 }

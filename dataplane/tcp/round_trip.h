@@ -22,17 +22,19 @@ inline constexpr Duration peer_ack_delay_max = Duration::milliseconds(200);
 class RoundTrip {
  public:
   // One measurement of a segment that was sent once only (Karn's rule, section 3).
-  void sample(Duration measured) {
+  // Returns it in microseconds, at least 1.
+  uint32_t sample(Duration measured) {
     const auto us = static_cast<uint32_t>(std::clamp<int64_t>(measured.count_us(), 1, 60'000'000));
     if (srtt_us_ == 0) {  // (2.2)
       srtt_us_ = us;
       rttvar_us_ = us / 2;
-      return;
+      return us;
     }
     // (2.3) with beta 1/4 and alpha 1/8.
     const uint32_t deviation = us > srtt_us_ ? us - srtt_us_ : srtt_us_ - us;
     rttvar_us_ = rttvar_us_ - rttvar_us_ / 4 + deviation / 4;
     srtt_us_ = std::max(1U, srtt_us_ - srtt_us_ / 8 + us / 8);
+    return us;
   }
 
   bool has_sample() const { return srtt_us_ != 0; }

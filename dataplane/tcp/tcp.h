@@ -321,13 +321,17 @@ class Tcp {
   }
   // acknowledgment.cc
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
-  void take_acknowledged(Connection& c, Transfer& t, Seq ack, AckNews& news);
+  template <class Delivered>
+  void take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered);
+  void on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now);
+  void on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment, Instant now);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void on_repeated_ack(uint32_t index, Connection& c, const Segment& segment, bool same_window,
                        Instant now);
   void on_duplicate_ack(Connection& c, Transfer& t);
-  void on_ack_in_recovery(Connection& c, const Segment& segment, const AckNews& news);
-  void grow_window(Connection& c, Transfer& t, const AckNews& news, Instant now);
+  static void on_ack_in_recovery(Connection& c, Transfer& t, uint32_t acknowledged_octets);
+  static bool is_limited_by_window(const Connection& c, uint32_t flight_before);
+  void grow_window(Connection& c, Transfer& t, uint32_t octets, Duration sample, Instant now);
   void update_send_window(Connection& c, const Segment& segment);
   // path_mtu.cc
   static uint32_t header_bytes_of(const Connection& c);
@@ -336,7 +340,8 @@ class Tcp {
   void suspect_black_hole(Connection& c, const Transfer& t, uint8_t timeouts);
   // repair.cc
   static void take_round_trip(Connection& c, Transfer& t, Duration measured, Instant now);
-  static void note_delivered(AckNews& news, const SlotRecord& record);
+  static void note_delivered(AckNews& news, const SlotRecord& record, uint16_t octets);
+  void grow_window_after_news(Connection& c, Transfer& t, const AckNews& news, Instant now);
   uint32_t pipe(const Connection& c, const Transfer& t) const;
   static bool is_repairing(const Connection& c, const Transfer& t, const Segment& segment);
   Repair* lend_repair(Connection& c, Transfer& t);
@@ -382,6 +387,7 @@ class Tcp {
 
   // output.cc
   Sent emit_next(Connection& c, Instant now);
+  Sent emit_urgent(Connection& c, Instant now, bool* is_last);
   Sent resend_head(Connection& c, Instant now);
   Sent resend_lost(Connection& c, Instant now);
   Sent emit_ack(Connection& c, Instant now);
