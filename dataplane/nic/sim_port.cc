@@ -47,9 +47,16 @@ void SimWire::carry(ByteView bytes, Instant now) {
   ++counters_.carried;
   const Instant departed = departure(bytes.size(), now);
   // Every draw is made for every frame, so that one setting does not shift the chances of another.
-  const bool lost = random_.chance(faults.loss);
+  bool lost = random_.chance(faults.loss);
+  if (in_burst_ && now - burst_began_ > Duration::seconds(1)) in_burst_ = false;
+  if (random_.chance(in_burst_ ? faults.burst_end : faults.burst_begin)) {
+    in_burst_ = !in_burst_;
+    burst_began_ = now;
+  }
+  lost |= in_burst_;
   const bool duplicated = random_.chance(faults.duplication);
   const bool corrupted = random_.chance(faults.corruption);
+  const bool truncated = random_.chance(faults.truncation);
   const bool reordered = random_.chance(faults.reordering);
   const uint64_t bit = random_.next();
   const Duration jitter = Duration::nanoseconds(
@@ -65,6 +72,10 @@ void SimWire::carry(ByteView bytes, Instant now) {
     const size_t at = bit % (changed.size() * 8);
     changed[at / 8] = static_cast<uint8_t>(changed[at / 8] ^ 1U << at % 8);
     bytes = changed;
+  }
+  if (truncated && !bytes.empty()) {
+    ++counters_.truncated;
+    bytes = bytes.first(bit % bytes.size());
   }
   Instant at = departed + faults.delay + jitter;
   if (reordered) {
@@ -214,7 +225,7 @@ Instant SimLink::next_event() const {
 }
 
 void SimLink::carry(size_t from, ByteView bytes, Instant now) {
-  (from == 0 ? b_ : a_).wire().carry(bytes, now);
+  if (middle_ == nullptr || middle_->pass(from, bytes, now)) say(from, bytes, now);
 }
 
 // --- SimSwitch ---

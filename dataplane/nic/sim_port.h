@@ -32,8 +32,13 @@ struct WireFaults {
   Duration jitter;               // up to this much more, without changing the order
   uint64_t bits_per_second = 0;  // 0: as fast as asked
   double loss = 0;
+  // Losses in a row (Gilbert 1960): each frame may begin a burst, in which all are lost, and each
+  // of a burst may be its last. A burst lasts a second at most, however few frames there are.
+  double burst_begin = 0;
+  double burst_end = 1;
   double duplication = 0;
   double corruption = 0;      // one bit flipped, checksums left alone
+  double truncation = 0;      // the end is missing
   double reordering = 0;      // held back by reordering_delay, so that later frames overtake
   Duration reordering_delay;  // should exceed the gap between frames
   size_t in_flight_frames_max = 4'096;  // beyond it the tail is dropped, as a switch's queue does
@@ -45,6 +50,7 @@ struct WireCounters {
   uint64_t lost = 0;
   uint64_t duplicated = 0;
   uint64_t corrupted = 0;
+  uint64_t truncated = 0;
   uint64_t reordered = 0;
   uint64_t overflowed = 0;  // dropped: in_flight_frames_max
   uint64_t no_buffer = 0;   // dropped at the end: the port had no buffer
@@ -101,6 +107,8 @@ class SimWire {
   std::vector<uint8_t> delivered_;
   Instant free_at_;        // when the last bit of what was sent before has left
   Instant last_in_order_;  // arrival of the last frame that was not held back
+  bool in_burst_ = false;
+  Instant burst_began_;
   uint64_t order_ = 0;
   WireCounters counters_;
 };
@@ -164,6 +172,15 @@ class SimPort final : public Port {
   std::deque<InTransmit> in_transmit_;
 };
 
+// Whoever stands between the two ports of a link: hears every frame before its wire does, and may
+// swallow it, or say something himself.
+class SimMiddle {
+ public:
+  virtual ~SimMiddle() = default;
+  // from: 0 for a frame of port A's. False: it goes no further.
+  virtual bool pass(size_t from, ByteView bytes, Instant now) = 0;
+};
+
 // Two ports, each of which hears all that the other says.
 class SimLink final : public SimMedium {
  public:
@@ -177,9 +194,16 @@ class SimLink final : public SimMedium {
   uint64_t trace_hash() const { return trace_.value(); }
 
   void carry(size_t from, ByteView bytes, Instant now) override;
+  // middle outlives the link, or is taken away with nullptr.
+  void set_middle(SimMiddle* middle) { middle_ = middle; }
+  // Puts a frame on the wire as if the port `from` had sent it.
+  void say(size_t from, ByteView bytes, Instant now) {
+    (from == 0 ? b_ : a_).wire().carry(bytes, now);
+  }
 
  private:
   TraceHash trace_;
+  SimMiddle* middle_ = nullptr;
   SimPort a_;
   SimPort b_;
 };

@@ -30,12 +30,13 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
     return false;
   }
   const uint32_t window = announced_window(c, segment);
-  if (segment.ack > c.snd_una) {
+  const bool acknowledges_more = segment.ack > c.snd_una;
+  if (acknowledges_more) {
     on_new_ack(index, c, segment, now);
   } else if (segment.ack == c.snd_una && (c.snd_una != t.snd_max || t.probe_in_flight)) {
     on_repeated_ack(index, c, segment, window == c.snd_wnd, now);
   }
-  update_send_window(c, segment);
+  update_send_window(c, segment, acknowledges_more);
   // The FIN of ours is acknowledged.
   if (t.flags.fin_sent && c.snd_una == t.fin_seq + 1) {
     if (c.state == State::fin_wait_1) {
@@ -252,10 +253,13 @@ void Tcp::on_duplicate_ack(Connection& c, Transfer& t) {
   queue_egress(c);
 }
 
-void Tcp::update_send_window(Connection& c, const Segment& segment) {
+void Tcp::update_send_window(Connection& c, const Segment& segment, bool acknowledges_more) {
   Transfer& t = transfer(c);
-  // Section 3.10.7.4: only a newer segment may change the window.
-  if (!(c.snd_wl1 < segment.seq || (c.snd_wl1 == segment.seq && c.snd_wl2 <= segment.ack))) return;
+  // Section 3.10.7.4: only a newer segment may change the window. One that acknowledges more than
+  // any before is newer, whatever the others have said of their sequence numbers.
+  if (!acknowledges_more &&
+      !(c.snd_wl1 < segment.seq || (c.snd_wl1 == segment.seq && c.snd_wl2 <= segment.ack)))
+    return;
   const uint32_t window = announced_window(c, segment);
   const bool was_shut = c.snd_wnd == 0;
   const bool opened = window > c.snd_wnd;
@@ -271,7 +275,7 @@ void Tcp::update_send_window(Connection& c, const Segment& segment) {
   }
   if (was_shut) {
     t.backoff = 0;
-    c.retransmit_deadline = Tick::never();
+    if (!waits_for_keepalive(c)) c.retransmit_deadline = Tick::never();
   }
   queue_egress(c);
 }

@@ -1,5 +1,6 @@
-// sim --seeds N --from S [--verbose]: runs N seeds from S; every tenth one twice, and then the two
-// traces must be the same. Prints "N ok" and exits 0, or names the seeds that failed and exits 1.
+// sim --seeds N --from S [--verbose] [--print]: runs N seeds from S; every tenth one twice, and
+// then the two traces must be the same. --print shows every segment that is sent. Prints "N ok" and
+// exits 0, or names the seeds that failed and exits 1.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   uint64_t seeds = 500;
   uint64_t from = 1;
   bool verbose = false;
+  bool prints = false;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--seeds") == 0) {
       seeds = number_or_exit(argv[++i]);
@@ -35,8 +37,10 @@ int main(int argc, char** argv) {
       from = number_or_exit(argv[++i]);
     } else if (std::strcmp(argv[i], "--verbose") == 0) {
       verbose = true;
+    } else if (std::strcmp(argv[i], "--print") == 0) {
+      prints = true;
     } else {
-      std::fprintf(stderr, "usage: sim --seeds N --from S [--verbose]\n");
+      std::fprintf(stderr, "usage: sim --seeds N --from S [--verbose] [--print]\n");
       return 2;
     }
   }
@@ -47,7 +51,7 @@ int main(int argc, char** argv) {
   uint64_t retransmits = 0;
   double virtual_seconds = 0;
   for (uint64_t seed = from; seed < from + seeds; ++seed) {
-    millrace::sim::RunResult result = millrace::sim::run_two_stacks(seed);
+    millrace::sim::RunResult result = millrace::sim::run_two_stacks(seed, prints);
     if (result.ok && seed % twice_every == 0 &&
         millrace::sim::run_two_stacks(seed).trace_hash != result.trace_hash) {
       result.ok = false;

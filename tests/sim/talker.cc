@@ -30,11 +30,17 @@ Talk* Talker::accept(const tcp::Ready& ready) {
   // Counted from 1, because 0 is what a connection has before it is accepted.
   tcp_.set_owner(ready.id, number + 1);
   opened(number, ready.id);
+  talks_[number].was_accepted = true;
   return &talks_[number];
 }
 
 void Talker::on_ready(const tcp::Ready& ready, Instant now) {
-  Talk* talk = (ready.events & tcp::event_accepted) != 0 ? accept(ready) : &talks_[ready.owner - 1];
+  const bool is_new = (ready.events & tcp::event_accepted) != 0;
+  if (!is_new && ready.owner == 0) {
+    tcp_.abort(ready.id, now);  // one that was not accepted below
+    return;
+  }
+  Talk* talk = is_new ? accept(ready) : &talks_[ready.owner - 1];
   if (talk == nullptr || !talk->open) return;
   if ((ready.events & tcp::event_aborted) != 0) {
     talk->failed = true;
@@ -42,8 +48,17 @@ void Talker::on_ready(const tcp::Ready& ready, Instant now) {
     tcp_.close(ready.id, now);
     return;
   }
+  if ((ready.events & (tcp::event_accepted | tcp::event_connected)) != 0) {
+    tcp_.set_nagle(ready.id, nagle_);
+    tcp_.set_keepalive(ready.id, keepalive_, now);
+  }
   write(*talk, now);
   finish(*talk, now);
+}
+
+bool Talker::is_reading_slowly() const {
+  return std::any_of(talks_.begin(), talks_.end(),
+                     [](const Talk& talk) { return talk.open && talk.plan.reading_pace < 1; });
 }
 
 void Talker::read(Talk& talk, Instant now) {
@@ -99,10 +114,10 @@ void Talker::finish(Talk& talk, Instant now) {
   tcp_.close(talk.id, now);
 }
 
-Instant Talker::next_event() const {
+Instant Talker::next_event(Instant now) const {
   Instant next = Instant::never();
   for (const Talk& talk : talks_) {
-    if (talk.open && talk.paused_once) next = std::min(next, talk.paused_until);
+    if (talk.open && talk.paused_until > now) next = std::min(next, talk.paused_until);
   }
   return next;
 }

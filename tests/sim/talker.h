@@ -26,8 +26,9 @@ struct Talk {
   uint32_t number = 0;
   tcp::ConnId id;
   bool open = false;
-  bool done = false;    // both directions complete and closed
-  bool failed = false;  // reset or given up
+  bool was_accepted = false;  // it stood, on the passive side
+  bool done = false;          // both directions complete and closed
+  bool failed = false;        // reset or given up
   uint64_t sent = 0;
   uint64_t received = 0;
   bool shut = false;
@@ -60,13 +61,20 @@ class Talker {
     talks_[number].id = id;
     talks_[number].open = true;
   }
+  // nagle: on every connection. keepalive: too.
+  void set_options(bool nagle, bool keepalive) {
+    nagle_ = nagle;
+    keepalive_ = keepalive;
+  }
+  // Whether a connection that stands is read in some turns only.
+  bool is_reading_slowly() const;
   void set_number_of(std::vector<uint16_t>* ports) { ports_ = ports; }
 
   void turn(Instant now);
   const std::vector<Talk>& talks() const { return talks_; }
   const std::string& failure() const { return failure_; }
-  // The next instant at which a pause ends.
-  Instant next_event() const;
+  // The next instant after now at which a pause ends.
+  Instant next_event(Instant now) const;
 
  private:
   void on_ready(const tcp::Ready& ready, Instant now);
@@ -81,6 +89,8 @@ class Talker {
   std::vector<Talk> talks_;
   std::vector<uint16_t>* ports_ = nullptr;
   std::string failure_;
+  bool nagle_ = false;
+  bool keepalive_ = false;
 };
 
 }  // namespace millrace::sim

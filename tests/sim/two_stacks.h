@@ -19,6 +19,7 @@ struct RunResult {
 
 // Runs one seed to its end. Invariants checked while it runs (frames conserved, connections well
 // formed) end the process by CHECK; what is judged at the end comes back in the result.
-RunResult run_two_stacks(uint64_t seed);
+// prints: every segment, as it is handed to the wire.
+RunResult run_two_stacks(uint64_t seed, bool prints = false);
 
 }  // namespace millrace::sim
