@@ -97,7 +97,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
   if (is_repairing(c, t, segment)) {
     on_new_ack_while_repairing(c, t, segment, now);
   } else {
-    on_plain_new_ack(c, t, segment.ack, now);
+    on_plain_new_ack(c, t, segment, now);
   }
   if (segment.ack >= t.recover) t.flags.recover_pending = false;
   if (t.repair != none) return_repair_if_done(t);
@@ -113,18 +113,19 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
 }
 
 // Nothing is known to be missing, or it is repaired without selective acknowledgments.
-void Tcp::on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now) {
+void Tcp::on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, Instant now) {
   const uint32_t flight_before = octets_between(c.snd_una, t.snd_nxt);
-  const uint32_t octets = octets_between(c.snd_una, ack);
+  const uint32_t octets = octets_between(c.snd_una, segment.ack);
   Instant sent_at = Instant::never();
   bool repeated = false;
-  take_acknowledged(c, t, ack, [&](const SlotRecord& record, uint16_t) {
+  take_acknowledged(c, t, segment.ack, [&](const SlotRecord& record, uint16_t) {
     sent_at = record.sent_at;
     repeated |= record.retransmitted;
   });
   // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
   const bool measures = sent_at != Instant::never() && !repeated;
-  const Duration sample = measures ? now - sent_at : Duration();
+  Duration sample = measures ? now - sent_at : Duration();
+  if (sample > c.round_trip.smoothed() * 4) sample = unless_delayed(c, segment, sample, now);
   if (measures) take_round_trip(c, t, sample, now);
   if (t.flags.in_recovery) {
     on_ack_in_recovery(c, t, octets);
@@ -133,6 +134,17 @@ void Tcp::on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now) {
   } else {
     t.congestion_memory.cubic.note_unused(now);
   }
+}
+
+// A sample far beyond the others may be of a segment that arrived in time, and whose acknowledgment
+// was lost: then what the peer echoes was sent later, and says how long the way really took (RFC
+// 7323 section 4).
+Duration Tcp::unless_delayed(const Connection& c, const Segment& segment, Duration sample,
+                             Instant now) const {
+  if (!c.timestamps || !c.round_trip.has_sample()) return sample;
+  const auto echoed_ms = static_cast<int32_t>(timestamp(c, now) - segment.options.timestamp_echo);
+  if (echoed_ms < 0) return sample;
+  return std::min(sample, Duration::milliseconds(int64_t{echoed_ms} + 1));
 }
 
 void Tcp::on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment,

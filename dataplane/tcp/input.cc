@@ -245,7 +245,9 @@ bool Tcp::on_time_wait(TimeWaitRecord* record, const Segment& segment,
   const bool newer_timestamp =
       record->timestamps && segment.options.has_timestamps &&
       static_cast<int32_t>(segment.options.timestamp_value - record->ts_recent) > 0;
-  if (segment.opens() && (newer_timestamp || segment.seq > record->rcv_nxt)) {
+  // Where nobody listens no SYN opens anything, and a forged one must not end the wait.
+  if (segment.opens() && is_listening(record->flow().local) &&
+      (newer_timestamp || segment.seq > record->rcv_nxt)) {
     counters_.add(Counter::tcp_time_wait_reused);
     time_wait_.remove(record);
     return true;

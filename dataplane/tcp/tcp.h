@@ -354,7 +354,9 @@ class Tcp {
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
   template <class Delivered>
   void take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered);
-  void on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now);
+  void on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, Instant now);
+  Duration unless_delayed(const Connection& c, const Segment& segment, Duration sample,
+                          Instant now) const;
   void on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment, Instant now);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void on_repeated_ack(uint32_t index, Connection& c, const Segment& segment, bool same_window,
