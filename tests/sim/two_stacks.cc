@@ -20,9 +20,9 @@ namespace {
 constexpr Duration recovery_max = Duration::seconds(240);
 constexpr Duration ending_max = Duration::seconds(420);
 constexpr tcp::KeepAlive keepalive = {Duration::seconds(30), Duration::seconds(20), 8};
-// A closed connection whose peer is not heard for so long is forgotten (T29), and the peer, if it
-// only waits, learns of that by its keep-alives.
+// In FIN-WAIT-2 a closed connection whose peer is not heard for so long is forgotten (T29).
 constexpr Duration orphan_outage = Duration::seconds(60);
+constexpr double harsh_loss = 0.15;
 constexpr Duration shortest_step = Duration::microseconds(20);  // a turn is not free
 constexpr int turns_max = 2'000'000;
 
@@ -156,6 +156,7 @@ class Conversation {
     link_.b().set_completion_delay(completion);
     wire_faults_ = {draw_faults(random_), draw_faults(random_)};
     middle_.faults = draw_middle(random_);
+    for (const nic::WireFaults& wire : wire_faults_) is_harsh_ |= wire.loss > harsh_loss;
     // A path that swallows large segments in silence is found out by two and four timeouts in a
     // row: nobody can ask for that where every other segment is lost as well.
     if (middle_.faults.mtu_bytes != 0 && !middle_.faults.tells_mtu) {
@@ -171,8 +172,8 @@ class Conversation {
       vanishes_at_ = begin_ + Duration::milliseconds(static_cast<int64_t>(random_.below(20'000)));
       rough_ = true;
     }
-    client_talk_.set_options(random_.chance(0.2), rough_ || has_long_outage_);
-    server_talk_.set_options(random_.chance(0.2), rough_ || has_long_outage_);
+    client_talk_.set_options(random_.chance(0.2), rough_ || is_harsh_);
+    server_talk_.set_options(random_.chance(0.2), rough_ || is_harsh_);
     server_talk_.set_number_of(&ports_);
     if (prints) middle_.print_from(begin_);
     plan_connections();
@@ -182,7 +183,7 @@ class Conversation {
     while (!over()) {
       if (++turns_ > turns_max) return failed("the simulation does not end");
       set_wires();
-      const Duration rest = rough_ || has_long_outage_ ? ending_max : recovery_max;
+      const Duration rest = rough_ || is_harsh_ ? ending_max : recovery_max;
       if (now_ - begin_ > faults_last_ + rest) return failed(standing());
       open_next();
       client_.turn(now_, [this] { client_talk_.turn(now_); });
@@ -230,7 +231,7 @@ class Conversation {
       const auto outage = static_cast<int64_t>(
           random_.between(1, std::min<uint64_t>(120, static_cast<uint64_t>(seconds) * 3 / 5)));
       weather_.push_back({end - Duration::seconds(outage), end, draw_wires(), {}});
-      has_long_outage_ = Duration::seconds(outage) > orphan_outage;
+      is_harsh_ |= Duration::seconds(outage) > orphan_outage;
     }
     while (random_.chance(0.3)) {
       const Instant from = begin_ + Duration::milliseconds(static_cast<int64_t>(
@@ -382,7 +383,7 @@ class Conversation {
       // A SYN-ACK is repeated for a minute only (T10): a handshake that nobody completed on the
       // passive side by then ends in a reset of the other.
       if (up.failed && !down.was_accepted) continue;
-      if ((up.failed || down.failed) && has_long_outage_ && orphans_forgotten()) continue;
+      if ((up.failed || down.failed) && is_harsh_ && somebody_gave_up()) continue;
       if (up.failed || down.failed)
         return failed("connection " + std::to_string(number) + " was broken off");
       if (!up.done || !down.done)
@@ -396,10 +397,11 @@ class Conversation {
     return result;
   }
 
-  bool orphans_forgotten() const {
-    return client_.counters()[Counter::tcp_orphan_timed_out] +
-               server_.counters()[Counter::tcp_orphan_timed_out] >
-           0;
+  bool somebody_gave_up() const {
+    uint64_t count = 0;
+    for (const Counters* counters : {&client_.counters(), &server_.counters()})
+      count += (*counters)[Counter::tcp_orphan_timed_out] + (*counters)[Counter::tcp_gave_up];
+    return count > 0;
   }
   // Connections may have been broken; nothing of them is left.
   RunResult judge_what_is_left() {
@@ -517,7 +519,9 @@ class Conversation {
   Instant next_weather_;
   Duration faults_last_;
   Instant vanishes_at_ = Instant::never();  // the server's power fails
-  bool has_long_outage_ = false;
+  // A long outage, or so much loss that a connection may be given up, which is allowed then; the
+  // peer, if it only waits, learns of that by its keep-alives.
+  bool is_harsh_ = false;
   bool rough_ = false;  // something may break connections: judged is only what is left of them
   int turns_ = 0;
 };
