@@ -156,6 +156,11 @@ class Conversation {
     link_.b().set_completion_delay(completion);
     wire_faults_ = {draw_faults(random_), draw_faults(random_)};
     middle_.faults = draw_middle(random_);
+    // Segments cut for a smaller path take more slots than were reckoned with when they were
+    // written: where both sides have little memory and only write, they would refuse each other's
+    // text.
+    if (client_memory_.arena().capacity() + server_memory_.arena().capacity() < 4'096)
+      middle_.faults.mtu_bytes = 0;
     for (const nic::WireFaults& wire : wire_faults_) is_harsh_ |= wire.loss > harsh_loss;
     // A path that swallows large segments in silence is found out by two and four timeouts in a
     // row: nobody can ask for that where every other segment is lost as well.
