@@ -32,8 +32,8 @@ struct SequenceNumber {
 // TSval and TSecr as written; a missing number is anything, in what goes in: the peer's clock, and
 // the echo of what the stack said last.
 struct TimestampsOption {
-  std::optional<uint32_t> value;
-  std::optional<uint32_t> echo;
+  std::optional<Comparison> value;
+  std::optional<Comparison> echo;
 };
 
 // A segment as a script names it. Going in, what is not named has the value of an ordinary segment;
@@ -85,7 +85,8 @@ struct When {
 enum class Verb : uint8_t {
   config,     // word: name; arguments
   flow,       // number: which peer port is spoken of from here on
-  isn,        // sequence: the peer's next initial sequence number
+  port,       // number: which port of the stack is spoken to from here on
+  isn,        // number: the peer's next initial sequence number
   inject,     // segment
   icmp,       // icmp
   expect,     // segment
@@ -111,6 +112,7 @@ enum class Verb : uint8_t {
 struct Step {
   int line = 0;
   When when;
+  bool turn_goes_on = false;  // "&": the next line happens before the stack sends
   Verb verb = Verb::config;
   std::string word;
   std::vector<std::string> words;

@@ -130,11 +130,9 @@ std::vector<uint8_t> octets_of(const std::string& word) {
   return octets;
 }
 
-std::optional<uint32_t> timestamp_of(const std::string& word) {
-  if (word == "*") return std::nullopt;
-  const auto value = decimal(word, UINT32_MAX);
-  if (!value) bad(quoted(word) + " is no timestamp");
-  return static_cast<uint32_t>(*value);
+std::optional<Comparison> timestamp_of(Words& words, const char* what) {
+  if (words.take_if("*")) return std::nullopt;
+  return words.comparison(what);
 }
 
 using FieldParser = std::function<void(Words&, SegmentPattern&)>;
@@ -151,8 +149,8 @@ const std::map<std::string_view, FieldParser>& common_fields() {
       {"ts",
        [](Words& w, SegmentPattern& s) {
          s.timestamps.emplace();
-         s.timestamps->value = timestamp_of(w.take("a timestamp"));
-         s.timestamps->echo = timestamp_of(w.take("an echoed timestamp"));
+         s.timestamps->value = timestamp_of(w, "a timestamp");
+         s.timestamps->echo = timestamp_of(w, "an echoed timestamp");
        }},
       {"sack",
        [](Words& w, SegmentPattern& s) {
@@ -206,7 +204,7 @@ const std::map<std::string_view, FieldParser>& expect_fields() {
 
 void take_fields(Words& words, SegmentPattern& segment,
                  const std::map<std::string_view, FieldParser>& more_fields) {
-  while (!words.empty()) {
+  while (!words.empty() && words.peek() != "&") {
     const std::string name = words.take("a field");
     const auto common = common_fields().find(name);
     if (common != common_fields().end()) {
@@ -249,7 +247,7 @@ void take_read(Words& words, Step& step) {
 }
 
 void take_rest(Words& words, std::vector<std::string>& rest) {
-  while (!words.empty()) rest.push_back(words.take("a word"));
+  while (!words.empty() && words.peek() != "&") rest.push_back(words.take("a word"));
 }
 
 using VerbParser = std::function<void(Words&, Step&)>;
@@ -270,6 +268,7 @@ const std::map<std::string_view, VerbFacts>& verbs() {
           if (s.words.size() != 1) bad("config takes a name and one value");
         }}},
       {"flow", {Verb::flow, [](Words& w, Step& s) { s.number = w.number("a number", 999); }}},
+      {"port", {Verb::port, [](Words& w, Step& s) { s.number = w.number("a port", 65'535); }}},
       {"isn", {Verb::isn, [](Words& w, Step& s) { s.number = w.number("a number", UINT32_MAX); }}},
       {"in",
        {Verb::inject, [](Words& w, Step& s) { take_segment(w, s.segment, inject_fields()); }}},
@@ -359,6 +358,7 @@ Step step_of(Words& words) {
   if (found == verbs().end()) bad("no verb is called " + quoted(name));
   step.verb = found->second.verb;
   found->second.parse(words, step);
+  step.turn_goes_on = words.take_if("&");
   if (!words.empty()) bad(quoted(words.peek()) + " is one word too many");
   if (step.when.latest && step.verb != Verb::expect) bad("only out takes a range of time");
   return step;
