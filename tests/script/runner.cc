@@ -293,7 +293,10 @@ void Runner::act(const Step& step) {
     }
     case Verb::inject: inject(step.segment); return;
     case Verb::icmp: inject_icmp(step.icmp); return;
-    case Verb::drain: seen_.clear(); return;
+    case Verb::drain:
+      collect();
+      seen_.clear();
+      return;
     case Verb::silence:
       advance_to(now() + step.span);
       nothing_waits();
