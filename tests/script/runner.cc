@@ -625,7 +625,8 @@ void Runner::check_count(const Step& step) {
 
 void Runner::check_info(const Step& step) {
   const MillraceSocketInfo is = info();
-  const std::map<std::string_view, uint64_t> fields{{"snd_una", is.snd_una - is.iss},
+  const std::map<std::string_view, uint64_t> fields{{"iss", is.iss},
+                                                    {"snd_una", is.snd_una - is.iss},
                                                     {"snd_nxt", is.snd_nxt - is.iss},
                                                     {"snd_max", is.snd_max - is.iss},
                                                     {"snd_wnd", is.snd_wnd},
