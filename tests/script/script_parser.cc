@@ -277,7 +277,13 @@ const std::map<std::string_view, VerbFacts>& verbs() {
        {Verb::expect, [](Words& w, Step& s) { take_segment(w, s.segment, expect_fields()); }}},
       {"drain", {Verb::drain, no_argument}},
       {"silence", {Verb::silence, [](Words& w, Step& s) { s.span = w.span("a span of time"); }}},
-      {"jump", {Verb::jump, [](Words& w, Step& s) { s.span = w.span("a span of time"); }}},
+      {"jump",
+       {Verb::jump,
+        [](Words& w, Step& s) {
+          const std::string word = w.take("a span of time");
+          const bool back = word[0] == '-';
+          s.span = duration_of(std::string_view(word).substr(back ? 1 : 0)) * (back ? -1 : 1);
+        }}},
       {"establish",
        {Verb::establish, [](Words& w, Step& s) { take_fields(w, s.segment, inject_fields()); }}},
       {"listen", {Verb::listen, [](Words& w, Step& s) { s.number = w.number("a port", 65'535); }}},
