@@ -13,7 +13,6 @@
 namespace millrace::script {
 namespace {
 
-constexpr uint8_t flag_fin = 0x01;
 constexpr uint8_t flag_syn = 0x02;
 constexpr uint8_t flag_psh = 0x08;
 constexpr uint8_t flag_ack = 0x10;

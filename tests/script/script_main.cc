@@ -1,4 +1,5 @@
 // Runs wire scripts: wire_script FILE... Each prints "ok" or the line that was not fulfilled.
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
