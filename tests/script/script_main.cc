@@ -1,47 +1,59 @@
-// script FILE...: runs wire scripts, each with the stack's fast paths and without; --verbose prints
-// every line and every segment. Exits 0 when all hold, 1 with a message for each that does not.
+// Runs wire scripts: wire_script FILE... Each prints "ok" or the line that was not fulfilled.
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string>
-#include <vector>
 
-#include "tests/script/script.h"
+#include "tests/script/runner.h"
+#include "tests/support/fast_paths.h"
 
-int main(int argc, char** argv) {
-  bool verbose = false;
-  std::vector<std::string> files;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--verbose") == 0) {
-      verbose = true;
-    } else if (argv[i][0] == '-') {
-      std::fprintf(stderr, "script: \"%s\" is no option; usage: script [--verbose] FILE...\n",
-                   argv[i]);
-      return 2;
-    } else {
-      files.emplace_back(argv[i]);
-    }
+namespace {
+
+using millrace::script::Fault;
+
+std::string line_of(const std::string& text, int number) {
+  size_t at = 0;
+  for (int i = 1; i < number && at != std::string::npos; ++i) {
+    at = text.find('\n', at);
+    if (at != std::string::npos) ++at;
   }
-  if (files.empty()) {
-    std::fprintf(stderr, "script: no file; usage: script [--verbose] FILE...\n");
+  if (at == std::string::npos) return {};
+  return text.substr(at, text.find('\n', at) - at);
+}
+
+// 0: fulfilled; 1: not; 2: no script.
+int run_file(const char* file) {
+  std::ifstream stream(file);
+  if (!stream) {
+    std::fprintf(stderr, "wire_script: cannot read %s\n", file);
     return 2;
   }
-  int failed = 0;
-  for (const std::string& file : files) {
-    std::string error;
-    const auto script = millrace::script::read_script(file, &error);
-    if (!script) {
-      std::fprintf(stderr, "script: %s\n", error.c_str());
-      return 2;
-    }
-    for (const bool fast_paths : {true, false}) {
-      const std::string wrong =
-          millrace::script::run_script(*script, fast_paths, verbose && fast_paths);
-      if (wrong.empty()) continue;
-      std::printf("FAILED%s %s\n", fast_paths ? "" : " (fast paths off)", wrong.c_str());
-      ++failed;
-      break;
-    }
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  Fault fault;
+  const auto script = millrace::script::parse_script(file, text, &fault);
+  if (!script) {
+    std::fprintf(stderr, "%s:%d: %s\n", file, fault.line, fault.what.c_str());
+    return 2;
   }
-  std::printf("%zu scripts, %d failed\n", files.size(), failed);
-  return failed == 0 ? 0 : 1;
+  if (const auto unfulfilled =
+          millrace::script::run_script(*script, millrace::testing::fast_paths_wanted())) {
+    std::printf("%s:%d: %s\n    the line: %s\n", file, unfulfilled->line, unfulfilled->what.c_str(),
+                line_of(text, unfulfilled->line).c_str());
+    return 1;
+  }
+  std::printf("%s: ok\n", file);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: wire_script FILE...\n");
+    return 2;
+  }
+  int worst = 0;
+  for (int i = 1; i < argc; ++i) worst = std::max(worst, run_file(argv[i]));
+  return worst;
 }

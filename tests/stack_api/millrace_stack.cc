@@ -1,379 +1,616 @@
 #include "tests/stack_api/millrace_stack.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "base/check.h"
 #include "dataplane/net/arp.h"
+#include "dataplane/net/ethernet.h"
 #include "dataplane/net_stack.h"
-#include "dataplane/packet/frame_memory.h"
+#include "tests/support/sim_host.h"
 
 namespace {
 
 using namespace millrace;
 
-const MacAddress stack_mac{{2, 0, 0, 0, 0, 1}};
-const MacAddress peer_mac{{2, 0, 0, 0, 0, 2}};
-constexpr size_t ethernet_bytes = 14;
-constexpr size_t frame_bytes_max = packet::slot_bytes;
-constexpr uint16_t ethertype_ipv4 = 0x0800;
-constexpr uint16_t ethertype_arp = 0x0806;
-constexpr size_t room_frames = 512;
+constexpr MacAddress our_mac{{0x02, 0, 0, 0, 0, 0x01}};
+constexpr MacAddress peer_mac{{0x02, 0, 0, 0, 0, 0x02}};
+constexpr size_t datagram_bytes_max = 65'000;
+constexpr size_t datagrams_waiting_max = 65'536;
+constexpr size_t readable_octets_max = 1 << 20;
+// Frames that may lie in a turn before it is finished: two bursts of a port.
+constexpr size_t frames_per_turn_max = 128;
+// Rounds of egress and answers to ARP in one turn: far more than a full arena needs.
+constexpr int rounds_per_turn_max = 4'096;
+constexpr Duration shortest_step = Duration::microseconds(1);
+
+std::optional<Ipv4Address> ipv4_of(const MillraceAddress& address) {
+  if (address.family != 4) return std::nullopt;
+  return Ipv4Address::load(address.octets);
+}
+
+MillraceAddress address_of(Ipv4Address address) {
+  MillraceAddress out{};
+  out.family = 4;
+  address.store(out.octets);
+  return out;
+}
+
+HashKey key_of(const uint64_t (&key)[2]) {
+  return {key[0], key[1]};
+}
+
+// nullptr when the configuration makes a stack.
+const char* fault_of(const MillraceStackConfig& config) {
+  const auto address = ipv4_of(config.address);
+  if (!address || !address->is_unicast()) return "the address is no IPv4 address of a host";
+  if (config.prefix_length < 1 || config.prefix_length > 32) return "prefix_length is not 1 to 32";
+  if (config.gateway.family != 0 && !ipv4_of(config.gateway))
+    return "the gateway is no IPv4 address";
+  if (config.mtu < 68 || config.mtu > 9'000) return "mtu is not 68 to 9000";
+  if (config.listen_count > MILLRACE_STACK_LISTEN_MAX) return "listen_count is too large";
+  if (config.connections_max == 0 || config.half_open_max == 0 || config.time_wait_max == 0)
+    return "a table has no place";
+  if (config.receive_slots_initial == 0 || config.receive_slots_max < config.receive_slots_initial)
+    return "receive_slots_max is less than receive_slots_initial, or that is 0";
+  if (config.receive_slots_max > UINT16_MAX) return "receive_slots_max is too large";
+  if (config.send_slots_max == 0) return "send_slots_max is 0";
+  if (config.memory_slots < 64) return "memory_slots is less than 64";
+  return nullptr;
+}
+
+NetConfig net_of(const MillraceStackConfig& config) {
+  NetConfig net;
+  const Ipv4Address address = *ipv4_of(config.address);
+  net.addresses.push_back({0, {address, config.prefix_length}, {}});
+  if (const auto gateway = ipv4_of(config.gateway))
+    net.routes.push_back({{Ipv4Address{}, 0}, 0, *gateway});
+  for (uint32_t i = 0; i < config.listen_count; ++i)
+    net.listeners.push_back({address, config.listen_ports[i]});
+  return net;
+}
+
+tcp::Limits limits_of(const MillraceStackConfig& config) {
+  tcp::Limits limits;
+  limits.features.window_scaling = config.window_scaling != 0;
+  limits.features.timestamps = config.timestamps != 0;
+  limits.features.selective_acknowledgments = config.selective_acknowledgments != 0;
+  limits.features.congestion_control =
+      config.cubic != 0 ? tcp::CongestionControl::cubic : tcp::CongestionControl::new_reno;
+  limits.fast_paths = config.fast_paths != 0;
+  limits.connections = config.connections_max;
+  limits.listeners = MILLRACE_STACK_LISTEN_MAX;
+  limits.half_open = config.half_open_max;
+  limits.time_wait = config.time_wait_max;
+  limits.receive_slots_initial = config.receive_slots_initial;
+  limits.receive_slots_max = config.receive_slots_max;
+  limits.send_slots_max = config.send_slots_max;
+  limits.keepalive.idle = Duration::nanoseconds(static_cast<int64_t>(config.keepalive_idle_ns));
+  limits.keepalive.interval =
+      Duration::nanoseconds(static_cast<int64_t>(config.keepalive_interval_ns));
+  limits.keepalive.probes_max = config.keepalive_probes_max;
+  return limits;
+}
+
+MillraceSocketState state_of(tcp::State state) {
+  switch (state) {
+    case tcp::State::closed: return MILLRACE_STATE_CLOSED;
+    case tcp::State::syn_sent: return MILLRACE_STATE_SYN_SENT;
+    case tcp::State::syn_received: return MILLRACE_STATE_SYN_RECEIVED;
+    case tcp::State::established: return MILLRACE_STATE_ESTABLISHED;
+    case tcp::State::fin_wait_1: return MILLRACE_STATE_FIN_WAIT_1;
+    case tcp::State::fin_wait_2: return MILLRACE_STATE_FIN_WAIT_2;
+    case tcp::State::close_wait: return MILLRACE_STATE_CLOSE_WAIT;
+    case tcp::State::closing: return MILLRACE_STATE_CLOSING;
+    case tcp::State::last_ack: return MILLRACE_STATE_LAST_ACK;
+    case tcp::State::time_wait: return MILLRACE_STATE_TIME_WAIT;
+  }
+  return MILLRACE_STATE_CLOSED;
+}
+
+struct Socket {
+  tcp::ConnId id;
+  uint32_t iss = 0;
+  bool connected = false;
+  bool peer_ended = false;
+  bool writable = true;
+  bool aborted = false;
+  bool shut = false;
+};
+
+struct Datagram {
+  std::vector<uint8_t> bytes;
+  Instant sent_at;
+};
 
 }  // namespace
 
-struct mr_stack {
-  struct Socket {
-    millrace::tcp::ConnId id;
-    uint32_t events = 0;
-    bool open = false;
-  };
-
-  mr_stack(const mr_config& config, millrace::packet::FrameMemory frame_memory)
-      : memory(std::move(frame_memory)),
-        arena(memory.data(), slots_of(config)),
-        now(Instant::from_ns(config.start_ns)),
-        stack(net_of(config), limits_of(config),
-              tcp::Keys{{config.seed, 1}, {config.seed, 2}, config.seed ^ 3}, arena, counters,
-              now) {
-    stack.set_port(0, stack_mac, config.mtu_bytes == 0 ? 1500 : config.mtu_bytes,
-                   packet::ChecksumMode::verify);
-    address = Ipv4Address::from_host_order(config.address);
+// The calls of the interface, and the turn between them.
+struct MillraceStack {
+ public:
+  explicit MillraceStack(const MillraceStackConfig& config)
+      : now_(Instant::from_ns(config.start_ns)),
+        address_(*ipv4_of(config.address)),
+        memory_(config.memory_slots),
+        stack_(net_of(config), limits_of(config),
+               tcp::Keys{key_of(config.flow_key), key_of(config.isn_key), config.random_seed},
+               memory_.arena(), counters_, now_),
+        readable_(readable_octets_max) {
+    stack_.set_port(0, our_mac, config.mtu, packet::ChecksumMode::verify);
   }
 
-  static uint32_t slots_of(const mr_config& config) {
-    return config.packet_slots == 0 ? 2'048 : config.packet_slots;
+  // --- time ---
+  Instant now() const { return now_; }
+  Instant next_deadline() const {
+    return turn_open_ ? now_ : std::max(now_, stack_.next_deadline());
   }
-  static NetConfig net_of(const mr_config& config) {
-    NetConfig net;
-    const Ipv4Address own = Ipv4Address::from_host_order(config.address);
-    net.addresses.push_back({0, {own, config.prefix_length}, {}});
-    // Everybody else stands behind a gateway of the subnet.
-    const Ipv4Prefix subnet{own, config.prefix_length};
-    const uint32_t gateway = (config.address & subnet.mask()) + (config.address & 1) + 1;
-    if (config.prefix_length > 0 && config.prefix_length < 31)
-      net.routes.push_back({{Ipv4Address(), 0}, 0, Ipv4Address::from_host_order(gateway)});
-    return net;
+  void advance_to(Instant to) {
+    finish_turn();
+    for (Instant next = after_now(); next <= to; next = after_now()) {
+      now_ = next;
+      turn();
+    }
+    jump_to(to);
   }
-  static tcp::Limits limits_of(const mr_config& config) {
-    tcp::Limits limits;
-    limits.connections = config.connections == 0 ? 64 : config.connections;
-    limits.half_open = config.half_open == 0 ? 16 : config.half_open;
-    limits.time_wait = config.time_wait == 0 ? 64 : config.time_wait;
-    limits.fast_paths = config.no_fast_paths == 0;
-    limits.features.selective_acknowledgments = config.no_sack == 0;
-    limits.features.timestamps = config.no_timestamps == 0;
-    limits.features.window_scaling = config.no_window_scaling == 0;
-    if (config.new_reno != 0) limits.features.congestion_control = tcp::CongestionControl::new_reno;
-    if (config.keepalive_idle_ms != 0)
-      limits.keepalive.idle = Duration::milliseconds(config.keepalive_idle_ms);
-    if (config.keepalive_interval_ms != 0)
-      limits.keepalive.interval = Duration::milliseconds(config.keepalive_interval_ms);
-    if (config.keepalive_probes != 0) limits.keepalive.probes_max = config.keepalive_probes;
-    return limits;
+  void jump_to(Instant to) {
+    finish_turn();
+    if (now_ == to) return;
+    now_ = to;
+    turn();
   }
 
-  Socket* find(mr_socket socket) {
-    if (socket < 0 || static_cast<size_t>(socket) >= sockets.size()) return nullptr;
-    Socket& found = sockets[static_cast<size_t>(socket)];
-    return found.open ? &found : nullptr;
+  // --- the device ---
+  void device_in(ByteView datagram) {
+    if (frames_.size() == frames_per_turn_max) finish_turn();
+    const bool version_6 = datagram[0] >> 4 == 6;
+    take_frame(version_6 ? 0x86dd : net::ethertype_ipv4, datagram);
+    turn_open_ = true;
   }
+  const Datagram* next_datagram() {
+    finish_turn();
+    return out_.empty() ? nullptr : &out_.front();
+  }
+  void drop_datagram() { out_.pop_front(); }
 
-  mr_socket make_socket(tcp::ConnId id) {
-    sockets.push_back({id, 0, true});
-    const auto number = static_cast<mr_socket>(sockets.size() - 1);
-    // Counted from 1, because 0 is what a connection has before it is accepted.
-    stack.tcp().set_owner(id, static_cast<uint32_t>(number) + 1);
+  // --- sockets ---
+  bool listen(uint16_t port) { return stack_.tcp().listen({address_, port}); }
+  MillraceSocket accept(uint16_t port) {
+    gather_events();
+    const auto found = std::find_if(backlog_.begin(), backlog_.end(), [&](MillraceSocket socket) {
+      return port == 0 || stack_.tcp().local(sockets_.at(socket).id).port == port;
+    });
+    if (found == backlog_.end()) return MILLRACE_STACK_WOULD_BLOCK;
+    const MillraceSocket socket = *found;
+    backlog_.erase(found);
+    return socket;
+  }
+  MillraceSocket connect(SocketAddress remote) {
+    const MillraceSocket number = next_socket_;
+    const tcp::ConnId id =
+        stack_.tcp().connect(address_, remote, static_cast<uint32_t>(number), now_);
+    if (!id) return MILLRACE_STACK_FULL;
+    add_socket(id);
+    turn_open_ = true;
     return number;
   }
+  // nullptr when there is none of that number.
+  Socket* find(MillraceSocket socket) {
+    gather_events();
+    const auto found = sockets_.find(socket);
+    return found == sockets_.end() ? nullptr : &found->second;
+  }
 
-  // Ends the turn that a call is: events are handed out, and what is to be sent is taken out.
-  void settle() {
-    stack.tcp().end_reading();
-    // One round: what an application does about an event may make it ready again.
-    for (uint32_t left = stack.tcp().ready_count(); left > 0; --left) {
-      const auto ready = stack.tcp().next_ready();
-      if (!ready) break;
-      uint32_t owner = ready->owner;
-      if ((ready->events & tcp::event_accepted) != 0) {
-        const mr_socket number = make_socket(ready->id);
-        waiting.push_back(number);
-        owner = static_cast<uint32_t>(number) + 1;
-      }
-      if (owner > 0) sockets[owner - 1].events |= ready->events;
+  int32_t send(Socket& socket, ByteView text) {
+    if (socket.aborted) return MILLRACE_STACK_ABORTED;
+    if (socket.shut) return MILLRACE_STACK_ENDED;
+    const size_t written = stack_.tcp().write(socket.id, text);
+    socket.writable = written == text.size();
+    turn_open_ = true;
+    if (written == 0 && !text.empty()) return MILLRACE_STACK_WOULD_BLOCK;
+    return static_cast<int32_t>(written);
+  }
+  int32_t recv(Socket& socket, uint8_t* text, size_t octets_max) {
+    size_t read = 0;
+    while (read < octets_max) {
+      const ByteView run = stack_.tcp().readable(socket.id);
+      if (run.empty()) break;
+      const size_t part = std::min(run.size(), octets_max - read);
+      std::memcpy(text + read, run.data(), part);
+      stack_.tcp().consume(socket.id, part, now_);
+      read += part;
     }
-    send_out();
+    turn_open_ = true;
+    if (read > 0) return static_cast<int32_t>(read);
+    if (stack_.tcp().at_end(socket.id)) return 0;
+    return socket.aborted ? MILLRACE_STACK_ABORTED : MILLRACE_STACK_WOULD_BLOCK;
+  }
+  void shutdown(Socket& socket) {
+    socket.shut = true;
+    stack_.tcp().shutdown(socket.id, now_);
+    turn_open_ = true;
+  }
+  void close(MillraceSocket number) {
+    stack_.tcp().close(sockets_.at(number).id, now_);
+    forget(number);
+  }
+  void abort(MillraceSocket number) {
+    stack_.tcp().abort(sockets_.at(number).id, now_);
+    forget(number);
+  }
+  void set_nagle(Socket& socket, bool on) { stack_.tcp().set_nagle(socket.id, on); }
+  void set_keepalive(Socket& socket, bool on) { stack_.tcp().set_keepalive(socket.id, on, now_); }
+
+  int32_t events_of(const Socket& socket) const {
+    int32_t events = 0;
+    if (socket.connected) events |= MILLRACE_SOCKET_CONNECTED;
+    if (!stack_.tcp().readable(socket.id).empty()) events |= MILLRACE_SOCKET_READABLE;
+    if (socket.peer_ended) events |= MILLRACE_SOCKET_PEER_ENDED;
+    if (socket.connected && socket.writable && !socket.shut && !socket.aborted)
+      events |= MILLRACE_SOCKET_WRITABLE;
+    if (socket.aborted) events |= MILLRACE_SOCKET_ABORTED;
+    return events;
+  }
+  MillraceSocketInfo info_of(const Socket& socket);
+
+  // --- numbers ---
+  std::optional<uint64_t> number(std::string_view name);
+  int32_t check() {
+    finish_turn();
+    stack_.tcp().check_invariants();
+    const packet::Arena& arena = memory_.arena();
+    return static_cast<int32_t>(arena.capacity() - arena.free_count() - stack_.tcp().slots_held());
   }
 
-  void send_out() {
-    do {
-      stack.set_room(0, room_frames);
-      stack.egress(0, now);
-      take_frames();
-    } while (stack.has_egress() && arena.free_count() > 0 && out.size() < 100'000);
-  }
+ private:
+  Instant after_now() const { return std::max(stack_.next_deadline(), now_ + shortest_step); }
 
-  void take_frames() {
-    for (const packet::TransmitFrame& frame : stack.queued(0)) {
-      const ByteView bytes = arena.frame_bytes(frame);
-      const uint16_t type = load_be16(&bytes[12]);
-      if (type == ethertype_ipv4) {
-        out.emplace_back(bytes.begin() + ethernet_bytes, bytes.end());
-      } else if (type == ethertype_arp) {
-        arp_requests.emplace_back(bytes.begin(), bytes.end());
-      }
-      arena.mark_sent(frame.slot);
-    }
-    stack.clear(0);
-    answer_arp();
-  }
-
-  // Whoever is asked for, it is the one peer at the other end of the device.
-  void answer_arp() {
-    while (!arp_requests.empty()) {
-      std::vector<uint8_t> frame = std::move(arp_requests.front());
-      arp_requests.pop_front();
-      if (load_be16(&frame[ethernet_bytes + 6]) != 1) continue;  // only requests
-      std::array<uint8_t, 4> asked;
-      std::copy_n(&frame[ethernet_bytes + 24], 4, asked.begin());
-      if (std::equal(asked.begin(), asked.end(), &frame[ethernet_bytes + 14])) continue;  // a probe
-      std::copy_n(&frame[6], 6, &frame[0]);
-      std::copy_n(peer_mac.octets.begin(), 6, &frame[6]);
-      store_be16(&frame[ethernet_bytes + 6], 2);
-      std::copy_n(&frame[ethernet_bytes + 8], 10, &frame[ethernet_bytes + 18]);
-      std::copy_n(peer_mac.octets.begin(), 6, &frame[ethernet_bytes + 8]);
-      std::copy(asked.begin(), asked.end(), &frame[ethernet_bytes + 14]);
-      receive(frame);
-      stack.set_room(0, room_frames);
-      stack.egress(0, now);
-      for (const packet::TransmitFrame& sent : stack.queued(0)) {
-        const ByteView bytes = arena.frame_bytes(sent);
-        if (load_be16(&bytes[12]) == ethertype_ipv4)
-          out.emplace_back(bytes.begin() + ethernet_bytes, bytes.end());
-        arena.mark_sent(sent.slot);
-      }
-      stack.clear(0);
-    }
-  }
-
-  void receive(std::vector<uint8_t>& bytes) {
+  void take_frame(uint16_t ethertype, ByteView payload) {
+    std::vector<uint8_t>& bytes = frames_.emplace_back(net::ethernet_header_bytes + payload.size());
+    net::write_ethernet(bytes.data(), our_mac, peer_mac, ethertype);
+    std::memcpy(bytes.data() + net::ethernet_header_bytes, payload.data(), payload.size());
     packet::Frame frame;
     frame.data = bytes.data();
     frame.length = static_cast<uint16_t>(bytes.size());
-    stack.set_room(0, room_frames);
-    stack.ingress(frame, now);
-    stack.tcp().end_reading();
+    stack_.set_room(0, net::IpOutput::queue_frames_max);
+    stack_.ingress(frame, now_);
   }
 
-  millrace::packet::FrameMemory memory;
-  millrace::packet::Arena arena;
-  millrace::Counters counters;
-  millrace::Instant now;
-  millrace::NetStack stack;
-  millrace::Ipv4Address address;
-  std::vector<Socket> sockets;
-  std::deque<mr_socket> waiting;
-  std::deque<std::vector<uint8_t>> out;
-  std::deque<std::vector<uint8_t>> arp_requests;
+  void finish_turn() {
+    if (turn_open_) turn();
+  }
+  // What a worker does between taking frames in and sleeping.
+  void turn() {
+    stack_.set_room(0, net::IpOutput::queue_frames_max);
+    stack_.advance(now_);
+    gather_events();
+    stack_.tcp().end_reading();
+    frames_.clear();
+    for (int round = 0; round < rounds_per_turn_max; ++round) {
+      stack_.egress(0, now_);
+      if (!take_queued()) break;
+      stack_.set_room(0, net::IpOutput::queue_frames_max);
+    }
+    turn_open_ = false;
+  }
+  // What is queued leaves; questions for the peer's MAC address are answered. False when nothing
+  // was queued.
+  bool take_queued() {
+    std::vector<net::ArpPacket> questions;
+    const auto queued = stack_.queued(0);
+    const bool any = !queued.empty();
+    for (const packet::TransmitFrame& frame : queued) {
+      const ByteView bytes = memory_.arena().frame_bytes(frame);
+      const auto parsed = net::parse_ethernet(bytes);
+      CHECK(parsed.has_value());
+      if (parsed->type == net::ethertype_arp) {
+        const auto question = net::parse_arp(parsed->payload);
+        if (question && question->operation == net::ArpOperation::request &&
+            question->target_protocol != address_)
+          questions.push_back(*question);
+      } else {
+        keep_datagram(parsed->payload);
+      }
+      memory_.arena().mark_sent(frame.slot);
+    }
+    stack_.clear(0);
+    for (const net::ArpPacket& question : questions) answer(question);
+    return any;
+  }
+  void answer(const net::ArpPacket& question) {
+    net::ArpPacket reply;
+    reply.operation = net::ArpOperation::reply;
+    reply.sender_hardware = peer_mac;
+    reply.sender_protocol = question.target_protocol;
+    reply.target_hardware = question.sender_hardware;
+    reply.target_protocol = question.sender_protocol;
+    std::array<uint8_t, net::arp_packet_bytes> packet;
+    net::write_arp(packet.data(), reply);
+    take_frame(net::ethertype_arp, packet);
+    frames_.clear();
+  }
+  void keep_datagram(ByteView datagram) {
+    if (out_.size() == datagrams_waiting_max) {
+      ++out_lost_;
+      return;
+    }
+    out_.push_back({{datagram.begin(), datagram.end()}, now_});
+  }
+
+  MillraceSocket add_socket(tcp::ConnId id) {
+    Socket socket;
+    socket.id = id;
+    if (const tcp::Transfer* transfer = stack_.tcp().find_transfer(id))
+      socket.iss = transfer->iss.value();
+    sockets_.emplace(next_socket_, socket);
+    CHECK(next_socket_ < INT32_MAX);
+    return next_socket_++;
+  }
+  void gather_events() {
+    tcp::Tcp& tcp = stack_.tcp();
+    for (uint32_t left = tcp.ready_count(); left > 0; --left) {
+      const auto ready = tcp.next_ready();
+      if (!ready) return;
+      auto number = static_cast<MillraceSocket>(ready->owner);
+      if ((ready->events & tcp::event_accepted) != 0) {
+        number = add_socket(ready->id);
+        tcp.set_owner(ready->id, static_cast<uint32_t>(number));
+        backlog_.push_back(number);
+      }
+      note_events(sockets_.at(number), ready->events);
+    }
+  }
+  static void note_events(Socket& socket, uint8_t events) {
+    if ((events & (tcp::event_accepted | tcp::event_connected)) != 0) socket.connected = true;
+    if ((events & tcp::event_peer_ended) != 0) socket.peer_ended = true;
+    if ((events & tcp::event_writable) != 0) socket.writable = true;
+    if ((events & tcp::event_aborted) != 0) socket.aborted = true;
+  }
+  void forget(MillraceSocket number) {
+    sockets_.erase(number);
+    std::erase(backlog_, number);
+    turn_open_ = true;
+  }
+
+  Instant now_;
+  Ipv4Address address_;
+  SimMemory memory_;
+  Counters counters_;
+  NetStack stack_;
+  // Frames of this turn stay where they are until end_reading(), as a port's do.
+  std::deque<std::vector<uint8_t>> frames_;
+  bool turn_open_ = false;
+  std::deque<Datagram> out_;
+  uint64_t out_lost_ = 0;
+  std::map<MillraceSocket, Socket> sockets_;
+  std::deque<MillraceSocket> backlog_;  // established, not accepted yet
+  MillraceSocket next_socket_ = 1;      // a connection that nobody has seen has owner 0
+  std::vector<uint8_t> readable_;       // to count what waits
 };
 
-extern "C" {
-
-mr_stack* mr_create(const mr_config* config) {
-  if (config->prefix_length == 0 || config->prefix_length > 32) return nullptr;
-  if (!Ipv4Address::from_host_order(config->address).is_unicast()) return nullptr;
-  if (config->mtu_bytes != 0 && (config->mtu_bytes < 576 || config->mtu_bytes > 1'900))
-    return nullptr;
-  auto memory = packet::FrameMemory::create(mr_stack::slots_of(*config));
-  if (!memory) return nullptr;
-  return new mr_stack(*config, std::move(memory).value());
+MillraceSocketInfo MillraceStack::info_of(const Socket& socket) {
+  finish_turn();
+  const tcp::Connection& c = *stack_.tcp().find(socket.id);
+  MillraceSocketInfo info{};
+  info.state = state_of(c.state);
+  info.local_port = c.flow.local.port;
+  info.remote_address = address_of(c.flow.remote.address);
+  info.remote_port = c.flow.remote.port;
+  info.iss = socket.iss;
+  info.snd_una = info.snd_nxt = info.snd_max = c.snd_una.value();
+  info.snd_wnd = c.snd_wnd;
+  info.rcv_nxt = c.rcv_nxt.value();
+  if (c.receive_edge > c.rcv_nxt) info.rcv_wnd = tcp::octets_between(c.rcv_nxt, c.receive_edge);
+  info.cwnd = c.congestion.window();
+  info.ssthresh = c.congestion.threshold();
+  info.mss = c.send_mss;
+  info.srtt_us = static_cast<uint32_t>(c.round_trip.smoothed().count_us());
+  info.window_scaling = c.window_scaling;
+  info.timestamps = c.timestamps;
+  info.selective_acknowledgments = c.selective_acknowledgments;
+  info.send_shift = c.send_shift;
+  info.receive_shift = c.receive_shift;
+  if (const tcp::Transfer* t = stack_.tcp().find_transfer(socket.id)) {
+    info.snd_nxt = t->snd_nxt.value();
+    info.snd_max = t->snd_max.value();
+    info.backoff = t->backoff;
+    info.retransmits = t->retransmits;
+  }
+  info.rto_us = static_cast<uint32_t>(c.round_trip.timeout(info.backoff).count_us());
+  info.unacknowledged_octets = info.snd_max - info.snd_una;
+  info.readable_octets = static_cast<uint32_t>(stack_.tcp().peek(socket.id, readable_));
+  return info;
 }
 
-void mr_destroy(mr_stack* stack) {
+std::optional<uint64_t> MillraceStack::number(std::string_view name) {
+  finish_turn();
+  for (size_t i = 0; i < counter_count; ++i) {
+    if (counter_facts[i].name == name) return counters_.values[i];
+  }
+  const tcp::Tcp& tcp = stack_.tcp();
+  if (name == "connections") return tcp.connection_count();
+  if (name == "half_open") return tcp.half_open_count();
+  if (name == "time_wait") return tcp.time_wait_count();
+  if (name == "transfers") return tcp.transfer_count();
+  if (name == "armed_timers") return tcp.armed_timer_count();
+  if (name == "slots_held") return tcp.slots_held();
+  if (name == "slots_free") return memory_.arena().free_count();
+  if (name == "device_out_lost") return out_lost_;
+  return std::nullopt;
+}
+
+// --- the interface ---
+
+void millrace_stack_config_default(MillraceStackConfig* config) {
+  CHECK(config != nullptr);
+  const tcp::Limits limits;
+  *config = {};
+  config->address = address_of(Ipv4Address::from_octets(192, 0, 2, 1));
+  config->prefix_length = 24;
+  config->mtu = 1'500;
+  config->start_ns = 1'000'000'000'000;
+  config->flow_key[0] = 1;
+  config->flow_key[1] = 2;
+  config->isn_key[0] = 3;
+  config->isn_key[1] = 4;
+  config->random_seed = 5;
+  config->window_scaling = limits.features.window_scaling;
+  config->timestamps = limits.features.timestamps;
+  config->selective_acknowledgments = limits.features.selective_acknowledgments;
+  config->cubic = limits.features.congestion_control == tcp::CongestionControl::cubic;
+  config->fast_paths = limits.fast_paths;
+  config->connections_max = 64;
+  config->half_open_max = 64;
+  config->time_wait_max = 64;
+  config->receive_slots_initial = limits.receive_slots_initial;
+  config->receive_slots_max = limits.receive_slots_max;
+  config->send_slots_max = limits.send_slots_max;
+  config->memory_slots = 4'096;
+  config->keepalive_idle_ns = static_cast<uint64_t>(limits.keepalive.idle.count_ns());
+  config->keepalive_interval_ns = static_cast<uint64_t>(limits.keepalive.interval.count_ns());
+  config->keepalive_probes_max = limits.keepalive.probes_max;
+}
+
+MillraceStack* millrace_stack_create(const MillraceStackConfig* config, const char** error) {
+  const char* fault = config == nullptr ? "there is no configuration" : fault_of(*config);
+  if (error != nullptr) *error = fault;
+  return fault == nullptr ? new MillraceStack(*config) : nullptr;
+}
+
+void millrace_stack_destroy(MillraceStack* stack) {
   delete stack;
 }
 
-uint64_t mr_now_ns(const mr_stack* stack) {
-  return stack->now.since_origin_ns();
+uint64_t millrace_stack_now(const MillraceStack* stack) {
+  return stack->now().since_origin_ns();
 }
 
-void mr_advance(mr_stack* stack, uint64_t at_ns) {
-  const Instant until = Instant::from_ns(at_ns);
-  while (stack->now < until) {
-    const Instant next = stack->stack.next_deadline();
-    stack->now = next > stack->now ? std::min(next, until)
-                                   : std::min(stack->now + Duration::milliseconds(1), until);
-    stack->stack.set_room(0, room_frames);
-    stack->stack.advance(stack->now);
-    stack->settle();
+uint64_t millrace_stack_next_deadline(const MillraceStack* stack) {
+  return stack->next_deadline().since_origin_ns();
+}
+
+int millrace_stack_advance_to(MillraceStack* stack, uint64_t to_ns) {
+  if (to_ns < millrace_stack_now(stack)) return MILLRACE_STACK_BAD_ARGUMENT;
+  stack->advance_to(Instant::from_ns(to_ns));
+  return 0;
+}
+
+void millrace_stack_jump_to(MillraceStack* stack, uint64_t to_ns) {
+  stack->jump_to(Instant::from_ns(to_ns));
+}
+
+int millrace_stack_device_in(MillraceStack* stack, const void* datagram, size_t octets) {
+  if (datagram == nullptr || octets == 0) return MILLRACE_STACK_BAD_ARGUMENT;
+  if (octets > datagram_bytes_max) return MILLRACE_STACK_TOO_LONG;
+  stack->device_in({static_cast<const uint8_t*>(datagram), octets});
+  return 0;
+}
+
+int32_t millrace_stack_device_out(MillraceStack* stack, void* buffer, size_t octets_max,
+                                  uint64_t* sent_at_ns) {
+  const Datagram* datagram = stack->next_datagram();
+  if (datagram == nullptr) return 0;
+  const size_t octets = datagram->bytes.size();
+  if (octets > octets_max) return MILLRACE_STACK_TOO_LONG;
+  if (buffer == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  std::memcpy(buffer, datagram->bytes.data(), octets);
+  if (sent_at_ns != nullptr) *sent_at_ns = datagram->sent_at.since_origin_ns();
+  stack->drop_datagram();
+  return static_cast<int32_t>(octets);
+}
+
+int millrace_stack_listen(MillraceStack* stack, uint16_t port) {
+  if (port == 0) return MILLRACE_STACK_BAD_ARGUMENT;
+  return stack->listen(port) ? 0 : MILLRACE_STACK_FULL;
+}
+
+MillraceSocket millrace_stack_accept(MillraceStack* stack, uint16_t port) {
+  return stack->accept(port);
+}
+
+MillraceSocket millrace_stack_connect(MillraceStack* stack, const MillraceAddress* remote,
+                                      uint16_t remote_port) {
+  const auto address = remote == nullptr ? std::nullopt : ipv4_of(*remote);
+  if (!address || remote_port == 0) return MILLRACE_STACK_BAD_ARGUMENT;
+  return stack->connect({*address, remote_port});
+}
+
+int32_t millrace_stack_send(MillraceStack* stack, MillraceSocket socket, const void* text,
+                            size_t octets) {
+  Socket* found = stack->find(socket);
+  if (found == nullptr || (text == nullptr && octets > 0) || octets > INT32_MAX)
+    return MILLRACE_STACK_BAD_ARGUMENT;
+  return stack->send(*found, {static_cast<const uint8_t*>(text), octets});
+}
+
+int32_t millrace_stack_recv(MillraceStack* stack, MillraceSocket socket, void* text,
+                            size_t octets_max) {
+  Socket* found = stack->find(socket);
+  if (found == nullptr || text == nullptr || octets_max == 0) return MILLRACE_STACK_BAD_ARGUMENT;
+  return stack->recv(*found, static_cast<uint8_t*>(text), std::min<size_t>(octets_max, INT32_MAX));
+}
+
+int millrace_stack_shutdown(MillraceStack* stack, MillraceSocket socket) {
+  Socket* found = stack->find(socket);
+  if (found == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  if (found->aborted) return MILLRACE_STACK_ABORTED;
+  stack->shutdown(*found);
+  return 0;
+}
+
+int millrace_stack_close(MillraceStack* stack, MillraceSocket socket) {
+  if (stack->find(socket) == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  stack->close(socket);
+  return 0;
+}
+
+int millrace_stack_abort(MillraceStack* stack, MillraceSocket socket) {
+  if (stack->find(socket) == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  stack->abort(socket);
+  return 0;
+}
+
+int millrace_stack_set_option(MillraceStack* stack, MillraceSocket socket,
+                              MillraceSocketOption option, int on) {
+  Socket* found = stack->find(socket);
+  if (found == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  switch (option) {
+    case MILLRACE_SOCKET_NAGLE: stack->set_nagle(*found, on != 0); return 0;
+    case MILLRACE_SOCKET_KEEPALIVE: stack->set_keepalive(*found, on != 0); return 0;
   }
+  return MILLRACE_STACK_BAD_ARGUMENT;
 }
 
-uint64_t mr_next_deadline_ns(const mr_stack* stack) {
-  return stack->stack.next_deadline().since_origin_ns();
+int32_t millrace_stack_poll(MillraceStack* stack, MillraceSocket socket) {
+  const Socket* found = stack->find(socket);
+  return found == nullptr ? MILLRACE_STACK_BAD_ARGUMENT : stack->events_of(*found);
 }
 
-void mr_device_in(mr_stack* stack, const uint8_t* datagram, size_t octets) {
-  std::vector<uint8_t> frame(ethernet_bytes + std::min(octets, frame_bytes_max - ethernet_bytes));
-  std::copy_n(stack_mac.octets.begin(), 6, frame.begin());
-  std::copy_n(peer_mac.octets.begin(), 6, frame.begin() + 6);
-  store_be16(&frame[12], ethertype_ipv4);
-  std::copy_n(datagram, frame.size() - ethernet_bytes, frame.begin() + ethernet_bytes);
-  stack->receive(frame);
-  stack->settle();
-}
-
-size_t mr_device_out(mr_stack* stack, uint8_t* datagram, size_t capacity) {
-  if (stack->out.empty()) return 0;
-  const std::vector<uint8_t> bytes = std::move(stack->out.front());
-  stack->out.pop_front();
-  std::copy_n(bytes.begin(), std::min(capacity, bytes.size()), datagram);
-  return bytes.size();
-}
-
-int mr_listen(mr_stack* stack, uint16_t port) {
-  return stack->stack.tcp().listen({stack->address, port}) ? 0 : -1;
-}
-
-mr_socket mr_accept(mr_stack* stack) {
-  if (stack->waiting.empty()) return -1;
-  const mr_socket socket = stack->waiting.front();
-  stack->waiting.pop_front();
-  return socket;
-}
-
-mr_socket mr_connect(mr_stack* stack, uint32_t address, uint16_t port) {
-  const tcp::ConnId id = stack->stack.tcp().connect(
-      stack->address, {Ipv4Address::from_host_order(address), port}, 0, stack->now);
-  if (!id) return -1;
-  const mr_socket socket = stack->make_socket(id);
-  stack->settle();
-  return socket;
-}
-
-size_t mr_send(mr_stack* stack, mr_socket socket, const uint8_t* text, size_t octets) {
-  const auto* found = stack->find(socket);
-  if (found == nullptr) return 0;
-  const size_t sent = stack->stack.tcp().write(found->id, {text, octets});
-  stack->settle();
-  return sent;
-}
-
-size_t mr_receive(mr_stack* stack, mr_socket socket, uint8_t* text, size_t capacity) {
-  const auto* found = stack->find(socket);
-  if (found == nullptr) return 0;
-  size_t taken = 0;
-  while (taken < capacity) {
-    const ByteView run = stack->stack.tcp().readable(found->id);
-    if (run.empty()) break;
-    const size_t part = std::min(run.size(), capacity - taken);
-    std::copy_n(run.begin(), part, text + taken);
-    stack->stack.tcp().consume(found->id, part, stack->now);
-    taken += part;
-  }
-  stack->settle();
-  return taken;
-}
-
-int mr_shutdown(mr_stack* stack, mr_socket socket) {
-  const auto* found = stack->find(socket);
-  if (found == nullptr) return -1;
-  stack->stack.tcp().shutdown(found->id, stack->now);
-  stack->settle();
+int millrace_stack_info(MillraceStack* stack, MillraceSocket socket, MillraceSocketInfo* info) {
+  const Socket* found = stack->find(socket);
+  if (found == nullptr || info == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  *info = stack->info_of(*found);
   return 0;
 }
 
-int mr_close(mr_stack* stack, mr_socket socket) {
-  auto* found = stack->find(socket);
-  if (found == nullptr) return -1;
-  found->open = false;
-  stack->stack.tcp().close(found->id, stack->now);
-  stack->settle();
+int millrace_stack_counter(MillraceStack* stack, const char* name, uint64_t* value) {
+  if (name == nullptr || value == nullptr) return MILLRACE_STACK_BAD_ARGUMENT;
+  const auto number = stack->number(name);
+  if (!number) return MILLRACE_STACK_BAD_ARGUMENT;
+  *value = *number;
   return 0;
 }
 
-int mr_abort(mr_stack* stack, mr_socket socket) {
-  auto* found = stack->find(socket);
-  if (found == nullptr) return -1;
-  found->open = false;
-  stack->stack.tcp().abort(found->id, stack->now);
-  stack->settle();
-  return 0;
+const char* millrace_stack_counter_name(size_t index) {
+  // Names come from string literals, so they end with a zero.
+  return index < counter_count ? counter_facts[index].name.data() : nullptr;
 }
 
-int mr_set_nagle(mr_stack* stack, mr_socket socket, int on) {
-  const auto* found = stack->find(socket);
-  if (found == nullptr) return -1;
-  stack->stack.tcp().set_nagle(found->id, on != 0);
-  return 0;
+int32_t millrace_stack_check(MillraceStack* stack) {
+  return stack->check();
 }
-
-int mr_set_keepalive(mr_stack* stack, mr_socket socket, int on) {
-  const auto* found = stack->find(socket);
-  if (found == nullptr) return -1;
-  stack->stack.tcp().set_keepalive(found->id, on != 0, stack->now);
-  return 0;
-}
-
-uint32_t mr_events(mr_stack* stack, mr_socket socket) {
-  auto* found = stack->find(socket);
-  if (found == nullptr) return 0;
-  const uint32_t events = found->events;
-  found->events = 0;
-  return events;
-}
-
-int mr_describe(mr_stack* stack, mr_socket socket, mr_info* info) {
-  *info = {};
-  info->state = "NONE";
-  const auto* found = stack->find(socket);
-  if (found == nullptr || stack->stack.tcp().find(found->id) == nullptr) return -1;
-  const auto view = stack->stack.tcp().view_at(found->id.index);
-  if (!view) return -1;
-  info->state = tcp::state_name(view->state);
-  info->local_address = view->local.address.host_order();
-  info->remote_address = view->remote.address.host_order();
-  info->local_port = view->local.port;
-  info->remote_port = view->remote.port;
-  info->sack = view->selective_acknowledgments ? 1 : 0;
-  info->timestamps = view->timestamps ? 1 : 0;
-  info->window_scaling = view->window_scaling ? 1 : 0;
-  info->repairing = view->repairing ? 1 : 0;
-  info->send_mss_bytes = view->send_mss_bytes;
-  info->round_trip_us = view->round_trip_us;
-  info->rto_ms = view->rto_ms;
-  info->congestion_window = view->congestion_window;
-  info->slow_start_threshold = view->threshold;
-  info->peer_window = view->peer_window;
-  info->in_flight = view->in_flight;
-  info->send_queue = view->send_queue;
-  info->receive_queue = view->receive_queue;
-  info->out_of_order_ranges = view->out_of_order;
-  info->retransmits = view->retransmits;
-  return 0;
-}
-
-uint32_t mr_connection_count(const mr_stack* stack) {
-  return stack->stack.tcp().connection_count();
-}
-
-int64_t mr_counter(const mr_stack* stack, const char* name) {
-  for (size_t i = 0; i < counter_count; ++i) {
-    if (std::string_view(counter_facts[i].name) == name)
-      return static_cast<int64_t>(stack->counters.values[i]);
-  }
-  return -1;
-}
-
-int mr_is_empty(mr_stack* stack) {
-  const tcp::Tcp& tcp = stack->stack.tcp();
-  tcp.check_invariants();
-  return tcp.connection_count() == 0 && tcp.armed_timer_count() == 0 && tcp.slots_held() == 0 ? 1
-                                                                                              : 0;
-}
-
-}  // extern "C"
