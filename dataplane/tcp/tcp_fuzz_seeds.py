@@ -62,8 +62,8 @@ def configuration(size=0, features=0, seed=1, start=0):
 
 
 def sack(*blocks):
-    """Options: timestamps as agreed are left out, as some peers do."""
-    octets = [len(blocks) << 4]
+    """Options: timestamps as the peer has them, and the blocks behind."""
+    octets = [8 | len(blocks) << 4, 0, 0]
     for begin, end in blocks:
         octets += [*begin, *end]
     return octets
@@ -129,6 +129,11 @@ PROGRAMS = {
                 + segment(ack=near(UNACKNOWLEDGED)) + wait(NEXT_DEADLINE) + acknowledge() * 2,
     "many_holes": handshake() + step("fill") + step("duplicates", *near(UNACKNOWLEDGED),
                                                    *near(UNACKNOWLEDGED), 0xFF) + acknowledge() * 2,
+    "tiny_holes": handshake() + step("fill") + step("duplicates", *near(UNACKNOWLEDGED),
+                                                   *near(UNACKNOWLEDGED), 0x7F) + acknowledge() * 2,
+    "sack_without_timestamps": handshake() + step("write", 14)
+                               + segment(options=(0x10, *near(UNACKNOWLEDGED, 1, 1460),
+                                                  *near(UNACKNOWLEDGED, 2, 1460))) * 3,
     "old_acks": handshake() + step("write", 12) + acknowledge()
                 + segment(ack=near(EXPECTED, -1, 65536)) + segment(ack=near(EXPECTED, 1))
                 + segment(ack=near(EXPECTED, 0, 1 << 31)),
@@ -172,6 +177,11 @@ def main(arguments):
         (folder / f"{name}_small").write_bytes(configuration(0x25, 0x31) + PROGRAMS[name])
         # Ticks just before they wrap.
         (folder / f"{name}_wrap").write_bytes(configuration(start=0xFFFF) + PROGRAMS[name])
+    # One handshake at a time: the other peers get cookies.
+    cookies = b"".join(segment(SYN, who=w, options=(5, 5, 180)) for w in range(3))
+    (folder / "syn_cookies").write_bytes(
+        configuration(8) + cookies + acknowledge(who=1) + text(who=2) + text(who=1)
+        + step("read", 16, who=2) + wait(17) + acknowledge(who=0))
     return 0
 
 
