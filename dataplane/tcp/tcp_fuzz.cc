@@ -661,8 +661,12 @@ class Conversation {
   void wait(uint8_t code) {
     end_turn();
     const uint32_t exponent = code % 28;
-    now_ = now_ + Duration::milliseconds(int64_t{1} << exponent);
-    if (exponent == 27) now_ = std::max(now_ - Duration::seconds(134'217), tcp_.next_deadline());
+    const Instant next = tcp_.next_deadline();
+    if (exponent == 27 && next != Instant::never()) {
+      now_ = std::max(now_, next);
+    } else {
+      now_ = now_ + Duration::milliseconds(int64_t{1} << exponent);
+    }
     end_turn();
   }
 
