@@ -6,6 +6,7 @@
 # Both sides in turn (ABBA) with the same seeds. PEERS_ROUNDS: how many ABBA (default 2).
 # PEERS_RATE: of the path in Mbit/s, each way (default 500). The goals: at least 0.9 of the goodput,
 # at most 1.2 times the p99.
+set -u
 . "$(dirname "$0")/path.bash"
 rounds=${PEERS_ROUNDS:-2}
 rate=${PEERS_RATE:-500}

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The kernel's client downloads and uploads over a path with loss and reordering: the same octets.
+set -u
 . "$(dirname "$0")/path.bash"
 path_lab
 path_file data 2
