@@ -88,6 +88,7 @@ PROGRAMS = {
     "handshakes": b"".join(handshake(who=w) for w in range(8)) + text(who=5) + read,
     "syn_flood": b"".join(segment(SYN, who=w, options=(1 | 4, 5, 180)) for w in range(8)) * 3
                  + wait(10) * 8,
+    "syn_alone": segment(SYN) + wait(NEXT_DEADLINE) * 12,
     "syn_twice": segment(SYN) + segment(SYN, seq=near(SEEN, -1)) + wait(11) * 7,
     "connect": connection() + step("write", 10) + acknowledge() + text() + read + step("close"),
     "connect_refused": step("connect") + step("arp_reply") + segment(RST | ACK),

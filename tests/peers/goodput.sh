@@ -52,7 +52,7 @@ p99() { # SIDE ARGUMENTS...: ms
   url=${url#http://}
   shift
   line=$(lab_in client "$load_tool" --target "${url%:*}:$([[ $url = *:* ]] && echo "${url#*:}" || echo 80)" \
-    --connections 16 --requests 320 --timeout 60 --row "$path_host /files/hundred hundred" "$@") ||
+    --connections 32 --requests 960 --timeout 60 --row "$path_host /files/hundred hundred" "$@") ||
     return 1
   load_line=$line
   awk -v us="$(load_figure p99_us)" 'BEGIN { if (us > 0) printf "%.2f\n", us / 1000 }'
