@@ -61,10 +61,24 @@ bulk_of() { bulk "$1"; }
 p99_new_of() { p99 "$1" --close-each; }
 p99_kept_of() { p99 "$1"; }
 
-# What PROFILE MEASURE GOAL: ABBA, and a line.
+stats() { "$lab_build/dataplane/millrace-dataplane" --stats "$lab_dir/stats"; }
+# What Millrace's repairs have counted since stats-before.
+repairs() {
+  # Housekeeping copies the counters twice a second.
+  sleep 1
+  stats | awk -v before="$lab_dir/stats-before" '
+    BEGIN { while ((getline line <before) > 0) { split(line, field, " "); was[field[1]] = field[2] } }
+    /^tcp_(segments_retransmitted|fast_|recoveries|retransmit_|loss_|duplicates|black|syn_retr)/ &&
+      $2 > was[$1] { text = text " " substr($1, 5) "=" $2 - was[$1] }
+    $1 == "tcp_segments_sent" { text = " sent=" $2 - was[$1] text }
+    END { print "         " text }'
+}
+
+# compare MEASURE GOAL: ABBA, and a line; behind it how Millrace has repaired.
 compare() {
   local measure=$1 round side value
   : >"$lab_dir/values"
+  stats >"$lab_dir/stats-before"
   for ((round = 1; round <= rounds; round++)); do
     for side in millrace linux linux millrace; do
       path_start --seed $((round * 100 + ${#name})) "${path[@]}"
@@ -74,6 +88,7 @@ compare() {
     done
   done
   "$(dirname "$0")/summary" "$name" "$measure" "$2" "$lab_dir/values"
+  repairs
 }
 
 for name in "${profiles[@]}"; do
