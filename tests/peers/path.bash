@@ -54,7 +54,8 @@ path_cubic() {
 # path_start SETTINGS OF impair...
 path_start() {
   : >"$lab_dir/impair.log"
-  lab_start impair wire "$impair_tool" --a near --b far "$@"
+  # Before everybody else: frames that leave late are a delay that nobody asked for.
+  lab_start impair wire nice -n -19 "$impair_tool" --a near --b far "$@"
   lab_until 5 grep -q ready "$lab_dir/impair.log" ||
     fail "the impairment stage did not start: $(cat "$lab_dir/impair.log")"
 }
