@@ -10,10 +10,8 @@
 // at the end reads as 0. tcp_fuzz_corpus/make writes programs by name.
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <vector>
 
