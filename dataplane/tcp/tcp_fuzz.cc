@@ -29,6 +29,8 @@ constexpr MacAddress peer_mac{{2, 0, 0, 0, 0, 2}};
 constexpr uint32_t peer_count = 8;
 constexpr int steps_max = 200;
 constexpr size_t frames_per_turn_max = 256;
+// Jumps of many hours, each of which the timer wheel walks through: enough for 24 days (T14).
+constexpr int long_waits_max = 40;
 constexpr size_t text_octets_max = 1'460;
 constexpr size_t room_all = 256;
 // T10: a SYN-ACK and five repetitions of it are all that a segment may earn.
@@ -658,7 +660,8 @@ class Conversation {
   // 2^k ms, or up to the next deadline.
   void wait(uint8_t code) {
     end_turn();
-    const uint32_t exponent = code % 28;
+    uint32_t exponent = code % 28;
+    if (exponent >= 20 && exponent < 27 && ++long_waits_ > long_waits_max) exponent = 10;
     const Instant next = tcp_.next_deadline();
     if (exponent == 27 && next != Instant::never()) {
       now_ = std::max(now_, next);
@@ -780,6 +783,7 @@ class Conversation {
   std::vector<SlotIndex> in_port_;
   size_t room_ = room_all;
   size_t room_before_ = room_all;
+  int long_waits_ = 0;
   bool port_keeps_ = false;
   bool application_ran_ = false;
 };
