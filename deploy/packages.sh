@@ -44,6 +44,8 @@ test   tcpdump            captures when a test fails
 test   valgrind           instructions per request
 test   binutils           addr2line: which stage of a turn an instruction belongs to
 test   wrk                a second load generator to check ours against
+test   nmap               a scan that guesses at sequence numbers and systems
+test   hping3             floods of segments from made-up addresses
 vm     qemu-system-x86    boots a stock kernel
 vm     busybox-static     the userland in that machine
 vm     cpio               packs it
