@@ -47,9 +47,9 @@ int main(int argc, char** argv) {
   uint64_t retransmits = 0;
   double virtual_seconds = 0;
   for (uint64_t seed = from; seed < from + seeds; ++seed) {
-    millrace::sim::RunResult result = millrace::sim::run_two_stacks(seed);
+    millrace::sim::RunResult result = millrace::sim::run_two_stacks(seed, verbose);
     if (result.ok && seed % twice_every == 0 &&
-        millrace::sim::run_two_stacks(seed).trace_hash != result.trace_hash) {
+        millrace::sim::run_two_stacks(seed, verbose).trace_hash != result.trace_hash) {
       result.ok = false;
       result.failure = "a second run gave another trace";
     }
@@ -64,6 +64,7 @@ int main(int argc, char** argv) {
                   static_cast<unsigned long long>(seed));
     }
     if (verbose) {
+      std::printf("%s\n", result.scenario.c_str());
       std::printf(
           "seed %llu: trace %016llx, %llu octets, %llu frames, %llu retransmitted, %.3f virtual "
           "seconds\n",

@@ -2,238 +2,351 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "dataplane/nic/sim_port.h"
+#include "tests/sim/meddler.h"
+#include "tests/sim/near_wrap.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/talker.h"
-#include "tests/support/fast_paths.h"
+#include "tests/sim/timer_watch.h"
 #include "tests/support/sim_host.h"
 
 namespace millrace::sim {
 namespace {
 
-constexpr Duration faults_last = Duration::seconds(40);
-// What is left after the faults must be over within this: the largest backoff (60 s) twice, a
-// neighbor that has to be found anew (35 s), an orphan's minute.
-constexpr Duration recovery_max = Duration::seconds(240);
 constexpr Duration shortest_step = Duration::microseconds(20);  // a turn is not free
-constexpr int turns_max = 20'000'000;
+constexpr uint64_t turns_max = 20'000'000;
+constexpr uint64_t turns_between_checks = 64;
 
-const Ipv4Address address_of_client = Ipv4Address::from_octets(10, 0, 0, 1);
-const Ipv4Address address_of_server = Ipv4Address::from_octets(10, 0, 0, 2);
 constexpr uint16_t server_port = 80;
+const std::array<Ipv4Address, 2> addresses = {Ipv4Address::from_octets(10, 0, 0, 1),
+                                              Ipv4Address::from_octets(10, 0, 0, 2)};
+const SocketAddress service{addresses[server_side], server_port};
 
-nic::PortFacts facts_of(uint8_t host) {
+nic::PortFacts facts_of(size_t side) {
   nic::PortFacts facts;
-  facts.name = host == 1 ? "client" : "server";
-  facts.mac = MacAddress{{2, 0, 0, 0, 0, host}};
+  facts.name = side == client_side ? "client" : "server";
+  facts.mac = MacAddress{{2, 0, 0, 0, 0, static_cast<uint8_t>(side + 1)}};
   return facts;
 }
 
-NetConfig net_of(Ipv4Address address, bool listens) {
+NetConfig net_of(size_t side) {
   NetConfig net;
-  net.addresses.push_back({0, {address, 24}, {}});
-  if (listens) net.listeners.push_back({address, server_port});
+  net.addresses.push_back({0, {addresses[side], 24}, {}});
+  if (side == server_side) net.listeners.push_back(service);
   return net;
 }
 
-nic::WireFaults draw_faults(Random& random) {
-  nic::WireFaults faults;
-  faults.delay = Duration::microseconds(static_cast<int64_t>(random.between(20, 40'000)));
-  if (random.chance(0.5))
-    faults.jitter = Duration::microseconds(static_cast<int64_t>(random.below(5'000)));
-  if (random.chance(0.7))
-    faults.loss =
-        0.3 * static_cast<double>(random.below(1'000)) / 1'000 * (random.chance(0.5) ? 0.1 : 1);
-  if (random.chance(0.5))
-    faults.duplication = 0.1 * static_cast<double>(random.below(1'000)) / 1'000;
-  if (random.chance(0.5))
-    faults.corruption = 0.1 * static_cast<double>(random.below(1'000)) / 1'000;
-  if (random.chance(0.6)) {
-    faults.reordering = 0.2 * static_cast<double>(random.below(1'000)) / 1'000;
-    faults.reordering_delay =
-        Duration::microseconds(static_cast<int64_t>(random.between(10, 20'000)));
-  }
-  if (random.chance(0.3)) faults.bits_per_second = random.between(500'000, 50'000'000);
-  if (random.chance(0.3)) faults.in_flight_frames_max = random.between(8, 128);
-  return faults;
-}
-
-// A whole wire: only its delay stays.
+// A wire on which nothing goes wrong; its delay stays.
 nic::WireFaults calm(const nic::WireFaults& faults) {
   nic::WireFaults calm;
   calm.delay = faults.delay;
   return calm;
 }
 
-TalkPlan draw_plan(Random& random) {
-  TalkPlan plan;
-  plan.octets_to_send = random.chance(0.2) ? 0 : random.below(uint64_t{1} << random.between(1, 18));
-  plan.reading_pace = random.chance(0.3) ? 0.05 : 1;
-  if (random.chance(0.2))
-    plan.reading_pause = Duration::milliseconds(static_cast<int64_t>(random.below(20'000)));
-  return plan;
+// A host with what it says.
+struct Side {
+  Side(size_t side, const HostPlan& plan, const tcp::Keys& keys, SimMemory& memory,
+       nic::SimPort& at, uint64_t seed, Instant begin)
+      : port(at),
+        host(net_of(side), plan.limits, keys, memory.arena(), port, begin),
+        talker(host.tcp(), side, seed),
+        keepalive(plan.limits.keepalive) {
+    port.set_completion_delay(plan.completion_delay);
+  }
+  bool is_due(Instant now) { return host.has_work() || next_event() <= now; }
+  Instant next_event() const {
+    return std::min({port.next_event(), host.next_deadline(), talker.next_event()});
+  }
+  bool is_empty() {
+    return host.tcp().connection_count() == 0 &&
+           host.arena().free_count() == host.arena().capacity();
+  }
+
+  nic::SimPort& port;
+  SimHost host;
+  Talker talker;
+  tcp::KeepAlive keepalive;
+  uint64_t turns = 0;
+  bool is_away = false;
+};
+
+tcp::Keys draw_keys(Random& random) {
+  return tcp::Keys{{random.next(), random.next()}, {random.next(), random.next()}, random.next()};
 }
 
-class Conversation {
+// The port that a client with these keys and limits leaves from first.
+uint16_t first_port_of(const HostPlan& plan, const tcp::Keys& keys, Instant begin) {
+  SimMemory memory(64);
+  nic::SimLink link(facts_of(client_side), memory.arena(), facts_of(server_side), memory.arena(),
+                    1);
+  SimHost host(net_of(client_side), plan.limits, keys, memory.arena(), link.a(), begin);
+  const tcp::ConnId id = host.tcp().connect(addresses[client_side], service, 1, begin);
+  return host.tcp().local(id).port;
+}
+
+std::array<tcp::Keys, 2> keys_for(const Scenario& scenario, Random& random) {
+  std::array<tcp::Keys, 2> keys = {draw_keys(random), draw_keys(random)};
+  if (scenario.near_wrap == NearWrap::nothing) return keys;
+  const uint16_t port =
+      first_port_of(scenario.hosts[client_side], keys[client_side], scenario.begin);
+  const SocketAddress client{addresses[client_side], port};
+  switch (scenario.near_wrap) {
+    case NearWrap::nothing: break;
+    case NearWrap::client_sequence:
+      keys[client_side].isn =
+          key_with_sequence_near_wrap(random, {client, service}, scenario.begin);
+      break;
+    case NearWrap::server_sequence:
+      keys[server_side].isn =
+          key_with_sequence_near_wrap(random, {service, client}, scenario.begin);
+      break;
+    case NearWrap::client_timestamps:
+      keys[client_side].isn =
+          key_with_timestamps_near_wrap(random, {client, service}, scenario.begin);
+      break;
+  }
+  return keys;
+}
+
+class Play {
  public:
-  explicit Conversation(uint64_t seed)
-      : random_(seed),
-        client_memory_(draw_slots()),
-        server_memory_(draw_slots()),
-        link_(facts_of(1), client_memory_.arena(), facts_of(2), server_memory_.arena(),
-              random_.next()),
-        now_(draw_start()),
-        begin_(now_),
-        client_(net_of(address_of_client, false), limits_, random_.next(), client_memory_.arena(),
-                link_.a(), now_),
-        server_(net_of(address_of_server, true), limits_, random_.next(), server_memory_.arena(),
-                link_.b(), now_),
-        client_talk_(client_.tcp(), 0, random_.next()),
-        server_talk_(server_.tcp(), 1, random_.next()) {
-    const auto completion =
-        Duration::microseconds(static_cast<int64_t>(random_.below(3) * random_.below(2'000)));
-    link_.a().set_completion_delay(completion);
-    link_.b().set_completion_delay(completion);
-    link_.a().wire().faults = draw_faults(random_);
-    link_.b().wire().faults = draw_faults(random_);
-    server_talk_.set_number_of(&ports_);
-    plan_connections();
+  explicit Play(const Scenario& scenario)
+      : scenario_(scenario),
+        random_(scenario.seed),
+        memories_{SimMemory(scenario.hosts[0].slots), SimMemory(scenario.hosts[1].slots)},
+        link_(facts_of(0), memories_[0].arena(), facts_of(1), memories_[1].arena(), random_.next()),
+        now_(scenario.begin),
+        keys_(keys_for(scenario, random_)),
+        sides_{Side(0, scenario.hosts[0], keys_[0], memories_[0], link_.a(), random_.next(), now_),
+               Side(1, scenario.hosts[1], keys_[1], memories_[1], link_.b(), random_.next(), now_)},
+        meddler_(scenario.meddler, link_, sight(), random_.next(), now_),
+        ports_(scenario.conversations.size(), 0) {
+    for (size_t side = 0; side < 2; ++side) {
+      sides_[side].port.wire().faults = scenario.faults[side];
+      sides_[side].talker.set_ports(&ports_);
+      if (scenario.verdict == Verdict::untrusted) sides_[side].talker.trust_nothing();
+      for (uint32_t i = 0; i < scenario.conversations.size(); ++i)
+        sides_[side].talker.expect(i, scenario.conversations[i][side]);
+    }
+    if (!scenario.meddler.is_idle()) link_.set_middle(&meddler_);
   }
 
   RunResult run() {
-    bool faulty = true;
-    while (!over()) {
+    while (!is_over()) {
       if (++turns_ > turns_max) return failed("the simulation does not end");
-      if (faulty && now_ - begin_ > faults_last) {
-        faulty = false;
-        link_.a().wire().faults = calm(link_.a().wire().faults);
-        link_.b().wire().faults = calm(link_.b().wire().faults);
+      if (now_ - scenario_.begin > scenario_.over_at) return failed(standing());
+      apply_changes();
+      meddler_.act(now_);
+      for (Side& side : sides_) {
+        if (!side.is_away && side.is_due(now_)) take_turn(side);
       }
-      if (now_ - begin_ > faults_last + recovery_max) return failed(standing());
-      open_next();
-      client_.turn(now_, [this] { client_talk_.turn(now_); });
-      server_.turn(now_, [this] { server_talk_.turn(now_); });
-      if (turns_ % 64 == 0) {
-        client_.tcp().check_invariants();
-        server_.tcp().check_invariants();
-      }
+      if (!watch_failure_.empty()) return failed(watch_failure_);
       step();
     }
-    return judge();
-  }
-
- private:
-  uint32_t draw_slots() { return random_.chance(0.25) ? 256 : 2'048; }
-  // T51, T14: clocks begin near the wraps of 32 bits of milliseconds, and anywhere else.
-  Instant draw_start() {
-    const uint64_t start_ms = random_.chance(0.3) ? (uint64_t{1} << 32) - random_.below(60'000)
-                                                  : random_.below(uint64_t{1} << 40);
-    return Instant::from_ns(start_ms * 1'000'000 + random_.below(1'000'000));
-  }
-
-  static tcp::Limits draw_limits() {
-    tcp::Limits limits;
-    limits.connections = 64;
-    limits.half_open = 16;
-    limits.time_wait = 64;
-    limits.fast_paths = testing::fast_paths_wanted();
-    return limits;
-  }
-
-  void plan_connections() {
-    const auto count = static_cast<uint32_t>(random_.between(1, 6));
-    for (uint32_t number = 0; number < count; ++number) {
-      TalkPlan up = draw_plan(random_);
-      TalkPlan down = draw_plan(random_);
-      up.octets_to_receive = down.octets_to_send;
-      down.octets_to_receive = up.octets_to_send;
-      down.waits_for_peer_end = random_.chance(0.3);
-      client_talk_.expect(number, up);
-      server_talk_.expect(number, down);
-    }
-    ports_.assign(count, 0);
-    count_ = count;
-  }
-
-  void open_next() {
-    if (opened_ == count_ || now_ < next_open_) return;
-    const tcp::ConnId id = client_.tcp().connect(
-        address_of_client, {address_of_server, server_port}, opened_ + 1, now_);
-    if (!id) return;
-    ports_[opened_] = client_.tcp().local(id).port;
-    client_talk_.opened(opened_, id);
-    ++opened_;
-    next_open_ = now_ + Duration::microseconds(static_cast<int64_t>(random_.below(200'000)));
-  }
-
-  void step() {
-    if (client_.has_work() || server_.has_work()) {
-      now_ = now_ + shortest_step;
-      return;
-    }
-    Instant next = std::min({client_.next_deadline(), server_.next_deadline(), link_.next_event(),
-                             client_talk_.next_event(), server_talk_.next_event()});
-    if (opened_ < count_) next = std::min(next, next_open_);
-    // A slow reader looks again after a while, ready or not.
-    next = std::min(next, now_ + Duration::milliseconds(10));
-    now_ = std::max(next, now_ + shortest_step);
-  }
-
-  bool over() const {
-    if (opened_ < count_) return false;
-    // A connection that failed on one side before it stood on the other has no counterpart there.
-    return client_.counters()[Counter::tcp_active_opens] == count_ && gone(client_) &&
-           gone(server_);
-  }
-  static bool gone(const SimHost& host) {
-    return const_cast<SimHost&>(host).tcp().connection_count() == 0 &&
-           const_cast<SimHost&>(host).arena().free_count() ==
-               const_cast<SimHost&>(host).arena().capacity();
-  }
-
-  std::string standing() {
-    return "not over after the faults stopped: client " +
-           std::to_string(client_.tcp().connection_count()) + " connections and " +
-           std::to_string(client_.arena().capacity() - client_.arena().free_count()) +
-           " slots, server " + std::to_string(server_.tcp().connection_count()) + " and " +
-           std::to_string(server_.arena().capacity() - server_.arena().free_count());
-  }
-
-  RunResult judge() {
-    if (!client_talk_.failure().empty()) return failed(client_talk_.failure());
-    if (!server_talk_.failure().empty()) return failed(server_talk_.failure());
-    for (uint32_t number = 0; number < count_; ++number) {
-      const Talk& up = client_talk_.talks()[number];
-      const Talk& down = server_talk_.talks()[number];
-      if (up.failed || down.failed)
-        return failed("connection " + std::to_string(number) + " was broken off");
-      if (!up.done || !down.done)
-        return failed("connection " + std::to_string(number) + " never finished");
-    }
-    if (client_.tcp().armed_timer_count() != 0 || server_.tcp().armed_timer_count() != 0)
-      return failed("timers are left");
-    if (!link_.frames_conserved()) return failed("frames are lost inside the simulation");
+    const std::string why = judge();
+    if (!why.empty()) return failed(why);
     RunResult result = summary();
     result.ok = true;
     return result;
   }
 
-  RunResult summary() {
+ private:
+  // --- time ---
+
+  void take_turn(Side& side) {
+    side.host.turn(now_, [this, &side] { side.talker.turn(now_); });
+    if (++side.turns % turns_between_checks != 0) return;
+    side.host.tcp().check_invariants();
+    watch(side);
+  }
+
+  void step() {
+    Instant next = meddler_.next_event();
+    if (next_change_ < scenario_.changes.size())
+      next = std::min(next, scenario_.begin + scenario_.changes[next_change_].at);
+    for (Side& side : sides_) {
+      if (side.is_away) continue;
+      next = std::min(next, side.host.has_work() ? now_ : side.next_event());
+    }
+    now_ = std::max(next, now_ + shortest_step);
+  }
+
+  // --- what the scenario asks for ---
+
+  void apply_changes() {
+    for (; next_change_ < scenario_.changes.size(); ++next_change_) {
+      const Change& change = scenario_.changes[next_change_];
+      if (scenario_.begin + change.at > now_) return;
+      apply(change);
+    }
+  }
+
+  void apply(const Change& change) {
+    Side& side = sides_[change.side];
+    nic::WireFaults& faults = side.port.wire().faults;
+    switch (change.kind) {
+      case Change::Kind::down: faults.down = true; break;
+      case Change::Kind::up: faults.down = false; break;
+      case Change::Kind::delay: faults.delay = change.delay; break;
+      case Change::Kind::pause: side.is_away = true; break;
+      case Change::Kind::resume: side.is_away = is_gone(change.side); break;
+      case Change::Kind::vanish:
+        side.is_away = true;
+        vanished_ = true;
+        break;
+      case Change::Kind::open: open(change.conversation); break;
+      case Change::Kind::calm: become_calm(); break;
+    }
+  }
+
+  bool is_gone(size_t side) const { return vanished_ && scenario_.vanishes == side; }
+
+  // The host that has vanished stays away: its frames meet nobody.
+  void become_calm() {
+    meddler_.stop();
+    for (size_t side = 0; side < 2; ++side) {
+      nic::WireFaults& faults = sides_[side].port.wire().faults;
+      faults = calm(faults);
+      sides_[side].is_away = is_gone(side);
+    }
+  }
+
+  void open(uint32_t conversation) {
+    Side& client = sides_[client_side];
+    if (is_gone(client_side)) return;
+    const tcp::ConnId id =
+        client.host.tcp().connect(addresses[client_side], service, conversation + 1, now_);
+    CHECK(id);
+    ports_[conversation] = client.host.tcp().local(id).port;
+    client.talker.opened(conversation, id, now_);
+    if (conversation == 0 && scenario_.near_wrap == NearWrap::client_sequence) {
+      const uint32_t iss = client.host.tcp().find_transfer(id)->iss.value();
+      if (-iss > near_wrap_octets) watch_failure_ = "initial sequence numbers follow another rule";
+    }
+  }
+
+  // --- what the meddler sees ---
+
+  Meddler::Sight sight() {
+    Meddler::Sight sight;
+    sight.by_number = [this](size_t side, uint32_t conversation) {
+      const Talk& talk = sides_[side].talker.talks()[conversation];
+      return talk.open ? state_of(side, talk.id) : ConnectionState{};
+    };
+    sight.by_ports = [this](size_t side, uint16_t local, uint16_t remote) {
+      const uint16_t port = side == client_side ? local : remote;
+      const auto found = std::find(ports_.begin(), ports_.end(), port);
+      if (found == ports_.end()) return ConnectionState{};
+      const Talk& talk = sides_[side].talker.talks()[static_cast<size_t>(found - ports_.begin())];
+      return talk.open ? state_of(side, talk.id) : ConnectionState{};
+    };
+    sight.conversations = [this] { return static_cast<uint32_t>(ports_.size()); };
+    sight.is_away = [this](size_t side) { return sides_[side].is_away; };
+    return sight;
+  }
+
+  ConnectionState state_of(size_t side, tcp::ConnId id) {
+    const tcp::Tcp& tcp = sides_[side].host.tcp();
+    const tcp::Connection* connection = tcp.find(id);
+    const tcp::Transfer* transfer = connection == nullptr ? nullptr : tcp.find_transfer(id);
+    if (transfer == nullptr || !tcp::is_synchronized(connection->state)) return {};
+    return {connection, transfer};
+  }
+
+  // --- judging ---
+
+  void watch(Side& side) {
+    if (side.host.has_work() || side.host.tcp().is_short_of_memory()) return;
+    for (const Talk& talk : side.talker.talks()) {
+      if (!talk.open || !watch_failure_.empty()) continue;
+      const tcp::Tcp& tcp = side.host.tcp();
+      watch_failure_ =
+          judge_deadlines(*tcp.find(talk.id), tcp.find_transfer(talk.id), side.keepalive, now_);
+      if (!watch_failure_.empty())
+        watch_failure_ = "connection " + std::to_string(talk.number) + ": " + watch_failure_;
+    }
+  }
+
+  bool is_over() {
+    if (next_change_ < scenario_.changes.size()) return false;
+    for (size_t side = 0; side < 2; ++side) {
+      if (!is_gone(side) && !sides_[side].is_empty()) return false;
+    }
+    return true;
+  }
+
+  std::string judge() {
+    for (size_t side = 0; side < 2; ++side) {
+      if (!sides_[side].talker.failure().empty()) return sides_[side].talker.failure();
+      if (!is_gone(side) && sides_[side].host.tcp().armed_timer_count() != 0)
+        return "timers are left";
+    }
+    if (!link_.frames_conserved()) return "frames are lost inside the simulation";
+    for (uint32_t number = 0; number < ports_.size(); ++number) {
+      const std::string why = judge_conversation(number);
+      if (!why.empty()) return "connection " + std::to_string(number) + ": " + why;
+    }
+    return "";
+  }
+
+  std::string judge_conversation(uint32_t number) const {
+    const Talk& up = sides_[client_side].talker.talks()[number];
+    const Talk& down = sides_[server_side].talker.talks()[number];
+    if (up.done && down.done) return "";
+    const bool is_last = !scenario_.vanishes && number + 1 == ports_.size();
+    if (scenario_.verdict != Verdict::whole) return is_last ? "no success in a calm network" : "";
+    const auto& killed = meddler_.killed();
+    if (std::find(killed.begin(), killed.end(), number) != killed.end()) return "";
+    // The server has forgotten the handshake before its end, as it must (T10).
+    const Counters& counters = sides_[server_side].host.counters();
+    const uint64_t forgotten =
+        counters[Counter::tcp_handshake_timed_out] + counters[Counter::tcp_gave_up];
+    if (!down.stood && up.failed && forgotten > 0) return "";
+    if (up.failed || down.failed) return "was broken off";
+    return "never finished";
+  }
+
+  std::string standing() {
+    std::string text = "not over after the faults stopped:";
+    for (size_t side = 0; side < 2; ++side) {
+      SimHost& host = sides_[side].host;
+      text += (side == client_side ? " client " : ", server ") +
+              std::to_string(host.tcp().connection_count()) + " connections, " +
+              std::to_string(host.arena().capacity() - host.arena().free_count()) + " slots";
+      for (const Talk& talk : sides_[side].talker.talks()) {
+        if (!talk.open) continue;
+        const tcp::Connection& c = *sides_[side].host.tcp().find(talk.id);
+        text += "\n    " + std::to_string(talk.number) + ": " + tcp::state_name(c.state) +
+                ", sent " + std::to_string(talk.sent) + ", received " +
+                std::to_string(talk.received) + ", window " + std::to_string(c.snd_wnd);
+      }
+    }
+    return text;
+  }
+
+  RunResult summary() const {
     RunResult result;
     result.trace_hash = link_.trace_hash();
-    for (const Talk& talk : client_talk_.talks()) result.octets_delivered += talk.received;
-    for (const Talk& talk : server_talk_.talks()) result.octets_delivered += talk.received;
-    result.frames_delivered =
-        link_.a().wire().counters().delivered + link_.b().wire().counters().delivered;
-    result.retransmits = client_.counters()[Counter::tcp_segments_retransmitted] +
-                         server_.counters()[Counter::tcp_segments_retransmitted];
-    result.virtual_seconds = static_cast<double>((now_ - begin_).count_us()) / 1e6;
+    for (const Side& side : sides_) {
+      for (const Talk& talk : side.talker.talks()) result.octets_delivered += talk.received;
+      result.frames_delivered += side.port.wire().counters().delivered;
+      result.retransmits += side.host.counters()[Counter::tcp_segments_retransmitted];
+    }
+    result.virtual_seconds = static_cast<double>((now_ - scenario_.begin).count_us()) / 1e6;
     return result;
   }
-  RunResult failed(const std::string& why) {
+  RunResult failed(const std::string& why) const {
     RunResult result = summary();
-    result.failure =
-        why + "\n  client:" + told(client_.counters()) + "\n  server:" + told(server_.counters());
+    result.failure = "at " + std::to_string((now_ - scenario_.begin).count_ms()) + " ms: " + why +
+                     "\n  client:" + told(sides_[client_side].host.counters()) +
+                     "\n  server:" + told(sides_[server_side].host.counters()) +
+                     "\n  in the middle: " + std::to_string(meddler_.forged()) + " forged, " +
+                     std::to_string(meddler_.replayed()) + " replayed, " +
+                     std::to_string(meddler_.changed()) + " changed, " +
+                     std::to_string(meddler_.killed().size()) + " killed";
     return result;
   }
   // Every counter that is not plain traffic: where a failed seed begins to explain itself.
@@ -246,29 +359,29 @@ class Conversation {
     return text;
   }
 
+  const Scenario& scenario_;
   Random random_;
-  tcp::Limits limits_ = draw_limits();
-  SimMemory client_memory_;
-  SimMemory server_memory_;
+  std::array<SimMemory, 2> memories_;
   nic::SimLink link_;
   Instant now_;
-  Instant begin_;
-  SimHost client_;
-  SimHost server_;
-  Talker client_talk_;
-  Talker server_talk_;
-  std::vector<uint16_t> ports_;
-  uint32_t count_ = 0;
-  uint32_t opened_ = 0;
-  Instant next_open_;
-  int turns_ = 0;
+  std::array<tcp::Keys, 2> keys_;
+  std::array<Side, 2> sides_;
+  Meddler meddler_;
+  std::vector<uint16_t> ports_;  // of the client, by conversation
+  size_t next_change_ = 0;
+  bool vanished_ = false;
+  std::string watch_failure_;
+  uint64_t turns_ = 0;
 };
 
 }  // namespace
 
-RunResult run_two_stacks(uint64_t seed) {
-  Conversation conversation(seed);
-  return conversation.run();
+RunResult run_two_stacks(uint64_t seed, bool tells_scenario) {
+  const Scenario scenario = draw_scenario(seed);
+  const auto play = std::make_unique<Play>(scenario);
+  RunResult result = play->run();
+  if (tells_scenario) result.scenario = scenario.told();
+  return result;
 }
 
 }  // namespace millrace::sim
