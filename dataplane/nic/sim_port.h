@@ -15,7 +15,9 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -98,6 +100,11 @@ class SimWire {
 
   WireFaults faults;
 
+  // For whoever wants to see what happens: told of every frame that gets in and that arrives.
+  enum class Step : uint8_t { enters, arrives };
+  using Listener = std::function<void(Step step, Instant at, ByteView bytes)>;
+  void set_listener(Listener listener) { listener_ = std::move(listener); }
+
   void carry(ByteView bytes, Instant now);
   // A frame from nowhere that meets no faults: it is due at `at`.
   void insert(ByteView bytes, Instant at);
@@ -149,6 +156,7 @@ class SimWire {
   // Of their own, so that what they are set to does not shift the chances of the others.
   Random rare_;
   TraceHash& trace_;
+  Listener listener_;
   std::vector<InFlight> in_flight_;  // a heap, the earliest in front
   // Frames lie in buffers that are used again: a simulation carries millions of them.
   std::vector<std::unique_ptr<Buffer>> buffers_;

@@ -224,9 +224,10 @@ void Meddler::add_hostile_segments(size_t from, const SegmentFrame& frame,
   if (plan_.repeats_acks) {
     for (uint64_t left = random_.between(1, 4); left > 0; --left) pass(from, added, now);
   }
-  if (plan_.acknowledges_unsent) {
+  // At once, or the victim would have sent it before the acknowledgment is there.
+  if (plan_.acknowledges_unsent && !sight_.is_away(1 - from)) {
     added.segment.ack = victim.transfer->snd_max + static_cast<uint32_t>(random_.between(1, 9'999));
-    pass(from, added, now);
+    insert(1 - from, added, now);
   }
 }
 

@@ -6,6 +6,13 @@
 
 namespace millrace::sim {
 
+// How much is told of a run besides how it went.
+enum class Telling : uint8_t {
+  result,
+  scenario,  // what the seed has decided
+  frames,    // and every frame, on standard output
+};
+
 struct RunResult {
   bool ok = false;
   std::string failure;      // what did not hold

@@ -18,6 +18,7 @@ constexpr Duration patience = Duration::seconds(250);
 // A retransmission that is on its way out after 180 s, or an orphan that has stood still for 120 s,
 // needs one try in a calm network before that: faults may last so long where all must end well.
 constexpr int64_t faults_seconds_max = 58;
+constexpr Duration long_pause = Duration::seconds(60);
 constexpr int64_t faults_seconds_max_without_orphans = 110;
 
 Duration microseconds_below(Random& random, uint64_t bound) {
@@ -210,7 +211,25 @@ void add_conversation(Random& random, Scenario& scenario, Duration opens_at, boo
   change.kind = Change::Kind::open;
   change.conversation = static_cast<uint32_t>(scenario.conversations.size());
   scenario.changes.push_back(change);
+  // An orphan does not wait longer than two minutes for a reader (T29).
+  if (std::max(up.reading_pause, down.reading_pause) > long_pause)
+    up.closes_late = down.closes_late = true;
   scenario.conversations.push_back({up, down});
+}
+
+// The last fifth of a run is without faults; it lasts as much longer as recovery takes, and as the
+// slowest conversation.
+Duration draw_end(const Scenario& scenario) {
+  const bool may_end_badly = scenario.verdict != Verdict::whole || scenario.meddler.kills;
+  Duration slowness;
+  for (const auto& talks : scenario.conversations) {
+    const Duration pauses = talks[client_side].reading_pause + talks[server_side].reading_pause;
+    const bool writes_slowly =
+        talks[client_side].writing_gap > Duration() || talks[server_side].writing_gap > Duration();
+    slowness = std::max(slowness, pauses + (writes_slowly ? scenario.calm_at * 2 : Duration()));
+  }
+  return scenario.calm_at + scenario.calm_at / 4 + slowness +
+         (may_end_badly ? ending_max : recovery_max);
 }
 
 // --- who stands in the middle ---
@@ -256,8 +275,6 @@ Scenario draw_scenario(uint64_t seed) {
                        : closes_late ? faults_seconds_max_without_orphans
                                      : faults_seconds_max;
   scenario.calm_at = seconds_between(random, 2, most);
-  // The last fifth of a run is without faults, and as much longer as recovery takes.
-  scenario.over_at = scenario.calm_at + scenario.calm_at / 4 + (whole ? recovery_max : ending_max);
   if (!whole && random.chance(0.3)) scenario.vanishes = random.below(2);
   for (size_t side = 0; side < 2; ++side) {
     scenario.hosts[side] = draw_host(random, scenario.verdict);
@@ -275,6 +292,7 @@ Scenario draw_scenario(uint64_t seed) {
   // When all is calm a fresh connection works.
   if (!scenario.vanishes)
     add_conversation(random, scenario, scenario.calm_at + Duration::milliseconds(10), closes_late);
+  scenario.over_at = draw_end(scenario);
   std::stable_sort(scenario.changes.begin(), scenario.changes.end(),
                    [](const Change& a, const Change& b) { return a.at < b.at; });
   return scenario;

@@ -80,4 +80,29 @@ void build_segment_frame(const SegmentFrame& frame, std::vector<uint8_t>* out) {
   std::memcpy(tcp + tcp::checksum_offset, &checksum, sizeof checksum);
 }
 
+std::string told_frame(ByteView bytes) {
+  const auto frame = parse_segment_frame(bytes);
+  if (!frame) {
+    const unsigned type = bytes.size() < ethernet_bytes ? 0 : load_be16(&bytes[12]);
+    return "ethertype " + std::to_string(type) + ", " + std::to_string(bytes.size()) + " octets";
+  }
+  const tcp::Segment& segment = frame->segment;
+  std::string text =
+      std::to_string(segment.source_port) + " > " + std::to_string(segment.destination_port) + " ";
+  for (size_t i = 0; i < 6; ++i) {
+    if ((segment.flags >> i & 1) != 0) text += "FSRPAU"[i];
+  }
+  const uint32_t seq = segment.seq.value();
+  text += " " + std::to_string(seq) + ":" +
+          std::to_string(seq + static_cast<uint32_t>(segment.text.size())) + " ack " +
+          std::to_string(segment.ack.value()) + " win " + std::to_string(segment.window);
+  if (segment.options.has_timestamps)
+    text += " ts " + std::to_string(segment.options.timestamp_value) + "/" +
+            std::to_string(segment.options.timestamp_echo);
+  for (uint8_t i = 0; i < segment.options.sack_count; ++i)
+    text += " sack " + std::to_string(segment.options.sack[i].begin.value()) + ":" +
+            std::to_string(segment.options.sack[i].end.value());
+  return text;
+}
+
 }  // namespace millrace::sim

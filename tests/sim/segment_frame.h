@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/address.h"
@@ -24,5 +25,8 @@ std::optional<SegmentFrame> parse_segment_frame(ByteView frame);
 
 // The frame, with right lengths and checksums; options as in frame.segment.options.
 void build_segment_frame(const SegmentFrame& frame, std::vector<uint8_t>* out);
+
+// One line about any frame, for people.
+std::string told_frame(ByteView frame);
 
 }  // namespace millrace::sim

@@ -134,6 +134,20 @@ class Play {
     if (!scenario.meddler.is_idle()) link_.set_middle(&meddler_);
   }
 
+  // Every frame, on standard output.
+  void narrate() {
+    for (size_t side = 0; side < 2; ++side) {
+      const std::string to = side == client_side ? " client" : " server";
+      sides_[side].port.wire().set_listener(
+          [this, to](nic::SimWire::Step step, Instant at, ByteView bytes) {
+            const bool enters = step == nic::SimWire::Step::enters;
+            std::printf("%11.6f %s%s: %s\n",
+                        static_cast<double>((at - scenario_.begin).count_us()) / 1e6,
+                        enters ? "->" : "  at", to.c_str(), told_frame(bytes).c_str());
+          });
+    }
+  }
+
   RunResult run() {
     while (!is_over()) {
       if (++turns_ > turns_max) return failed("the simulation does not end");
@@ -376,11 +390,12 @@ class Play {
 
 }  // namespace
 
-RunResult run_two_stacks(uint64_t seed, bool tells_scenario) {
+RunResult run_two_stacks(uint64_t seed, Telling telling) {
   const Scenario scenario = draw_scenario(seed);
   const auto play = std::make_unique<Play>(scenario);
+  if (telling == Telling::frames) play->narrate();
   RunResult result = play->run();
-  if (tells_scenario) result.scenario = scenario.told();
+  if (telling != Telling::result) result.scenario = scenario.told();
   return result;
 }
 

@@ -10,6 +10,6 @@ namespace millrace::sim {
 
 // Runs one seed to its end. Invariants checked while it runs (frames conserved, connections well
 // formed) end the process by CHECK; what is judged comes back in the result.
-RunResult run_two_stacks(uint64_t seed, bool tells_scenario);
+RunResult run_two_stacks(uint64_t seed, Telling telling);
 
 }  // namespace millrace::sim
