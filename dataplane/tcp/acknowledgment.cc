@@ -30,12 +30,13 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
     return false;
   }
   const uint32_t window = announced_window(c, segment);
-  if (segment.ack > c.snd_una) {
+  const bool acknowledges_more = segment.ack > c.snd_una;
+  if (acknowledges_more) {
     on_new_ack(index, c, segment, now);
   } else if (segment.ack == c.snd_una && (c.snd_una != t.snd_max || t.probe_in_flight)) {
     on_repeated_ack(index, c, segment, window == c.snd_wnd, now);
   }
-  update_send_window(c, segment);
+  update_send_window(c, segment, acknowledges_more);
   // The FIN of ours is acknowledged.
   if (t.flags.fin_sent && c.snd_una == t.fin_seq + 1) {
     if (c.state == State::fin_wait_1) {
@@ -96,7 +97,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
   if (is_repairing(c, t, segment)) {
     on_new_ack_while_repairing(c, t, segment, now);
   } else {
-    on_plain_new_ack(c, t, segment.ack, now);
+    on_plain_new_ack(c, t, segment, now);
   }
   if (segment.ack >= t.recover) t.flags.recover_pending = false;
   if (t.repair != none) return_repair_if_done(t);
@@ -112,18 +113,19 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
 }
 
 // Nothing is known to be missing, or it is repaired without selective acknowledgments.
-void Tcp::on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now) {
+void Tcp::on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, Instant now) {
   const uint32_t flight_before = octets_between(c.snd_una, t.snd_nxt);
-  const uint32_t octets = octets_between(c.snd_una, ack);
+  const uint32_t octets = octets_between(c.snd_una, segment.ack);
   Instant sent_at = Instant::never();
   bool repeated = false;
-  take_acknowledged(c, t, ack, [&](const SlotRecord& record, uint16_t) {
+  take_acknowledged(c, t, segment.ack, [&](const SlotRecord& record, uint16_t) {
     sent_at = record.sent_at;
     repeated |= record.retransmitted;
   });
   // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
   const bool measures = sent_at != Instant::never() && !repeated;
-  const Duration sample = measures ? now - sent_at : Duration();
+  Duration sample = measures ? now - sent_at : Duration();
+  if (sample > c.round_trip.smoothed() * 4) sample = unless_delayed(c, segment, sample, now);
   if (measures) take_round_trip(c, t, sample, now);
   if (t.flags.in_recovery) {
     on_ack_in_recovery(c, t, octets);
@@ -132,6 +134,17 @@ void Tcp::on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now) {
   } else {
     t.congestion_memory.cubic.note_unused(now);
   }
+}
+
+// A sample far beyond the others may be of a segment that arrived in time, and whose acknowledgment
+// was lost: then what the peer echoes was sent later, and says how long the way really took (RFC
+// 7323 section 4).
+Duration Tcp::unless_delayed(const Connection& c, const Segment& segment, Duration sample,
+                             Instant now) const {
+  if (!c.timestamps || !c.round_trip.has_sample()) return sample;
+  const auto echoed_ms = static_cast<int32_t>(timestamp(c, now) - segment.options.timestamp_echo);
+  if (echoed_ms < 0) return sample;
+  return std::min(sample, Duration::milliseconds(int64_t{echoed_ms} + 1));
 }
 
 void Tcp::on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment,
@@ -252,10 +265,13 @@ void Tcp::on_duplicate_ack(Connection& c, Transfer& t) {
   queue_egress(c);
 }
 
-void Tcp::update_send_window(Connection& c, const Segment& segment) {
+void Tcp::update_send_window(Connection& c, const Segment& segment, bool acknowledges_more) {
   Transfer& t = transfer(c);
-  // Section 3.10.7.4: only a newer segment may change the window.
-  if (!(c.snd_wl1 < segment.seq || (c.snd_wl1 == segment.seq && c.snd_wl2 <= segment.ack))) return;
+  // Section 3.10.7.4: only a newer segment may change the window. One that acknowledges more than
+  // any before is newer, whatever the others have said of their sequence numbers.
+  if (!acknowledges_more &&
+      !(c.snd_wl1 < segment.seq || (c.snd_wl1 == segment.seq && c.snd_wl2 <= segment.ack)))
+    return;
   const uint32_t window = announced_window(c, segment);
   const bool was_shut = c.snd_wnd == 0;
   const bool opened = window > c.snd_wnd;
@@ -271,7 +287,7 @@ void Tcp::update_send_window(Connection& c, const Segment& segment) {
   }
   if (was_shut) {
     t.backoff = 0;
-    c.retransmit_deadline = Tick::never();
+    if (!waits_for_keepalive(c)) c.retransmit_deadline = Tick::never();
   }
   queue_egress(c);
 }

@@ -41,8 +41,9 @@ void Tcp::take_expected(uint32_t index, Connection& c, const Segment& segment,
   // RFC 7323 section 4.3. A segment at RCV.NXT is not beyond Last.ACK.sent only if all before it
   // was acknowledged.
   if (c.timestamps && segment.seq <= c.last_ack_sent) remember_timestamp(c, segment, now);
-  if (segment.ack != c.snd_una) on_new_ack(index, c, segment, now);
-  update_send_window(c, segment);
+  const bool acknowledges_more = segment.ack != c.snd_una;
+  if (acknowledges_more) on_new_ack(index, c, segment, now);
+  update_send_window(c, segment, acknowledges_more);
   if (segment.text.empty()) return;
   add_turn_piece(index, c, segment.text);
   c.rcv_nxt += static_cast<uint32_t>(segment.text.size());

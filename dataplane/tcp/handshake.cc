@@ -60,6 +60,20 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   queue_egress(c);
 }
 
+// Whoever says its SYN again is there: it gets an answer, one more repetition of it, and the time
+// for that. So a client on a bad path, which goes on for minutes, does not meet a record that ends
+// just now.
+void Tcp::on_repeated_syn(uint32_t index, Connection& c, Instant now) {
+  Transfer& t = transfer(c);
+  t.flags.syn_to_send = true;
+  t.backoff = std::min<uint8_t>(t.backoff, syn_ack_retransmits_max - 1);
+  t.stalled_since = Tick::never();
+  c.retransmit_deadline = Tick::at_or_after(now + c.round_trip.timeout(t.backoff));
+  c.life_deadline = Tick::at_or_after(now + syn_received_life);
+  set_timer(index, c);
+  queue_egress(c);
+}
+
 void Tcp::agree_on_options(Connection& c, const Options& options, Instant now) {
   c.timestamps = limits_.features.timestamps && options.has_timestamps;
   c.window_scaling = limits_.features.window_scaling && options.has_window_scale;

@@ -110,6 +110,17 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
     on_syn_sent(index, segment, now);
     return;
   }
+  // A bare SYN has made this a simultaneous open, as anybody could who guessed the ports; this
+  // SYN-ACK knows our initial sequence number, and belongs to the connection we asked for.
+  if (c.state == State::syn_received && !c.passive && segment.ack == t.snd_max &&
+      (segment.flags & (flag_syn | flag_ack | flag_rst)) == (flag_syn | flag_ack) &&
+      segment.seq != t.irs) {
+    --half_open_;
+    c.state = State::syn_sent;
+    c.life_deadline = Tick::never();
+    on_syn_sent(index, segment, now);
+    return;
+  }
   if (paws_rejects(c, segment, now)) {
     challenge_ack(c, now);
     return;
@@ -118,8 +129,7 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
   // tries Fast Open), or its SYN-ACK in a simultaneous open.
   if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == t.irs) {
     if (!segment.has(flag_ack)) {
-      t.flags.syn_to_send = true;
-      queue_egress(c);
+      on_repeated_syn(index, c, now);
     } else if (process_ack(index, segment, now)) {
       acknowledge_now(c);
     }
@@ -235,7 +245,9 @@ bool Tcp::on_time_wait(TimeWaitRecord* record, const Segment& segment,
   const bool newer_timestamp =
       record->timestamps && segment.options.has_timestamps &&
       static_cast<int32_t>(segment.options.timestamp_value - record->ts_recent) > 0;
-  if (segment.opens() && (newer_timestamp || segment.seq > record->rcv_nxt)) {
+  // Where nobody listens no SYN opens anything, and a forged one must not end the wait.
+  if (segment.opens() && is_listening(record->flow().local) &&
+      (newer_timestamp || segment.seq > record->rcv_nxt)) {
     counters_.add(Counter::tcp_time_wait_reused);
     time_wait_.remove(record);
     return true;

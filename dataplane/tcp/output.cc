@@ -129,8 +129,10 @@ bool Tcp::cut_to_mss(Connection& c, SlotIndex slot) {
 Tcp::Sent Tcp::resend_head(Connection& c, Instant now) {
   Transfer& t = transfer(c);
   if (c.snd_una >= t.snd_nxt) return Sent::nothing;
-  if (!t.send_queue.empty() && t.send_queue.head != t.unsent)
+  if (!t.send_queue.empty() && t.send_queue.head != t.unsent) {
+    if (!cut_to_mss(c, t.send_queue.head)) return Sent::out_of_memory;
     return emit_text(c, t.send_queue.head, now);
+  }
   return t.flags.fin_sent ? emit_bare(c, t.fin_seq, flag_fin | flag_ack, now) : Sent::nothing;
 }
 

@@ -14,8 +14,8 @@ namespace {
 constexpr std::array<uint16_t, 7> plateaus = {8'166, 4'352, 2'002, 1'492, 1'280, 1'006, 552};
 // A path that lets small segments through and swallows large ones in silence: so many timeouts in a
 // row, and what segments are tried then.
-constexpr uint8_t black_hole_first_timeouts = 3;
-constexpr uint8_t black_hole_next_timeouts = 5;
+constexpr uint8_t black_hole_first_timeouts = 2;
+constexpr uint8_t black_hole_next_timeouts = 4;
 constexpr uint16_t black_hole_first_mtu_bytes = 1'280;  // what every IPv6 path carries, tunnels too
 
 uint16_t plateau_below(uint32_t datagram_bytes) {

@@ -125,9 +125,9 @@ TEST_F(PathMtuTest, T38_TheNextConnectionKnowsForTenMinutes) {
 TEST_F(PathMtuTest, T38_APathThatSwallowsLargeSegmentsIsFoundOut) {
   establish_with_sack();
   send(3);
-  // Nobody answers. Three timeouts: smaller segments; a peer that has got them says so.
+  // Nobody answers. Two timeouts: smaller segments; a peer that has got them says so.
   size_t last_octets = 0;
-  for (const Seen& seen : wait(Duration::milliseconds(7'500)))
+  for (const Seen& seen : wait(Duration::milliseconds(3'500)))
     last_octets = seen.segment.text.size();
   EXPECT_EQ(last_octets, 1'240U);
   EXPECT_EQ(counters_[Counter::tcp_black_hole_suspected], 1U);

@@ -406,6 +406,7 @@ Tcp::Sent Tcp::emit_probe(Connection& c, Instant now) {
   } else if (t.flags.fin_sent && t.snd_nxt == t.fin_seq + 1) {
     sent = emit_bare(c, t.fin_seq, flag_fin | flag_ack, now);
   } else if (const SlotIndex last = last_sent(t); last != slot_none) {
+    if (!cut_to_mss(c, last)) return Sent::out_of_memory;
     sent = emit_text(c, last, now);
   }
   if (sent != Sent::segment) return sent;

@@ -77,6 +77,9 @@ struct Features {
 // had no selective acknowledgments, and a receiver drops what comes out of order.
 inline constexpr uint32_t repairs_max = 2'048;
 
+// T10: a SYN-ACK is said six times at most for each SYN, or we would amplify for forged sources.
+inline constexpr uint8_t syn_ack_retransmits_max = 5;
+
 // Of a connection on which keep-alives are on (RFC 9293 section 3.8.4, RFC 1122 section 4.2.3.6):
 // after how long without a word it is probed, how often then, and how many probes in a row must
 // stay without an answer before the peer counts as gone.
@@ -221,6 +224,33 @@ class Tcp {
   // waits of the application that begin and end with a connection at rest. Never: none.
   void set_deadline(ConnId id, Instant deadline);
 
+  // One connection as an operator wants to see it.
+  struct View {
+    SocketAddress local;
+    SocketAddress remote;
+    State state = State::closed;
+    bool passive = false;
+    bool selective_acknowledgments = false;
+    bool timestamps = false;
+    bool window_scaling = false;
+    bool repairing = false;  // something is missing on the way to the peer
+    uint16_t send_mss_bytes = 0;
+    uint32_t round_trip_us = 0;      // smoothed; 0: not measured yet
+    uint32_t rto_ms = 0;             // the retransmission timeout, without backoff
+    uint32_t congestion_window = 0;  // octets
+    uint32_t threshold = 0;          // of slow start, octets
+    uint32_t peer_window = 0;        // octets that the peer still takes
+    uint32_t in_flight = 0;          // octets sent and not acknowledged
+    uint32_t send_queue = 0;         // octets that wait to be sent or acknowledged
+    uint32_t receive_queue = 0;      // octets that wait to be read
+    uint32_t out_of_order = 0;       // ranges behind a gap
+    uint32_t retransmits = 0;        // while something has been under way
+  };
+  // Of the record at index, below connection_capacity(); nothing when it is free. Reads only, and
+  // walks the receive queue: between two turns, a few at a time.
+  std::optional<View> view_at(uint32_t index) const;
+  uint32_t connection_capacity() const { return connections_.capacity(); }
+
   const Connection* find(ConnId id) const { return connections_.find(id); }
   // What is under way on a connection; nullptr when it is idle.
   const Transfer* find_transfer(ConnId id) const {
@@ -306,6 +336,7 @@ class Tcp {
   bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
                     const std::optional<net::Path>& back, Instant now);
   // handshake.cc
+  void on_repeated_syn(uint32_t index, Connection& c, Instant now);
   void answer_with_cookie(const FlowKey& flow, const Segment& segment, const net::Path& path,
                           Instant now);
   bool take_cookie(const FlowKey& flow, uint32_t hash, const Segment& segment,
@@ -323,7 +354,9 @@ class Tcp {
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
   template <class Delivered>
   void take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered);
-  void on_plain_new_ack(Connection& c, Transfer& t, Seq ack, Instant now);
+  void on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, Instant now);
+  Duration unless_delayed(const Connection& c, const Segment& segment, Duration sample,
+                          Instant now) const;
   void on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment, Instant now);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void on_repeated_ack(uint32_t index, Connection& c, const Segment& segment, bool same_window,
@@ -332,7 +365,7 @@ class Tcp {
   static void on_ack_in_recovery(Connection& c, Transfer& t, uint32_t acknowledged_octets);
   static bool is_limited_by_window(const Connection& c, uint32_t flight_before);
   void grow_window(Connection& c, Transfer& t, uint32_t octets, Duration sample, Instant now);
-  void update_send_window(Connection& c, const Segment& segment);
+  void update_send_window(Connection& c, const Segment& segment, bool acknowledges_more);
   // path_mtu.cc
   static uint32_t header_bytes_of(const Connection& c);
   void on_packet_too_big(Connection& c, uint16_t mtu_bytes, Instant now);
@@ -425,6 +458,7 @@ class Tcp {
   Duration retransmit_wait(const Connection& c, Transfer& t) const;
   void start_retransmit_timer(Connection& c, Transfer& t, Instant now);
   void watch_orphan(Connection& c, Instant now);
+  static bool may_keep_alive(const Connection& c);
   bool waits_for_keepalive(const Connection& c) const;
   void on_keepalive(uint32_t index, Connection& c, Instant now);
   void start_keepalive(uint32_t index, Connection& c, Instant now);

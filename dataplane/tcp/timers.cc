@@ -16,8 +16,6 @@ constexpr Duration orphan_stall_max = Duration::seconds(120);
 constexpr Duration orphan_fin_wait_2_life = Duration::seconds(60);
 // However much progress it makes: what is queued at a close is less than a megabyte.
 constexpr Duration orphan_life_max = Duration::seconds(600);
-// T10: a SYN-ACK is said six times at most, or we would amplify for spoofed sources.
-constexpr uint8_t syn_ack_retransmits_max = 5;
 
 }  // namespace
 
@@ -206,10 +204,15 @@ bool Tcp::waits_for_keepalive(const Connection& c) const {
          transfer(c).timer_purpose == Transfer::TimerPurpose::keepalive;
 }
 
+// A half-closed connection may wait for its peer as long as an open one.
+bool Tcp::may_keep_alive(const Connection& c) {
+  return c.keepalive && is_synchronized(c.state) && c.state != State::time_wait;
+}
+
 // Nothing is in flight any more.
 void Tcp::start_keepalive(uint32_t index, Connection& c, Instant now) {
   c.retransmit_deadline = Tick::never();
-  if (!c.keepalive || c.state != State::established) return;
+  if (!may_keep_alive(c)) return;
   c.retransmit_deadline = Tick::at_or_after(now + limits_.keepalive.idle);
   if (c.transfer != Connection::no_transfer)
     transfer(c).timer_purpose = Transfer::TimerPurpose::keepalive;
@@ -226,7 +229,7 @@ void Tcp::set_keepalive(ConnId id, bool on, Instant now) {
 // answer. One that is lost proves nothing; so many in a row do.
 void Tcp::on_keepalive(uint32_t index, Connection& c, Instant now) {
   c.retransmit_deadline = Tick::never();
-  if (!c.keepalive || c.state != State::established) {
+  if (!may_keep_alive(c)) {
     set_next_timer(index, c, now);
     return;
   }
