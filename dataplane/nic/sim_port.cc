@@ -87,18 +87,17 @@ void change_word(uint8_t* word, uint16_t flipped, uint8_t* checksum) {
 }
 
 // Bits of a header that may change without harm to the connection: WireFaults::Mends::survivable.
+// No ports: a segment that went astray draws a reset, which the same flip brings home.
 struct SurvivableWord {
   bool in_ipv4;
   uint8_t offset;
   uint16_t bits;
 };
-constexpr std::array<SurvivableWord, 9> survivable_words = {{
+constexpr std::array<SurvivableWord, 7> survivable_words = {{
     {true, 0, 0x00ff},    // type of service
     {true, 4, 0xffff},    // identification
     {true, 6, 0xffff},    // flags and fragment offset: at worst the datagram is thrown away
     {true, 8, 0xff00},    // TTL
-    {false, 0, 0xffff},   // source port
-    {false, 2, 0xffff},   // destination port
     {false, 12, 0x0ff8},  // reserved bits, CWR, ECE, URG, ACK, PSH
     {false, 14, 0xffff},  // window
     {false, 18, 0xffff},  // urgent pointer

@@ -50,8 +50,8 @@ struct WireFaults {
   // memory does it. TCP cannot see that, so by default only such bits change as TCP survives.
   double mended_corruption = 0;
   enum class Mends : uint8_t {
-    // Type of service, identification, fragment and TTL of IPv4; ports, window, urgent pointer and
-    // the flags but FIN, SYN and RST of TCP.
+    // Type of service, identification, fragment and TTL of IPv4; window, urgent pointer and the
+    // flags but FIN, SYN and RST of TCP.
     survivable,
     // Any bit of the IPv4 payload: what arrives need not be what was sent, and a connection may
     // stand still for ever. For runs whose judge knows.

@@ -227,6 +227,8 @@ TEST_F(SimLinkTest, MendedCorruptionIsNotSeenByAnyChecksumAndSparesTheStream) {
     EXPECT_TRUE(frame.ip_checksum_holds);
     if (!frame.layers.ends_with("tcp")) continue;  // looks like a fragment now
     EXPECT_TRUE(frame.transport_checksum_holds);
+    EXPECT_EQ(frame.source_port, 40'000);
+    EXPECT_EQ(frame.destination_port, 80);
     EXPECT_EQ(frame.seq, 7U);
     EXPECT_EQ(frame.ack, 9U);
     EXPECT_EQ(frame.flags & testing::tcp_flag_bits("SFR"), 0);

@@ -39,6 +39,7 @@ Duration Meddler::next_gap() {
 }
 
 void Meddler::on_frame(size_t from, ByteView bytes, Instant now) {
+  if (plan_.strips() && strip(from, bytes, now)) return;
   if (!stopped_) {
     if (plan_.replays) keep(from, bytes);
     if (plan_.hostile_side == from && turn_hostile(from, bytes, now)) return;
@@ -55,6 +56,18 @@ void Meddler::act(Instant now) {
   } else if (has_choice) {
     forge(now);
   }
+}
+
+// True when the frame has gone on in another form.
+bool Meddler::strip(size_t from, ByteView bytes, Instant now) {
+  auto frame = parse_segment_frame(bytes);
+  if (!frame || !frame->segment.has(tcp::flag_syn)) return false;
+  tcp::Options& options = frame->segment.options;
+  if (plan_.strips_sack) options.sack_permitted = false;
+  if (plan_.strips_timestamps) options.has_timestamps = false;
+  if (plan_.strips_scaling) options.has_window_scale = false;
+  pass(from, *frame, now);
+  return true;
 }
 
 // --- old frames ---

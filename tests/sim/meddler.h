@@ -26,6 +26,11 @@ struct MeddlerPlan {
   bool kills = false;    // resets with the exact sequence number: the connection must end
   Duration gap;          // mean time between two of these; zero: none
 
+  // A box that takes options off SYNs, now and after the faults: that is how the path is.
+  bool strips_sack = false;
+  bool strips_timestamps = false;
+  bool strips_scaling = false;
+
   // The hostile peer, and how often one of its segments is changed.
   std::optional<size_t> hostile_side;
   double hostility = 0;
@@ -36,7 +41,8 @@ struct MeddlerPlan {
   bool repeats_acks = false;
   bool acknowledges_unreceived = false;  // what is still in flight: its own text will be missing
 
-  bool is_idle() const { return gap == Duration() && !hostile_side; }
+  bool strips() const { return strips_sack || strips_timestamps || strips_scaling; }
+  bool is_idle() const { return gap == Duration() && !hostile_side && !strips(); }
 };
 
 // A connection as its own stack sees it; both pointers are set or none.
@@ -85,6 +91,7 @@ class Meddler final : public nic::SimMiddle {
   void kill(size_t side, uint32_t conversation, const ConnectionState& state, Instant now);
   void insert(size_t side, const SegmentFrame& frame, Instant now);
   SegmentFrame segment_for(size_t side, const ConnectionState& state) const;
+  bool strip(size_t from, ByteView bytes, Instant now);
   bool turn_hostile(size_t from, ByteView bytes, Instant now);
   void add_hostile_segments(size_t from, const SegmentFrame& frame, const ConnectionState& victim,
                             Instant now);

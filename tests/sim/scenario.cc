@@ -253,6 +253,11 @@ MeddlerPlan draw_meddler(Random& random, Verdict verdict) {
   const bool acts = plan.replays || plan.forges || plan.kills;
   if (acts) plan.gap = Duration::milliseconds(static_cast<int64_t>(random.between(20, 2'000)));
   if (random.chance(0.25)) draw_hostility(random, verdict, &plan);
+  if (random.chance(0.1)) {
+    plan.strips_sack = random.chance(0.5);
+    plan.strips_timestamps = random.chance(0.5);
+    plan.strips_scaling = random.chance(0.5);
+  }
   return plan;
 }
 
@@ -367,6 +372,9 @@ std::string told(const MeddlerPlan& plan) {
   if (plan.replays) text += " replays";
   if (plan.forges) text += " forges";
   if (plan.kills) text += " kills";
+  if (plan.strips_sack) text += " strips-SACK";
+  if (plan.strips_timestamps) text += " strips-timestamps";
+  if (plan.strips_scaling) text += " strips-scaling";
   if (plan.gap > Duration()) text += " every " + std::to_string(plan.gap.count_ms()) + " ms";
   if (!plan.hostile_side) return text;
   text += *plan.hostile_side == client_side ? " hostile client" : " hostile server";

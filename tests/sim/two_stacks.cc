@@ -39,10 +39,12 @@ NetConfig net_of(size_t side) {
   return net;
 }
 
-// A wire on which nothing goes wrong; its delay stays.
+// A wire on which nothing goes wrong. How long it is and what it carries is no fault.
 nic::WireFaults calm(const nic::WireFaults& faults) {
   nic::WireFaults calm;
   calm.delay = faults.delay;
+  calm.datagram_bytes_max = faults.datagram_bytes_max;
+  calm.tells_datagram_bytes_max = faults.tells_datagram_bytes_max;
   return calm;
 }
 
