@@ -122,11 +122,9 @@ void Tcp::on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, I
     sent_at = record.sent_at;
     repeated |= record.retransmitted;
   });
-  // Karn's rule (RFC 6298 section 3): what a repetition may have brought about measures nothing.
-  const bool measures = sent_at != Instant::never() && !repeated;
-  Duration sample = measures ? now - sent_at : Duration();
-  if (sample > c.round_trip.smoothed() * 4) sample = unless_delayed(c, segment, sample, now);
-  if (measures) take_round_trip(c, t, sample, now);
+  const Duration sample = round_trip_of(
+      c, segment, sent_at == Instant::never() ? Duration() : now - sent_at, repeated, now);
+  if (sample > Duration()) take_round_trip(c, t, sample, now);
   if (t.flags.in_recovery) {
     on_ack_in_recovery(c, t, octets);
   } else if (is_limited_by_window(c, flight_before)) {
@@ -136,15 +134,22 @@ void Tcp::on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, I
   }
 }
 
-// A sample far beyond the others may be of a segment that arrived in time, and whose acknowledgment
-// was lost: then what the peer echoes was sent later, and says how long the way really took (RFC
-// 7323 section 4).
-Duration Tcp::unless_delayed(const Connection& c, const Segment& segment, Duration sample,
-                             Instant now) const {
-  if (!c.timestamps || !c.round_trip.has_sample()) return sample;
+// The round trip that an acknowledgment measures; zero when it measures none. since_sent: of the
+// last segment that it covers; repeated: one of them was sent more than once.
+Duration Tcp::round_trip_of(const Connection& c, const Segment& segment, Duration since_sent,
+                            bool repeated, Instant now) const {
+  // A sample far beyond the others may be of a segment that arrived in time, and whose
+  // acknowledgment was lost.
+  const bool doubtful = repeated || since_sent > c.round_trip.smoothed() * 4;
+  if (!doubtful) return since_sent;
+  // What the peer echoes was sent with the segment that it acknowledges, the last time (RFC 7323
+  // section 4). Without timestamps: Karn's rule (RFC 6298 section 3), what a repetition may have
+  // brought about measures nothing.
+  if (!c.timestamps || !c.round_trip.has_sample()) return repeated ? Duration() : since_sent;
   const auto echoed_ms = static_cast<int32_t>(timestamp(c, now) - segment.options.timestamp_echo);
-  if (echoed_ms < 0) return sample;
-  return std::min(sample, Duration::milliseconds(int64_t{echoed_ms} + 1));
+  const Duration echoed = Duration::milliseconds(int64_t{echoed_ms} + 1);
+  if (echoed_ms < 0) return repeated ? Duration() : since_sent;
+  return repeated || since_sent == Duration() ? echoed : std::min(since_sent, echoed);
 }
 
 void Tcp::on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment,

@@ -92,8 +92,15 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
                                  Instant now) {
   Transfer& t = transfer(c);
   take_sack(c, t, segment, news);
-  // Karn's rule (RFC 6298 section 3).
-  if (news.once.any && !news.any_repeated) take_round_trip(c, t, now - news.once.sent_at, now);
+  if (news.once.any || news.any_repeated) {
+    const Duration since_sent = news.once.any ? now - news.once.sent_at : Duration();
+    // An echo belongs to an acknowledgment that moves on, not to one that only tells of a gap.
+    const bool by_echo = news.any_repeated && news.acknowledged_octets > 0;
+    const Duration sample = news.any_repeated && !by_echo
+                                ? Duration()
+                                : round_trip_of(c, segment, since_sent, news.any_repeated, now);
+    if (sample > Duration()) take_round_trip(c, t, sample, now);
+  }
   if (t.probe_in_flight) judge_probe(c, t, segment, news);
   if (t.repair == none) {
     if (news.acknowledged_octets == 0) return;

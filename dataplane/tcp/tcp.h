@@ -355,8 +355,8 @@ class Tcp {
   template <class Delivered>
   void take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered);
   void on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, Instant now);
-  Duration unless_delayed(const Connection& c, const Segment& segment, Duration sample,
-                          Instant now) const;
+  Duration round_trip_of(const Connection& c, const Segment& segment, Duration since_sent,
+                         bool repeated, Instant now) const;
   void on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& segment, Instant now);
   void on_new_ack(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void on_repeated_ack(uint32_t index, Connection& c, const Segment& segment, bool same_window,

@@ -12,7 +12,7 @@ namespace {
 constexpr uint32_t timers_per_turn_max = 256;
 // R2 (RFC 9293 section 3.8.3, T23): at least 100 s for text, at least 3 minutes for a SYN.
 constexpr Duration give_up_after = Duration::seconds(180);
-constexpr Duration orphan_stall_max = Duration::seconds(120);
+constexpr Duration orphan_stall_max = give_up_after;
 constexpr Duration orphan_fin_wait_2_life = Duration::seconds(60);
 // However much progress it makes: what is queued at a close is less than a megabyte.
 constexpr Duration orphan_life_max = Duration::seconds(600);
