@@ -87,8 +87,10 @@ void Meddler::keep(size_t from, ByteView bytes) {
 void Meddler::replay(Instant now) {
   if (kept_.empty()) return;
   const Kept& old = kept_[random_.below(kept_.size())];
+  nic::SimWire& wire = port_of(1 - old.from).wire();
+  if (wire.is_too_long(old.bytes)) return;
   ++replayed_;
-  port_of(1 - old.from).wire().insert(old.bytes, now);
+  wire.insert(old.bytes, now);
 }
 
 // --- forged segments ---
