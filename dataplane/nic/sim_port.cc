@@ -184,7 +184,7 @@ void TraceHash::add(Instant at, size_t wire, ByteView bytes) {
 void SimWire::carry(ByteView bytes, Instant now) {
   CHECK(bytes.size() <= sim_frame_bytes_max);
   ++counters_.carried;
-  if (listener_) listener_(Step::enters, now, bytes);
+  if (listener_ != nullptr) listener_->on_frame(index_, SimListener::Step::enters, now, bytes);
   const Instant departed = departure(bytes.size(), now);
   // Every draw is made for every frame, so that one setting does not shift the chances of another.
   const bool lost = random_.chance(faults.loss);
@@ -304,7 +304,7 @@ bool SimWire::deliver(Instant now, ByteView* bytes) {
   delivered_ = frame.buffer;
   *bytes = {buffers_[frame.buffer]->data(), frame.length};
   trace_.add(frame.at, index_, *bytes);
-  if (listener_) listener_(Step::arrives, now, *bytes);
+  if (listener_ != nullptr) listener_->on_frame(index_, SimListener::Step::arrives, now, *bytes);
   ++counters_.delivered;
   return true;
 }

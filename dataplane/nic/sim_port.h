@@ -15,9 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -92,6 +90,14 @@ class TraceHash {
   uint64_t value_ = 0x6d696c6c72616365U;
 };
 
+// Whoever wants to see what happens: told of every frame that gets into a wire and that arrives.
+class SimListener {
+ public:
+  enum class Step : uint8_t { enters, arrives };
+  virtual ~SimListener() = default;
+  virtual void on_frame(size_t wire, Step step, Instant at, ByteView bytes) = 0;
+};
+
 // One direction: frames in, the same frames out, later and not quite all.
 class SimWire {
  public:
@@ -100,10 +106,8 @@ class SimWire {
 
   WireFaults faults;
 
-  // For whoever wants to see what happens: told of every frame that gets in and that arrives.
-  enum class Step : uint8_t { enters, arrives };
-  using Listener = std::function<void(Step step, Instant at, ByteView bytes)>;
-  void set_listener(Listener listener) { listener_ = std::move(listener); }
+  // nullptr: nobody. It lives as long as the wire carries frames.
+  void set_listener(SimListener* listener) { listener_ = listener; }
 
   void carry(ByteView bytes, Instant now);
   // A frame from nowhere that meets no faults: it is due at `at`.
@@ -156,7 +160,7 @@ class SimWire {
   // Of their own, so that what they are set to does not shift the chances of the others.
   Random rare_;
   TraceHash& trace_;
-  Listener listener_;
+  SimListener* listener_ = nullptr;
   std::vector<InFlight> in_flight_;  // a heap, the earliest in front
   // Frames lie in buffers that are used again: a simulation carries millions of them.
   std::vector<std::unique_ptr<Buffer>> buffers_;

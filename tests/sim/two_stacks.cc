@@ -1,6 +1,7 @@
 #include "tests/sim/two_stacks.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +77,20 @@ struct Side {
   bool is_away = false;
 };
 
+// Tells every frame.
+class Narrator final : public nic::SimListener {
+ public:
+  explicit Narrator(Instant begin) : begin_(begin) {}
+  void on_frame(size_t wire, Step step, Instant at, ByteView bytes) override {
+    std::printf("%11.6f %s %s: %s\n", static_cast<double>((at - begin_).count_us()) / 1e6,
+                step == Step::enters ? "->" : "  at", wire == client_side ? "client" : "server",
+                told_frame(bytes).c_str());
+  }
+
+ private:
+  Instant begin_;
+};
+
 tcp::Keys draw_keys(Random& random) {
   return tcp::Keys{{random.next(), random.next()}, {random.next(), random.next()}, random.next()};
 }
@@ -139,16 +154,7 @@ class Play {
 
   // Every frame, on standard output.
   void narrate() {
-    for (size_t side = 0; side < 2; ++side) {
-      const std::string to = side == client_side ? " client" : " server";
-      sides_[side].port.wire().set_listener(
-          [this, to](nic::SimWire::Step step, Instant at, ByteView bytes) {
-            const bool enters = step == nic::SimWire::Step::enters;
-            std::printf("%11.6f %s%s: %s\n",
-                        static_cast<double>((at - scenario_.begin).count_us()) / 1e6,
-                        enters ? "->" : "  at", to.c_str(), told_frame(bytes).c_str());
-          });
-    }
+    for (Side& side : sides_) side.port.wire().set_listener(&narrator_);
   }
 
   RunResult run() {
@@ -392,6 +398,7 @@ class Play {
   std::array<tcp::Keys, 2> keys_;
   std::array<Side, 2> sides_;
   Meddler meddler_;
+  Narrator narrator_{scenario_.begin};
   std::vector<uint16_t> ports_;  // of the client, by conversation
   size_t next_change_ = 0;
   bool vanished_ = false;
