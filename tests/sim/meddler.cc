@@ -227,9 +227,9 @@ void Meddler::add_hostile_segments(size_t from, const SegmentFrame& frame,
   added.segment.text = {};
   added.segment.flags = tcp::flag_ack;
   const tcp::Seq una = victim.connection->snd_una;
-  if (plan_.divides_acks && frame.segment.ack > una) {
+  if (plan_.divides_acks_octets != 0 && frame.segment.ack > una) {
     const uint32_t octets = tcp::octets_between(una, frame.segment.ack);
-    const uint32_t step = std::max(1U, octets / 8);
+    const uint32_t step = std::max(plan_.divides_acks_octets, octets / plan_.ack_pieces_max + 1);
     for (uint32_t told = step; told < octets; told += step) {
       added.segment.ack = una + told;
       pass(from, added, now);

@@ -37,7 +37,9 @@ struct MeddlerPlan {
   bool shrinks_windows = false;
   bool lies_in_sack = false;
   bool acknowledges_unsent = false;  // beyond SND.NXT, in additional segments
-  bool divides_acks = false;         // a few octets at a time, in additional segments
+  // So many octets at a time, in additional segments; 0: as they come.
+  uint32_t divides_acks_octets = 0;
+  uint32_t ack_pieces_max = 16;
   bool repeats_acks = false;
   bool acknowledges_unreceived = false;  // what is still in flight: its own text will be missing
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "tests/support/fast_paths.h"
 
@@ -18,6 +19,7 @@ constexpr Duration patience = Duration::seconds(250);
 // A retransmission that is on its way out after 180 s, or an orphan that has stood still for 120 s,
 // needs one try in a calm network before that: faults may last so long where all must end well.
 constexpr int64_t faults_seconds_max = 58;
+constexpr uint32_t ack_pieces_max = 200;  // of the text of one turn, 64 segments
 constexpr Duration long_pause = Duration::seconds(60);
 constexpr int64_t faults_seconds_max_without_orphans = 110;
 
@@ -240,7 +242,8 @@ void draw_hostility(Random& random, Verdict verdict, MeddlerPlan* plan) {
   plan->shrinks_windows = random.chance(0.4);
   plan->lies_in_sack = random.chance(0.5);
   plan->acknowledges_unsent = random.chance(0.3);
-  plan->divides_acks = random.chance(0.3);
+  if (random.chance(0.3))
+    plan->divides_acks_octets = static_cast<uint32_t>(random.between(1, 3'000));
   plan->repeats_acks = random.chance(0.3);
   plan->acknowledges_unreceived = verdict != Verdict::whole && random.chance(0.5);
 }
@@ -300,6 +303,52 @@ Scenario draw_scenario(uint64_t seed) {
   scenario.over_at = draw_end(scenario);
   std::stable_sort(scenario.changes.begin(), scenario.changes.end(),
                    [](const Change& a, const Change& b) { return a.at < b.at; });
+  return scenario;
+}
+
+MeddlerPlan honest_acknowledgments() {
+  MeddlerPlan plan;
+  plan.hostile_side = client_side;
+  plan.hostility = 1;
+  plan.divides_acks_octets = 1'400;
+  plan.ack_pieces_max = ack_pieces_max;
+  return plan;
+}
+
+Scenario draw_transfer(uint64_t seed) {
+  Random random(seed ^ 0x7472616e);
+  Scenario scenario;
+  scenario.seed = seed;
+  scenario.begin = draw_begin(random);
+  scenario.calm_at = Duration::seconds(60);
+  scenario.over_at = scenario.calm_at + recovery_max;
+  for (size_t side = 0; side < 2; ++side) {
+    scenario.hosts[side].limits = draw_limits(random, scenario.verdict);
+    scenario.hosts[side].limits.receive_slots_initial = 48;
+    scenario.hosts[side].limits.send_slots_max = 512;
+    scenario.faults[side].delay =
+        Duration::microseconds(static_cast<int64_t>(random.between(500, 50'000)));
+  }
+  MeddlerPlan& meddler = scenario.meddler;
+  meddler.hostile_side = client_side;
+  meddler.hostility = random.chance(0.5) ? 1 : 0.1 + up_to(random, 0.9);
+  const uint64_t tricks = random.between(1, 7);
+  if ((tricks & 1) != 0)
+    meddler.divides_acks_octets = static_cast<uint32_t>(random.between(50, 1'000));
+  meddler.ack_pieces_max = ack_pieces_max;
+  meddler.repeats_acks = (tricks & 2) != 0;
+  meddler.acknowledges_unsent = (tricks & 4) != 0;
+  TalkPlan reader;
+  TalkPlan writer;
+  writer.octets_to_send = reader.octets_to_receive = random.between(200'000, 3'000'000);
+  for (const auto& [at, kind] :
+       {std::pair{Duration(), Change::Kind::open}, {scenario.calm_at, Change::Kind::calm}}) {
+    Change change;
+    change.at = at;
+    change.kind = kind;
+    scenario.changes.push_back(change);
+  }
+  scenario.conversations.push_back({reader, writer});
   return scenario;
 }
 
@@ -381,7 +430,7 @@ std::string told(const MeddlerPlan& plan) {
   if (plan.shrinks_windows) text += " shrinks-windows";
   if (plan.lies_in_sack) text += " lies-in-SACK";
   if (plan.acknowledges_unsent) text += " acknowledges-unsent";
-  if (plan.divides_acks) text += " divides-ACKs";
+  if (plan.divides_acks_octets != 0) text += " divides-ACKs";
   if (plan.repeats_acks) text += " repeats-ACKs";
   if (plan.acknowledges_unreceived) text += " acknowledges-unreceived";
   return text;

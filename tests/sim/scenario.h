@@ -78,5 +78,10 @@ struct Scenario {
 };
 
 Scenario draw_scenario(uint64_t seed);
+// One large transfer to a hostile client over wires without faults.
+Scenario draw_transfer(uint64_t seed);
+// A client without malice, with about one acknowledgment for every segment (RFC 5681 section 4.2
+// allows no more). Our own stack, which takes a burst in one turn, sends one for all.
+MeddlerPlan honest_acknowledgments();
 
 }  // namespace millrace::sim

@@ -1,6 +1,6 @@
-// sim --seeds N --from S [--topology two|proxy] [--jobs J] [--verbose | --frames]: runs N seeds
-// from S; every tenth one twice, and then the two traces must be the same. Prints "N ok" and exits
-// 0, or names the seeds that failed and exits 1.
+// sim --seeds N --from S [--topology two|proxy|hostile] [--jobs J] [--verbose | --frames]: runs N
+// seeds from S; every tenth one twice, and then the two traces must be the same. Prints "N ok" and
+// exits 0, or names the seeds that failed and exits 1.
 //
 // With J jobs there are J processes, each of which runs every J-th seed: a seed whose invariants
 // end its process takes no other with it but those of the same job, and is named all the same.
@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,11 +31,14 @@ using millrace::sim::Telling;
 constexpr uint64_t twice_every = 10;
 constexpr uint64_t jobs_max = 64;
 
+enum class Topology : uint8_t { two, proxy, hostile };
+constexpr std::array<std::string_view, 3> topology_names = {"two", "proxy", "hostile"};
+
 struct Arguments {
   uint64_t seeds = 500;
   uint64_t from = 1;
   uint64_t jobs = 1;
-  bool proxy = false;
+  Topology topology = Topology::two;
   Telling telling = Telling::result;
 };
 
@@ -47,12 +52,12 @@ struct Totals {
 };
 
 const char* topology_name(const Arguments& arguments) {
-  return arguments.proxy ? "proxy" : "two";
+  return topology_names[static_cast<size_t>(arguments.topology)].data();
 }
 
 [[noreturn]] void exit_with_usage(const char* what) {
   std::fprintf(stderr,
-               "sim: %s; usage: sim --seeds N --from S [--topology two|proxy] [--jobs J] "
+               "sim: %s; usage: sim --seeds N --from S [--topology two|proxy|hostile] [--jobs J] "
                "[--verbose | --frames]\n",
                what);
   std::exit(2);
@@ -80,9 +85,10 @@ Arguments parse(int argc, char** argv) {
       arguments.jobs = number_or_exit("--jobs", argv[++i], jobs_max);
     } else if (option == "--topology") {
       const char* name = argv[++i];
-      const std::string_view topology = name == nullptr ? "" : name;
-      if (topology != "two" && topology != "proxy") exit_with_usage("no such topology");
-      arguments.proxy = topology == "proxy";
+      const auto* const found = std::find(topology_names.begin(), topology_names.end(),
+                                          std::string_view(name == nullptr ? "" : name));
+      if (found == topology_names.end()) exit_with_usage("no such topology");
+      arguments.topology = static_cast<Topology>(found - topology_names.begin());
     } else {
       exit_with_usage(("no such option: " + std::string(option)).c_str());
     }
@@ -92,8 +98,12 @@ Arguments parse(int argc, char** argv) {
 }
 
 RunResult run_once(const Arguments& arguments, uint64_t seed, Telling telling) {
-  return arguments.proxy ? millrace::sim::run_proxy_chain(seed, telling)
-                         : millrace::sim::run_two_stacks(seed, telling);
+  switch (arguments.topology) {
+    case Topology::two: return millrace::sim::run_two_stacks(seed, telling);
+    case Topology::proxy: return millrace::sim::run_proxy_chain(seed, telling);
+    case Topology::hostile: return millrace::sim::run_hostile_reader(seed, telling);
+  }
+  return {};
 }
 
 RunResult run(const Arguments& arguments, uint64_t seed) {

@@ -1,6 +1,7 @@
 #include "tests/sim/two_stacks.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -91,6 +92,44 @@ class Narrator final : public nic::SimListener {
   Instant begin_;
 };
 
+// How many octets of text the client was sent by when, repetitions counted.
+class SentText final : public nic::SimListener {
+ public:
+  void on_frame(size_t wire, Step step, Instant at, ByteView bytes) override {
+    if (wire != client_side || step != Step::enters) return;
+    const auto frame = parse_segment_frame(bytes);
+    if (!frame || frame->segment.text.empty()) return;
+    octets_ += frame->segment.text.size();
+    by_.push_back({at, octets_});
+  }
+  uint64_t octets_by(Instant instant) const {
+    const auto after = std::upper_bound(by_.begin(), by_.end(), instant,
+                                        [](Instant at, const Sum& sum) { return at < sum.at; });
+    return after == by_.begin() ? 0 : std::prev(after)->octets;
+  }
+  // "" when it is never more than a quarter more than what honest ones had, and an initial window.
+  // T21 says a tenth; our sender serves honest readers badly whose acknowledgments arrive in one
+  // turn, which is not the hostile one's gain.
+  std::string judge_against(const std::array<SentText, 2>& honest) const {
+    constexpr uint64_t initial_window = 14'600;  // RFC 6928
+    for (const Sum& sum : by_) {
+      const uint64_t fair = std::max(honest[0].octets_by(sum.at), honest[1].octets_by(sum.at));
+      if (sum.octets <= fair + fair / 4 + initial_window) continue;
+      return "a hostile reader was sent " + std::to_string(sum.octets) +
+             " octets when an honest one had " + std::to_string(fair);
+    }
+    return "";
+  }
+
+ private:
+  struct Sum {
+    Instant at;
+    uint64_t octets = 0;
+  };
+  std::vector<Sum> by_;
+  uint64_t octets_ = 0;
+};
+
 tcp::Keys draw_keys(Random& random) {
   return tcp::Keys{{random.next(), random.next()}, {random.next(), random.next()}, random.next()};
 }
@@ -153,8 +192,9 @@ class Play {
   }
 
   // Every frame, on standard output.
-  void narrate() {
-    for (Side& side : sides_) side.port.wire().set_listener(&narrator_);
+  void narrate() { listen(&narrator_); }
+  void listen(nic::SimListener* listener) {
+    for (Side& side : sides_) side.port.wire().set_listener(listener);
   }
 
   RunResult run() {
@@ -414,6 +454,28 @@ RunResult run_two_stacks(uint64_t seed, Telling telling) {
   if (telling == Telling::frames) play->narrate();
   RunResult result = play->run();
   if (telling != Telling::result) result.scenario = scenario.told();
+  return result;
+}
+
+RunResult run_hostile_reader(uint64_t seed, Telling telling) {
+  Scenario scenario = draw_transfer(seed);
+  SentText to_hostile;
+  const auto hostile = std::make_unique<Play>(scenario);
+  hostile->listen(telling == Telling::frames ? nullptr : &to_hostile);
+  if (telling == Telling::frames) hostile->narrate();
+  RunResult result = hostile->run();
+  if (telling != Telling::result) result.scenario = scenario.told();
+  if (!result.ok || telling == Telling::frames) return result;
+  std::array<SentText, 2> to_honest;
+  for (const bool for_each_segment : {false, true}) {
+    scenario.meddler = for_each_segment ? honest_acknowledgments() : MeddlerPlan();
+    const auto honest = std::make_unique<Play>(scenario);
+    honest->listen(&to_honest[for_each_segment ? 1 : 0]);
+    const RunResult of_honest = honest->run();
+    if (!of_honest.ok) return of_honest;
+  }
+  result.failure = to_hostile.judge_against(to_honest);
+  result.ok = result.failure.empty();
   return result;
 }
 
