@@ -26,6 +26,8 @@ constexpr Duration client_patience = Duration::seconds(150);
 // Every question is answered or given up within this after the faults: patience, once for the
 // connection that is there and once for the one that takes its place.
 constexpr Duration ending_max = Duration::seconds(400);
+// A neighbor whose ARP answer was damaged is asked again after half a minute.
+constexpr Duration neighbor_found_max = Duration::seconds(40);
 constexpr uint32_t waiting_max = 3;  // questions of one client that wait for their answers
 
 // What a wire or all of them do from an instant on.
@@ -264,8 +266,9 @@ class Chain {
     }
   }
 
-  // When the faults are over, everything works, and at the first try.
+  // When the faults are over and neighbors are known again, everything works at the first try.
   std::string ask_in_the_calm() {
+    world_.run_for(neighbor_found_max);
     const uint64_t unanswered_before = unanswered_;
     // Connections that the outage has left half open are found out by those who use them.
     add_askers(2, 3, Duration::seconds(1));

@@ -12,10 +12,10 @@ namespace millrace::sim {
 // formed) end the process by CHECK; what is judged comes back in the result.
 RunResult run_two_stacks(uint64_t seed, Telling telling);
 
-// T21: the same transfer over the same clean path to a reader who divides and repeats
-// acknowledgments and acknowledges what was never sent, and to two honest ones: one acknowledges
-// bursts, the other segments. At no instant has the first one been sent more than a quarter more
-// than the better served of them, and an initial window.
+// T21: a large transfer over a clean path to a reader who divides and repeats acknowledgments and
+// acknowledges what was never sent. He is never sent more than slow start allows that counts
+// octets; and if he does not divide, no more than a tenth more, and an initial window, than the
+// better served of two honest readers, of whom one acknowledges bursts, the other segments.
 RunResult run_hostile_reader(uint64_t seed, Telling telling);
 
 }  // namespace millrace::sim
