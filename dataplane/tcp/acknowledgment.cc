@@ -107,8 +107,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
     t.flags.wants_room = false;
     notify(index, c, event_writable);
   }
-  if (t.unsent != slot_none || t.flags.retransmit_head || t.repair != none ||
-      (t.flags.fin_queued && t.snd_nxt == t.fin_seq))
+  if (t.unsent != slot_none || t.flags.retransmit_head || t.repair != none || t.fin_is_due())
     queue_egress(c);
 }
 

@@ -176,6 +176,10 @@ struct alignas(64) Transfer {
   Seq probe_end;                           // TLP.end_seq
   SackBlock duplicate;                     // received twice
 
+  // All text has gone, and the FIN has not (or goes again).
+  bool fin_is_due() const { return flags.fin_queued && unsent == slot_none && snd_nxt == fin_seq; }
+  // Something waits for the peer's window or for ours.
+  bool holds_back() const { return unsent != slot_none || fin_is_due(); }
   bool is_empty() const {
     return send_queue.empty() && receive_queue.empty() && (repair & reassembly) == none &&
            turn_head == none && flags.word() == 0 && unacknowledged_segments == 0 &&

@@ -97,11 +97,18 @@ Tcp::Sent Tcp::emit_next(Connection& c, Instant now) {
   }
   const SlotIndex slot = next_text(c);
   if (slot != slot_none) return emit_text(c, slot, now);
-  const bool all_text_sent = t.unsent == slot_none;
-  if (t.flags.fin_queued && all_text_sent && t.snd_nxt == t.fin_seq) {
+  if (t.fin_is_due() && fin_fits(c, t)) {
+    t.flags.probe_window = false;
     return emit_bare(c, t.fin_seq, flag_fin | flag_ack, now);
   }
   return t.flags.ack_now ? emit_ack(c, now) : Sent::nothing;
+}
+
+// The FIN takes a place in the peer's window as an octet of text does; what was said once may be
+// said again, and the persist timer's word goes anyway.
+bool Tcp::fin_fits(const Connection& c, const Transfer& t) {
+  return octets_between(c.snd_una, t.fin_seq) < c.snd_wnd || t.fin_seq < t.snd_max ||
+         t.flags.probe_window;
 }
 
 bool Tcp::has_losses(const Transfer& t) const {
@@ -232,7 +239,7 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   const Seq end = record.end();
   uint8_t flags = flag_ack;
   if (record.next == slot_none) flags |= flag_psh;
-  const bool carries_fin = t.flags.fin_queued && end == t.fin_seq;
+  const bool carries_fin = t.flags.fin_queued && end == t.fin_seq && fin_fits(c, t);
   if (carries_fin) flags |= flag_fin;
   const uint32_t header = plain_header_bytes(c.timestamps);
   const packet::TransmitFrame frame{

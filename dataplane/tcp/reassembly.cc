@@ -21,7 +21,8 @@ uint32_t Reassembly::lower_bound(Seq seq) const {
 }
 
 ReassemblyOutcome Reassembly::insert(SlotRecords& records, Seq seq, ByteView text,
-                                     uint32_t slots_max, uint32_t reserve_count) {
+                                     uint32_t slots_max, uint32_t reserve_count,
+                                     std::optional<SackBlock>* duplicate) {
   bool stored = false;
   uint32_t index = lower_bound(seq);
   const Seq begin = seq;
@@ -30,6 +31,8 @@ ReassemblyOutcome Reassembly::insert(SlotRecords& records, Seq seq, ByteView tex
     // Octets already held win: jump over them.
     if (index < count_ && ranges_[index].begin <= seq && seq < ranges_[index].end) {
       const auto held = std::min<size_t>(octets_between(seq, ranges_[index].end), text.size());
+      if (duplicate != nullptr && !duplicate->has_value())
+        *duplicate = SackBlock{seq, seq + static_cast<uint32_t>(held)};
       seq += static_cast<uint32_t>(held);
       text = text.subspan(held);
       continue;

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/tcp/segment.h"
 #include "dataplane/tcp/slot_chain.h"
@@ -41,12 +42,15 @@ class Reassembly {
   uint32_t range_count() const { return count_; }
   uint32_t slot_count() const { return slots_; }
   const Range& range(uint32_t index) const { return ranges_[index]; }
+  // Behind the last octet held; there is one.
+  Seq end() const { return ranges_[count_ - 1].end; }
 
   // Files text starting at seq; every octet lies inside the receive window and beyond RCV.NXT.
   // slots_max: how many slots the connection may hold here. reserve_count: arena slots to leave
   // free.
+  // duplicate: the first run of it that was there already, if there is one (RFC 2883).
   ReassemblyOutcome insert(SlotRecords& records, Seq seq, ByteView text, uint32_t slots_max,
-                           uint32_t reserve_count);
+                           uint32_t reserve_count, std::optional<SackBlock>* duplicate = nullptr);
   // The first range goes behind chain when it begins at seq. Returns its octets, 0 when it does
   // not.
   uint32_t take_front(SlotRecords& records, Seq seq, SlotChain& chain);

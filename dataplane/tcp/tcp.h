@@ -427,6 +427,7 @@ class Tcp {
   Sent emit_selective_ack(Connection& c, Instant now);
   bool has_blocks_to_report(const Transfer& t) const;
   bool has_losses(const Transfer& t) const;
+  static bool fin_fits(const Connection& c, const Transfer& t);
   bool cut_to_mss(Connection& c, SlotIndex slot);
   Sent emit_syn(Connection& c, Instant now);
   Sent emit_text(Connection& c, SlotIndex slot, Instant now);

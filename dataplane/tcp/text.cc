@@ -27,6 +27,8 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
   if (segment.has(flag_fin) && !t.flags.peer_fin_known && fin_at < c.receive_edge + 1) {
     t.flags.peer_fin_known = true;
     t.peer_fin_seq = fin_at;
+    // A peer that ends before what it has said already contradicts itself: what waits goes.
+    if (t.reassembly != none && reassemblies_.at(t.reassembly).end() > fin_at) return_reassembly(t);
   }
   if (!text.empty()) {
     // Trim to the window: what lies before it was taken already, what lies beyond was not offered.
@@ -48,6 +50,8 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
         t.flags.peer_fin_known ? seq_min(c.receive_edge, t.peer_fin_seq) : c.receive_edge;
     const int32_t room = edge - seq;
     if (room <= 0) {
+      // Behind the end that the peer has said already, or repeated: it hears where we are.
+      if (!text.empty()) acknowledge_now(c);
       text = {};
     } else if (static_cast<uint32_t>(room) < text.size()) {
       text = text.first(static_cast<uint32_t>(room));
@@ -84,8 +88,13 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
   while (!text.empty() && turn_piece_count_ < turn_pieces_max) {
     ByteView run = text;
     if (t.reassembly != none) {
-      run = text.first(std::min<size_t>(
-          text.size(), octets_between(c.rcv_nxt, reassemblies_.at(t.reassembly).range(0).begin)));
+      const Reassembly::Range& waiting = reassemblies_.at(t.reassembly).range(0);
+      const uint32_t gap = octets_between(c.rcv_nxt, waiting.begin);
+      if (gap < text.size()) {
+        run = text.first(gap);
+        report_duplicate(c, waiting.begin,
+                         seq_min(waiting.end, c.rcv_nxt + static_cast<uint32_t>(text.size())));
+      }
     }
     const Seq text_begin = c.rcv_nxt;
     add_turn_piece(index, c, run);
@@ -130,16 +139,15 @@ void Tcp::keep_out_of_order(Connection& c, Transfer& t, Seq seq, ByteView text) 
     reassemblies_.at(id.index).connection = c.transfer;
   }
   Reassembly& reassembly = reassemblies_.at(t.reassembly);
-  const auto outcome =
-      reassembly.insert(records_, seq, text, limits_.receive_slots_max, out_of_order_reserve());
+  std::optional<SackBlock> duplicate;
+  const auto outcome = reassembly.insert(records_, seq, text, limits_.receive_slots_max,
+                                         out_of_order_reserve(), &duplicate);
   if (reassembly.empty()) return_reassembly(t);
+  if (duplicate) report_duplicate(c, duplicate->begin, duplicate->end);
   switch (outcome) {
     case ReassemblyOutcome::stored: counters_.add(Counter::tcp_out_of_order_stored); return;
     case ReassemblyOutcome::full: counters_.add(Counter::tcp_out_of_order_dropped); return;
-    case ReassemblyOutcome::duplicate:
-      counters_.add(Counter::tcp_out_of_order_repeated);
-      report_duplicate(c, seq, seq + static_cast<uint32_t>(text.size()));
-      return;
+    case ReassemblyOutcome::duplicate: counters_.add(Counter::tcp_out_of_order_repeated); return;
   }
 }
 
@@ -154,6 +162,7 @@ void Tcp::return_reassembly(Transfer& t) {
 void Tcp::report_duplicate(Connection& c, Seq begin, Seq end) {
   if (!c.selective_acknowledgments || begin == end) return;
   Transfer& t = transfer(c);
+  if (t.flags.duplicate_to_report) return;  // of one segment the first
   t.duplicate = {begin, end};
   t.flags.duplicate_to_report = true;
 }
@@ -161,6 +170,7 @@ void Tcp::report_duplicate(Connection& c, Seq begin, Seq end) {
 void Tcp::process_fin(uint32_t index, Connection& c, Instant now) {
   Transfer& t = transfer(c);
   t.flags.peer_fin_taken = true;
+  return_reassembly(t);  // there is nothing behind an end
   c.rcv_nxt += 1;
   c.receive_edge = seq_max(c.receive_edge, c.rcv_nxt);
   acknowledge_now(c);

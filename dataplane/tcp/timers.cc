@@ -72,8 +72,7 @@ void Tcp::restart_retransmit_timer(uint32_t index, Connection& c, Instant now) {
   Transfer& t = transfer(c);
   // With text that the window holds back, the same timer persists.
   const bool outstanding = c.snd_una != t.snd_max;
-  const bool held_back = t.unsent != slot_none;
-  if (!outstanding && !held_back) {
+  if (!outstanding && !t.holds_back()) {
     start_keepalive(index, c, now);
     return;
   }
@@ -89,7 +88,7 @@ void Tcp::start_retransmit_timer(Connection& c, Transfer& t, Instant now) {
   const bool running =
       !c.retransmit_deadline.is_never() && t.timer_purpose != Transfer::TimerPurpose::keepalive;
   if (running && t.timer_purpose != Transfer::TimerPurpose::loss_probe) return;
-  if (c.snd_una == t.snd_max && t.unsent == slot_none) return;
+  if (c.snd_una == t.snd_max && !t.holds_back()) return;
   const Tick deadline = Tick::at_or_after(now + retransmit_wait(c, t));
   if (running && tick_min(deadline, c.retransmit_deadline) == c.retransmit_deadline) {
     t.timer_purpose = Transfer::TimerPurpose::loss_probe;
@@ -168,7 +167,7 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
     return;
   }
   const uint32_t flight = octets_between(c.snd_una, t.snd_max);
-  const bool persisting = flight == 0 && t.unsent != slot_none;
+  const bool persisting = flight == 0 && t.holds_back();
   if (flight == 0 && !persisting) {
     set_next_timer(index, c, now);
     return;
