@@ -7,14 +7,14 @@
 
 enum { octets = 300000, client_address = 0x0a000002, server_address = 0x0a000001 };
 
-static int fail(const char *what) {
+static int fail(const char* what) {
   printf("FAILED: %s\n", what);
   return 1;
 }
 
 static unsigned sent;
 
-static int carry(mr_stack *from, mr_stack *to) {
+static int carry(mr_stack* from, mr_stack* to) {
   uint8_t datagram[2048];
   int any = 0;
   for (size_t length; (length = mr_device_out(from, datagram, sizeof datagram)) > 0;) {
@@ -30,10 +30,10 @@ int main(void) {
   config.prefix_length = 24;
   config.seed = 1;
   config.start_ns = 1000000000;
-  mr_stack *server = mr_create(&config);
+  mr_stack* server = mr_create(&config);
   config.address = client_address;
   config.seed = 2;
-  mr_stack *client = mr_create(&config);
+  mr_stack* client = mr_create(&config);
   if (server == NULL || client == NULL) return fail("mr_create");
   config.prefix_length = 0;
   if (mr_create(&config) != NULL) return fail("a configuration without a subnet");
