@@ -1,6 +1,7 @@
 #include "dataplane/nic/sim_port.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -18,16 +19,154 @@ uint64_t seed_of(uint64_t seed, size_t index) {
 uint64_t mixed(uint64_t hash, uint64_t word) {
   return hash_finish((hash ^ word) * 0x9e3779b97f4a7c15U);
 }
-// A word at a time: a simulation hashes every frame twice.
+// Four words at a time, in lanes that do not wait for each other: a simulation hashes every frame
+// three times.
 uint64_t mixed(uint64_t hash, ByteView bytes) {
+  constexpr size_t lanes = 4;
+  std::array<uint64_t, lanes> lane{hash, hash + 1, hash + 2, hash + 3};
+  std::array<uint64_t, lanes> words{};
   while (!bytes.empty()) {
-    uint64_t word = 0;
-    const size_t count = std::min(bytes.size(), sizeof word);
-    std::memcpy(&word, bytes.data(), count);
-    hash = mixed(hash, word);
+    const size_t count = std::min(bytes.size(), sizeof words);
+    if (count < sizeof words) words = {};
+    std::memcpy(words.data(), bytes.data(), count);
+    for (size_t i = 0; i < lanes; ++i) {
+      lane[i] = (lane[i] ^ words[i]) * 0x9e3779b97f4a7c15U;
+      lane[i] ^= lane[i] >> 32;
+    }
     bytes = bytes.subspan(count);
   }
+  for (const uint64_t value : lane) hash = mixed(hash, value);
   return hash;
+}
+
+// --- headers, as much of them as a wire has to know ---
+
+constexpr size_t ethernet_bytes = 14;
+constexpr size_t ipv4_bytes_min = 20;
+constexpr size_t tcp_bytes_min = 20;
+constexpr uint8_t protocol_icmp = 1;
+constexpr uint8_t protocol_tcp = 6;
+
+bool is_ipv4(ByteView frame) {
+  return frame.size() >= ethernet_bytes + ipv4_bytes_min && load_be16(&frame[12]) == 0x0800 &&
+         frame[ethernet_bytes] >> 4 == 4;
+}
+size_t ipv4_header_bytes(ByteView frame) {
+  return size_t{frame[ethernet_bytes] & 0xfU} * 4;
+}
+size_t datagram_bytes(ByteView frame) {
+  return load_be16(&frame[ethernet_bytes + 2]);
+}
+// With all of its fixed header, not a fragment.
+bool is_tcp(ByteView frame) {
+  return is_ipv4(frame) && frame[ethernet_bytes + 9] == protocol_tcp &&
+         ipv4_header_bytes(frame) >= ipv4_bytes_min &&
+         (load_be16(&frame[ethernet_bytes + 6]) & 0x3fff) == 0 &&
+         datagram_bytes(frame) >= ipv4_header_bytes(frame) + tcp_bytes_min &&
+         frame.size() >= ethernet_bytes + datagram_bytes(frame);
+}
+
+// RFC 1071, plainly: an even number of octets.
+uint16_t checksum_of(ByteView bytes) {
+  uint32_t sum = 0;
+  for (size_t i = 0; i + 1 < bytes.size(); i += 2) sum += load_be16(&bytes[i]);
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
+
+// Changes a word and the checksum over it (RFC 1624 equation 3).
+void change_word(uint8_t* word, uint16_t flipped, uint8_t* checksum) {
+  const uint16_t before = load_be16(word);
+  const auto after = static_cast<uint16_t>(before ^ flipped);
+  store_be16(word, after);
+  uint32_t sum = static_cast<uint16_t>(~load_be16(checksum));
+  sum += static_cast<uint16_t>(~before);
+  sum += after;
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  store_be16(checksum, static_cast<uint16_t>(~sum));
+}
+
+// Bits of a header that may change without harm to the connection: WireFaults::Mends::survivable.
+// No ports: a segment that went astray draws a reset, which the same flip brings home.
+struct SurvivableWord {
+  bool in_ipv4;
+  uint8_t offset;
+  uint16_t bits;
+};
+constexpr std::array<SurvivableWord, 7> survivable_words = {{
+    {true, 0, 0x00ff},    // type of service
+    {true, 4, 0xffff},    // identification
+    {true, 6, 0xffff},    // flags and fragment offset: at worst the datagram is thrown away
+    {true, 8, 0xff00},    // TTL
+    {false, 12, 0x0ff8},  // reserved bits, CWR, ECE, URG, ACK, PSH
+    {false, 14, 0xffff},  // window
+    {false, 18, 0xffff},  // urgent pointer
+}};
+
+// One of the set bits.
+uint16_t pick_bit(uint16_t bits, uint64_t which) {
+  for (auto left = which % static_cast<uint64_t>(__builtin_popcount(bits)); left > 0; --left)
+    bits = static_cast<uint16_t>(bits & (bits - 1));
+  return static_cast<uint16_t>(bits & -bits);
+}
+
+// frame: is_tcp().
+void flip_and_mend(ByteSpan frame, WireFaults::Mends mends, uint64_t which) {
+  uint8_t* const ipv4 = &frame[ethernet_bytes];
+  uint8_t* const tcp = ipv4 + ipv4_header_bytes(frame);
+  if (mends == WireFaults::Mends::any) {
+    const size_t words = (datagram_bytes(frame) - ipv4_header_bytes(frame)) / 2;
+    const size_t at = which % words * 2;
+    if (at != 16) change_word(tcp + at, static_cast<uint16_t>(1U << (which >> 32) % 16), tcp + 16);
+    return;
+  }
+  const SurvivableWord& word = survivable_words[which % survivable_words.size()];
+  const uint16_t bit = pick_bit(word.bits, which >> 32);
+  if (word.in_ipv4) {
+    change_word(ipv4 + word.offset, bit, ipv4 + 10);
+  } else {
+    change_word(tcp + word.offset, bit, tcp + 16);
+  }
+}
+
+// "Fragmentation needed" about a datagram that forbade it (RFC 1191 section 4), from a router whose
+// address is the last one of the sender's /24. Its length; 0 when nothing is to be said.
+constexpr size_t too_long_bytes = ethernet_bytes + ipv4_bytes_min + 8 + ipv4_bytes_min + 8;
+size_t write_too_long(ByteSpan out, ByteView about, uint16_t datagram_bytes_max) {
+  const bool may_not_be_cut = (about[ethernet_bytes + 6] & 0x40) != 0;
+  if (!may_not_be_cut || ipv4_header_bytes(about) != ipv4_bytes_min) return 0;
+  std::fill(out.begin(), out.end(), uint8_t{0});
+  constexpr std::array<uint8_t, 6> router{2, 0, 0, 0, 0xff, 0xfe};
+  std::memcpy(&out[0], &about[6], 6);
+  std::memcpy(&out[6], router.data(), router.size());
+  store_be16(&out[12], 0x0800);
+  uint8_t* const ipv4 = &out[ethernet_bytes];
+  ipv4[0] = 0x45;
+  store_be16(ipv4 + 2, static_cast<uint16_t>(too_long_bytes - ethernet_bytes));
+  ipv4[8] = 64;
+  ipv4[9] = protocol_icmp;
+  std::memcpy(ipv4 + 12, &about[ethernet_bytes + 12], 3);
+  ipv4[15] = 254;
+  std::memcpy(ipv4 + 16, &about[ethernet_bytes + 12], 4);
+  store_be16(ipv4 + 10, checksum_of({ipv4, ipv4_bytes_min}));
+  uint8_t* const icmp = ipv4 + ipv4_bytes_min;
+  icmp[0] = 3;  // destination unreachable: fragmentation needed
+  icmp[1] = 4;
+  store_be16(icmp + 6, datagram_bytes_max);
+  std::memcpy(icmp + 8, &about[ethernet_bytes], ipv4_bytes_min + 8);
+  store_be16(icmp + 2, checksum_of({icmp, 8 + ipv4_bytes_min + 8}));
+  return too_long_bytes;
+}
+
+// A router between the two: it also says what it does not carry.
+void carry_between(SimPort& from, SimPort& to, ByteView bytes, Instant now) {
+  const WireFaults& faults = to.wire().faults;
+  if (faults.tells_datagram_bytes_max && !faults.down && to.wire().is_too_long(bytes)) {
+    std::array<uint8_t, too_long_bytes> told;
+    const size_t length = write_too_long(told, bytes, faults.datagram_bytes_max);
+    if (length > 0) from.wire().carry({told.data(), length}, now);
+  }
+  to.wire().carry(bytes, now);
 }
 
 }  // namespace
@@ -45,37 +184,37 @@ void TraceHash::add(Instant at, size_t wire, ByteView bytes) {
 void SimWire::carry(ByteView bytes, Instant now) {
   CHECK(bytes.size() <= sim_frame_bytes_max);
   ++counters_.carried;
+  if (listener_ != nullptr) listener_->on_frame(index_, SimListener::Step::enters, now, bytes);
   const Instant departed = departure(bytes.size(), now);
   // Every draw is made for every frame, so that one setting does not shift the chances of another.
-  bool lost = random_.chance(faults.loss);
-  if (in_burst_ && now - burst_began_ > Duration::seconds(1)) in_burst_ = false;
-  if (random_.chance(in_burst_ ? faults.burst_end : faults.burst_begin)) {
-    in_burst_ = !in_burst_;
-    burst_began_ = now;
-  }
-  lost |= in_burst_;
+  const bool lost = random_.chance(faults.loss);
   const bool duplicated = random_.chance(faults.duplication);
   const bool corrupted = random_.chance(faults.corruption);
-  const bool truncated = random_.chance(faults.truncation);
   const bool reordered = random_.chance(faults.reordering);
   const uint64_t bit = random_.next();
   const Duration jitter = Duration::nanoseconds(
       static_cast<int64_t>(random_.between(0, static_cast<uint64_t>(faults.jitter.count_ns()))));
-  if (lost) {
-    ++counters_.lost;
-    return;
+  const RareFate fate = draw_rare_fate();
+  if (is_dropped(bytes, lost, fate)) return;
+  Buffer changed;
+  const bool flipped = corrupted && !bytes.empty();
+  const bool mended = fate.mended && is_tcp(bytes);
+  if (flipped || mended) {
+    std::memcpy(changed.data(), bytes.data(), bytes.size());
+    bytes = {changed.data(), bytes.size()};
   }
-  std::vector<uint8_t> changed;
-  if (corrupted && !bytes.empty()) {
+  if (mended) {
+    ++counters_.mended;
+    flip_and_mend({changed.data(), bytes.size()}, faults.mends, fate.bit);
+  }
+  if (flipped) {
     ++counters_.corrupted;
-    changed.assign(bytes.begin(), bytes.end());
-    const size_t at = bit % (changed.size() * 8);
+    const size_t at = bit % (bytes.size() * 8);
     changed[at / 8] = static_cast<uint8_t>(changed[at / 8] ^ 1U << at % 8);
-    bytes = changed;
   }
-  if (truncated && !bytes.empty()) {
+  if (fate.truncated && bytes.size() > 1) {
     ++counters_.truncated;
-    bytes = bytes.first(bit % bytes.size());
+    bytes = bytes.first(1 + fate.cut % (bytes.size() - 1));
   }
   Instant at = departed + faults.delay + jitter;
   if (reordered) {
@@ -92,6 +231,46 @@ void SimWire::carry(ByteView bytes, Instant now) {
   }
 }
 
+SimWire::RareFate SimWire::draw_rare_fate() {
+  RareFate fate;
+  if (in_burst_) {
+    in_burst_ = !rare_.chance(faults.burst_end);
+  } else {
+    in_burst_ = rare_.chance(faults.burst_begin);
+  }
+  fate.lost_in_burst = rare_.chance(faults.burst_loss) && in_burst_;
+  fate.truncated = rare_.chance(faults.truncation);
+  fate.mended = rare_.chance(faults.mended_corruption);
+  fate.cut = rare_.next();
+  fate.bit = rare_.next();
+  return fate;
+}
+
+bool SimWire::is_too_long(ByteView bytes) const {
+  return is_ipv4(bytes) && datagram_bytes(bytes) > faults.datagram_bytes_max;
+}
+
+bool SimWire::is_dropped(ByteView bytes, bool lost, const RareFate& fate) {
+  if (faults.down) {
+    ++counters_.lost_while_down;
+  } else if (is_too_long(bytes)) {
+    ++counters_.too_long;
+  } else if (lost) {
+    ++counters_.lost;
+  } else if (fate.lost_in_burst) {
+    ++counters_.lost_in_bursts;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void SimWire::insert(ByteView bytes, Instant at) {
+  CHECK(bytes.size() <= sim_frame_bytes_max);
+  ++counters_.inserted;
+  schedule(bytes, at);
+}
+
 Instant SimWire::departure(size_t bytes, Instant now) {
   if (faults.bits_per_second == 0) return now;
   const uint64_t span = bytes * 8 * 1'000'000'000U / faults.bits_per_second;
@@ -104,22 +283,37 @@ void SimWire::schedule(ByteView bytes, Instant at) {
     ++counters_.overflowed;
     return;
   }
-  in_flight_.push({at, order_++, std::vector<uint8_t>(bytes.begin(), bytes.end())});
+  if (free_buffers_.empty()) {
+    free_buffers_.push_back(static_cast<uint32_t>(buffers_.size()));
+    buffers_.push_back(std::make_unique<Buffer>());
+  }
+  const uint32_t buffer = free_buffers_.back();
+  free_buffers_.pop_back();
+  std::memcpy(buffers_[buffer]->data(), bytes.data(), bytes.size());
+  in_flight_.push_back({at, order_++, buffer, static_cast<uint32_t>(bytes.size())});
+  std::push_heap(in_flight_.begin(), in_flight_.end(), Later{});
 }
 
 bool SimWire::deliver(Instant now, ByteView* bytes) {
-  if (in_flight_.empty() || in_flight_.top().at > now) return false;
-  delivered_ = in_flight_.top().bytes;
-  trace_.add(in_flight_.top().at, index_, delivered_);
-  in_flight_.pop();
+  if (delivered_ != no_buffer_held) free_buffers_.push_back(delivered_);
+  delivered_ = no_buffer_held;
+  if (in_flight_.empty() || in_flight_.front().at > now) return false;
+  std::pop_heap(in_flight_.begin(), in_flight_.end(), Later{});
+  const InFlight frame = in_flight_.back();
+  in_flight_.pop_back();
+  delivered_ = frame.buffer;
+  *bytes = {buffers_[frame.buffer]->data(), frame.length};
+  trace_.add(frame.at, index_, *bytes);
+  if (listener_ != nullptr) listener_->on_frame(index_, SimListener::Step::arrives, now, *bytes);
   ++counters_.delivered;
-  *bytes = delivered_;
   return true;
 }
 
 bool SimWire::frames_conserved() const {
-  return counters_.carried + counters_.duplicated ==
-         counters_.lost + counters_.overflowed + counters_.delivered + in_flight_.size();
+  const WireCounters& c = counters_;
+  const uint64_t dropped =
+      c.lost + c.lost_in_bursts + c.lost_while_down + c.too_long + c.overflowed;
+  return c.carried + c.duplicated + c.inserted == dropped + c.delivered + in_flight_.size();
 }
 
 // --- SimPort ---
@@ -131,7 +325,7 @@ SimPort::SimPort(PortFacts facts, packet::Arena& arena, SimMedium& medium, size_
       medium_(medium),
       index_(index),
       wire_(index, seed_of(seed, index), trace),
-      buffers_(receive_buffers * sim_frame_bytes_max),
+      buffers_(std::make_unique_for_overwrite<uint8_t[]>(receive_buffers * sim_frame_bytes_max)),
       lent_(receive_buffers, false) {
   for (uint32_t i = receive_buffers; i-- > 0;) free_buffers_.push_back(i);
 }
@@ -154,9 +348,10 @@ size_t SimPort::receive(std::span<packet::Frame> frames, Instant now) {
     const uint32_t buffer = free_buffers_.back();
     free_buffers_.pop_back();
     lent_[buffer] = true;
+    ++lent_count_;
     packet::Frame& frame = frames[count++];
     frame = packet::Frame{};
-    frame.data = buffers_.data() + buffer * sim_frame_bytes_max;
+    frame.data = buffers_.get() + buffer * sim_frame_bytes_max;
     frame.octets_behind = static_cast<uint16_t>(sim_frame_bytes_max - bytes.size());
     frame.length = static_cast<uint16_t>(bytes.size());
     frame.token = buffer;
@@ -172,9 +367,10 @@ void SimPort::release(std::span<const packet::Frame> frames) {
     const auto buffer = static_cast<uint32_t>(frame.token);
     CHECK(buffer < receive_buffers && lent_[buffer]);
     lent_[buffer] = false;
+    --lent_count_;
     free_buffers_.push_back(buffer);
     // Whoever still reads it reads nonsense, as on a real NIC that has the buffer again.
-    std::memset(buffers_.data() + buffer * sim_frame_bytes_max, 0xdb, frame.length);
+    std::memset(buffers_.get() + buffer * sim_frame_bytes_max, 0xdb, frame.length);
   }
 }
 
@@ -204,8 +400,7 @@ size_t SimPort::reclaim(std::span<packet::SlotIndex> slots) {
 }
 
 bool SimPort::frames_conserved() const {
-  const auto lent = static_cast<size_t>(std::count(lent_.begin(), lent_.end(), true));
-  return lent + free_buffers_.size() == receive_buffers && wire_.frames_conserved();
+  return lent_count_ + free_buffers_.size() == receive_buffers && wire_.frames_conserved();
 }
 
 // --- SimLink ---
@@ -225,7 +420,15 @@ Instant SimLink::next_event() const {
 }
 
 void SimLink::carry(size_t from, ByteView bytes, Instant now) {
-  if (middle_ == nullptr || middle_->pass(from, bytes, now)) say(from, bytes, now);
+  if (middle_ != nullptr) {
+    middle_->on_frame(from, bytes, now);
+  } else {
+    pass(from, bytes, now);
+  }
+}
+
+void SimLink::pass(size_t from, ByteView bytes, Instant now) {
+  carry_between(from == 0 ? a_ : b_, from == 0 ? b_ : a_, bytes, now);
 }
 
 // --- SimSwitch ---
@@ -259,7 +462,7 @@ void SimSwitch::carry(size_t from, ByteView bytes, Instant now) {
   for (size_t i = 0; i < ports_.size(); ++i) {
     if (i == from) continue;
     if (!destination.is_multicast() && ports_[i]->facts().mac != destination) continue;
-    ports_[i]->wire().carry(bytes, now);
+    carry_between(*ports_[from], *ports_[i], bytes, now);
     carried = true;
   }
   if (!carried) ++unknown_destination_;

@@ -12,10 +12,10 @@
 // virtual time may jump.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <queue>
 #include <vector>
 
 #include "base/random.h"
@@ -32,16 +32,35 @@ struct WireFaults {
   Duration jitter;               // up to this much more, without changing the order
   uint64_t bits_per_second = 0;  // 0: as fast as asked
   double loss = 0;
-  // Losses in a row (Gilbert 1960): each frame may begin a burst, in which all are lost, and each
-  // of a burst may be its last. A burst lasts a second at most, however few frames there are.
-  double burst_begin = 0;
-  double burst_end = 1;
   double duplication = 0;
   double corruption = 0;      // one bit flipped, checksums left alone
-  double truncation = 0;      // the end is missing
   double reordering = 0;      // held back by reordering_delay, so that later frames overtake
   Duration reordering_delay;  // should exceed the gap between frames
   size_t in_flight_frames_max = 4'096;  // beyond it the tail is dropped, as a switch's queue does
+
+  // Losses that come in bursts (Gilbert 1960, Elliott 1963): a frame begins a burst or ends it, and
+  // within one `burst_loss` counts beside `loss`.
+  double burst_begin = 0;
+  double burst_end = 1;
+  double burst_loss = 1;
+  double truncation = 0;  // cut at any octet
+  // One bit of an IPv4 datagram flipped and the checksums put right again, as a router with bad
+  // memory does it. TCP cannot see that, so by default only such bits change as TCP survives.
+  double mended_corruption = 0;
+  enum class Mends : uint8_t {
+    // Type of service, identification, fragment and TTL of IPv4; window, urgent pointer and the
+    // flags but FIN, SYN and RST of TCP.
+    survivable,
+    // Any bit of the IPv4 payload: what arrives need not be what was sent, and a connection may
+    // stand still for ever. For runs whose judge knows.
+    any,
+  };
+  Mends mends = Mends::survivable;
+  bool down = false;  // nothing gets in; what is on the way arrives
+  // Longer IPv4 datagrams vanish; with tells_datagram_bytes_max the sender hears of it by ICMP
+  // (RFC 1191 section 4) if it forbade fragments.
+  uint16_t datagram_bytes_max = UINT16_MAX;
+  bool tells_datagram_bytes_max = false;
 };
 
 struct WireCounters {
@@ -50,10 +69,15 @@ struct WireCounters {
   uint64_t lost = 0;
   uint64_t duplicated = 0;
   uint64_t corrupted = 0;
-  uint64_t truncated = 0;
   uint64_t reordered = 0;
   uint64_t overflowed = 0;  // dropped: in_flight_frames_max
   uint64_t no_buffer = 0;   // dropped at the end: the port had no buffer
+  uint64_t lost_in_bursts = 0;
+  uint64_t lost_while_down = 0;
+  uint64_t too_long = 0;  // dropped: datagram_bytes_max
+  uint64_t truncated = 0;
+  uint64_t mended = 0;
+  uint64_t inserted = 0;
 };
 
 // What was delivered in a run, as one number: time, direction and bytes of every frame in order.
@@ -66,18 +90,35 @@ class TraceHash {
   uint64_t value_ = 0x6d696c6c72616365U;
 };
 
+// Whoever wants to see what happens: told of every frame that gets into a wire and that arrives.
+class SimListener {
+ public:
+  enum class Step : uint8_t { enters, arrives };
+  virtual ~SimListener() = default;
+  virtual void on_frame(size_t wire, Step step, Instant at, ByteView bytes) = 0;
+};
+
 // One direction: frames in, the same frames out, later and not quite all.
 class SimWire {
  public:
   SimWire(size_t index, uint64_t seed, TraceHash& trace)
-      : index_(index), random_(seed), trace_(trace) {}
+      : index_(index), random_(seed), rare_(seed ^ rare_stream), trace_(trace) {}
 
   WireFaults faults;
 
+  // nullptr: nobody. It lives as long as the wire carries frames.
+  void set_listener(SimListener* listener) { listener_ = listener; }
+
   void carry(ByteView bytes, Instant now);
+  // A frame from nowhere that meets no faults: it is due at `at`.
+  void insert(ByteView bytes, Instant at);
   // The frame due first, if it is due by now; its bytes are valid until the next call.
   bool deliver(Instant now, ByteView* bytes);
-  Instant next_event() const { return in_flight_.empty() ? Instant::never() : in_flight_.top().at; }
+  Instant next_event() const {
+    return in_flight_.empty() ? Instant::never() : in_flight_.front().at;
+  }
+  // True for a frame that carry() drops because of datagram_bytes_max.
+  bool is_too_long(ByteView bytes) const;
 
   size_t in_flight() const { return in_flight_.size(); }
   const WireCounters& counters() const { return counters_; }
@@ -86,10 +127,14 @@ class SimWire {
   bool frames_conserved() const;
 
  private:
+  static constexpr uint64_t rare_stream = 0x72617265U;
+  static constexpr uint32_t no_buffer_held = UINT32_MAX;
+  using Buffer = std::array<uint8_t, sim_frame_bytes_max>;
   struct InFlight {
     Instant at;
     uint64_t order = 0;  // among equals, first in is first out
-    std::vector<uint8_t> bytes;
+    uint32_t buffer = 0;
+    uint32_t length = 0;
   };
   struct Later {
     bool operator()(const InFlight& a, const InFlight& b) const {
@@ -97,18 +142,33 @@ class SimWire {
     }
   };
 
+  // What the faults that were added later have in store for a frame.
+  struct RareFate {
+    bool lost_in_burst = false;
+    bool truncated = false;
+    bool mended = false;
+    uint64_t cut = 0;
+    uint64_t bit = 0;
+  };
+  RareFate draw_rare_fate();
+  bool is_dropped(ByteView bytes, bool lost, const RareFate& fate);
   void schedule(ByteView bytes, Instant at);
   Instant departure(size_t bytes, Instant now);
 
   size_t index_;
   Random random_;
+  // Of their own, so that what they are set to does not shift the chances of the others.
+  Random rare_;
   TraceHash& trace_;
-  std::priority_queue<InFlight, std::vector<InFlight>, Later> in_flight_;
-  std::vector<uint8_t> delivered_;
+  SimListener* listener_ = nullptr;
+  std::vector<InFlight> in_flight_;  // a heap, the earliest in front
+  // Frames lie in buffers that are used again: a simulation carries millions of them.
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::vector<uint32_t> free_buffers_;
+  uint32_t delivered_ = no_buffer_held;  // given back at the next delivery
+  bool in_burst_ = false;
   Instant free_at_;        // when the last bit of what was sent before has left
   Instant last_in_order_;  // arrival of the last frame that was not held back
-  bool in_burst_ = false;
-  Instant burst_began_;
   uint64_t order_ = 0;
   WireCounters counters_;
 };
@@ -166,19 +226,19 @@ class SimPort final : public Port {
   PortCounters counters_;
   Duration completion_delay_;
   Instant now_;  // as of the last call that brought the time
-  std::vector<uint8_t> buffers_;
+  std::unique_ptr<uint8_t[]> buffers_;
   std::vector<uint32_t> free_buffers_;
   std::vector<bool> lent_;
+  size_t lent_count_ = 0;
   std::deque<InTransmit> in_transmit_;
 };
 
-// Whoever stands between the two ports of a link: hears every frame before its wire does, and may
-// swallow it, or say something himself.
+// Somebody in the middle of a link, who sees every frame first: it hands frames on with
+// SimLink::pass(), changed or not, or keeps them.
 class SimMiddle {
  public:
   virtual ~SimMiddle() = default;
-  // from: 0 for a frame of port A's. False: it goes no further.
-  virtual bool pass(size_t from, ByteView bytes, Instant now) = 0;
+  virtual void on_frame(size_t from, ByteView bytes, Instant now) = 0;
 };
 
 // Two ports, each of which hears all that the other says.
@@ -189,23 +249,21 @@ class SimLink final : public SimMedium {
   SimPort& a() { return a_; }
   SimPort& b() { return b_; }
   void set_faults(const WireFaults& faults);  // in both directions
+  // nullptr: nobody. It lives as long as the link carries frames.
+  void set_middle(SimMiddle* middle) { middle_ = middle; }
   Instant next_event() const;
   bool frames_conserved() const { return a_.frames_conserved() && b_.frames_conserved(); }
   uint64_t trace_hash() const { return trace_.value(); }
 
   void carry(size_t from, ByteView bytes, Instant now) override;
-  // middle outlives the link, or is taken away with nullptr.
-  void set_middle(SimMiddle* middle) { middle_ = middle; }
-  // Puts a frame on the wire as if the port `from` had sent it.
-  void say(size_t from, ByteView bytes, Instant now) {
-    (from == 0 ? b_ : a_).wire().carry(bytes, now);
-  }
+  // What leaves the middle for the far side.
+  void pass(size_t from, ByteView bytes, Instant now);
 
  private:
   TraceHash trace_;
-  SimMiddle* middle_ = nullptr;
   SimPort a_;
   SimPort b_;
+  SimMiddle* middle_ = nullptr;
 };
 
 // Any number of ports; a frame goes to the port whose MAC address it names, a group frame to all

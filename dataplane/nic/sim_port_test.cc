@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "dataplane/nic/sim_test_station.h"
+#include "tests/support/packet_builder.h"
 
 namespace millrace::nic {
 namespace {
@@ -140,6 +141,174 @@ TEST_F(SimLinkTest, CorruptionFlipsExactlyOneBit) {
     link_.b().release(frames);
     left_.reclaim(link_.a());
   }
+}
+
+TEST_F(SimLinkTest, LossesInBurstsAreRareAndLong) {
+  WireFaults faults;
+  faults.burst_begin = 0.01;
+  faults.burst_end = 0.1;
+  link_.set_faults(faults);
+  constexpr uint32_t count = 40'000;
+  const Numbers arrived = run(count);
+  uint32_t bursts = 0;
+  uint32_t next = 0;
+  for (const uint32_t number : arrived) {
+    bursts += number != next ? 1 : 0;
+    next = number + 1;
+  }
+  const uint64_t lost = link_.b().wire().counters().lost_in_bursts;
+  EXPECT_EQ(arrived.size() + lost, count);
+  // One frame in 100 begins a burst, ten frames are its mean length.
+  EXPECT_NEAR(static_cast<double>(lost), count * 0.01 / 0.11, count * 0.02);
+  EXPECT_NEAR(static_cast<double>(lost) / bursts, 10, 1.5);
+}
+
+TEST_F(SimLinkTest, AWireThatIsDownTakesNothingInAndStillDeliversWhatIsOnTheWay) {
+  WireFaults faults;
+  faults.delay = Duration::milliseconds(1);
+  link_.set_faults(faults);
+  left_.send(link_.a(), station_mac(2), 1, start);
+  link_.b().wire().faults.down = true;
+  left_.send(link_.a(), station_mac(2), 2, start);
+  right_.send(link_.b(), station_mac(1), 3, start);  // the other direction is up
+  const Instant later = start + Duration::milliseconds(1);
+  EXPECT_EQ(right_.receive(link_.b(), later), Numbers{1});
+  EXPECT_EQ(left_.receive(link_.a(), later), Numbers{3});
+  EXPECT_EQ(link_.b().wire().counters().lost_while_down, 1U);
+  EXPECT_TRUE(link_.frames_conserved());
+}
+
+TEST_F(SimLinkTest, TruncationLeavesTheBeginning) {
+  WireFaults faults;
+  faults.truncation = 1;
+  link_.set_faults(faults);
+  size_t octets = 0;
+  for (uint32_t i = 0; i < 200; ++i) {
+    left_.send(link_.a(), station_mac(2), i, start, 100);
+    left_.reclaim(link_.a());
+    const auto arrived = right_.receive_bytes(link_.b(), start);
+    ASSERT_EQ(arrived.size(), 1U);
+    ASSERT_GE(arrived[0].size(), 1U);
+    ASSERT_LT(arrived[0].size(), 100U);
+    if (arrived[0].size() > 30) {
+      EXPECT_EQ(arrived[0][30], i & 0xff);
+    }
+    octets += arrived[0].size();
+  }
+  EXPECT_NEAR(static_cast<double>(octets) / 200, 50, 10);
+}
+
+testing::Bytes segment_of(size_t text_octets) {
+  return testing::PacketBuilder()
+      .ethernet(station_mac(1), station_mac(2))
+      .ipv4(Ipv4Address::from_octets(10, 0, 0, 1), Ipv4Address::from_octets(10, 0, 0, 2))
+      .tcp(40'000, 80)
+      .seq(7)
+      .ack(9)
+      .flags("PA")
+      .timestamps(1, 2)
+      .payload(testing::Bytes(text_octets, 0x55))
+      .build();
+}
+
+TEST_F(SimLinkTest, MendedCorruptionIsNotSeenByAnyChecksumAndSparesTheStream) {
+  WireFaults faults;
+  faults.mended_corruption = 1;
+  link_.set_faults(faults);
+  const testing::Bytes sent = segment_of(101);
+  size_t changed = 0;
+  for (uint32_t i = 0; i < 500; ++i) {
+    left_.send_bytes(link_.a(), sent, start);
+    left_.reclaim(link_.a());
+    const auto arrived = right_.receive_bytes(link_.b(), start);
+    ASSERT_EQ(arrived.size(), 1U);
+    changed += arrived[0] != sent ? 1 : 0;
+    const testing::DecodedFrame frame = testing::decode(arrived[0]);
+    EXPECT_TRUE(frame.ip_checksum_holds);
+    if (!frame.layers.ends_with("tcp")) continue;  // looks like a fragment now
+    EXPECT_TRUE(frame.transport_checksum_holds);
+    EXPECT_EQ(frame.source_port, 40'000);
+    EXPECT_EQ(frame.destination_port, 80);
+    EXPECT_EQ(frame.seq, 7U);
+    EXPECT_EQ(frame.ack, 9U);
+    EXPECT_EQ(frame.flags & testing::tcp_flag_bits("SFR"), 0);
+    EXPECT_EQ(frame.timestamp_value, 1U);
+    EXPECT_EQ(frame.payload, testing::Bytes(101, 0x55));
+  }
+  EXPECT_EQ(changed, 500U);
+  EXPECT_EQ(link_.b().wire().counters().mended, 500U);
+}
+
+TEST_F(SimLinkTest, MendedCorruptionOfAnythingReachesTheText) {
+  WireFaults faults;
+  faults.mended_corruption = 1;
+  faults.mends = WireFaults::Mends::any;
+  link_.set_faults(faults);
+  const testing::Bytes sent = segment_of(400);
+  size_t in_text = 0;
+  for (uint32_t i = 0; i < 200; ++i) {
+    left_.send_bytes(link_.a(), sent, start);
+    left_.reclaim(link_.a());
+    const auto arrived = right_.receive_bytes(link_.b(), start);
+    ASSERT_EQ(arrived.size(), 1U);
+    const ByteView datagram_payload = ByteView(arrived[0]).subspan(34);
+    const uint32_t pseudo_header = testing::reference_pseudo_header(
+        Ipv4Address::from_octets(10, 0, 0, 1), Ipv4Address::from_octets(10, 0, 0, 2), 6,
+        datagram_payload.size());
+    EXPECT_EQ(testing::reference_checksum(datagram_payload, pseudo_header), 0);
+    const ByteView text = datagram_payload.last(400);
+    in_text += std::equal(text.begin(), text.end(), sent.end() - 400) ? 0 : 1;
+  }
+  EXPECT_GT(in_text, 150U);
+}
+
+TEST_F(SimLinkTest, WhatIsTooLongVanishesAndTheSenderHearsOfItIfTheWireTells) {
+  link_.b().wire().faults.datagram_bytes_max = 600;
+  left_.send_bytes(link_.a(), segment_of(500), start);  // 20 + 32 + 500
+  left_.send_bytes(link_.a(), segment_of(600), start);
+  EXPECT_EQ(right_.receive_bytes(link_.b(), start).size(), 1U);
+  EXPECT_TRUE(left_.receive_bytes(link_.a(), start).empty());
+  link_.b().wire().faults.tells_datagram_bytes_max = true;
+  const testing::Bytes sent = segment_of(600);
+  left_.send_bytes(link_.a(), sent, start);
+  EXPECT_TRUE(right_.receive_bytes(link_.b(), start).empty());
+  const auto told = left_.receive_bytes(link_.a(), start);
+  ASSERT_EQ(told.size(), 1U);
+  const testing::DecodedFrame frame = testing::decode(told[0]);
+  EXPECT_EQ(frame.layers, "ethernet ipv4 icmp");
+  EXPECT_TRUE(frame.ip_checksum_holds);
+  EXPECT_TRUE(frame.transport_checksum_holds);
+  EXPECT_EQ(frame.destination_mac, station_mac(1));
+  EXPECT_EQ(frame.destination, Ipv4Address::from_octets(10, 0, 0, 1));
+  EXPECT_EQ(frame.icmp_type, 3);
+  EXPECT_EQ(frame.icmp_code, 4);
+  EXPECT_EQ(frame.icmp_rest, 600U);
+  EXPECT_EQ(frame.payload, testing::Bytes(sent.begin() + 14, sent.begin() + 14 + 28));
+  EXPECT_EQ(link_.b().wire().counters().too_long, 2U);
+  EXPECT_TRUE(link_.frames_conserved());
+}
+
+TEST_F(SimLinkTest, AnInsertedFrameMeetsNoFaults) {
+  link_.b().wire().faults.loss = 1;
+  link_.b().wire().insert(segment_of(1), start + Duration::milliseconds(3));
+  EXPECT_EQ(link_.next_event(), start + Duration::milliseconds(3));
+  EXPECT_EQ(right_.receive_bytes(link_.b(), start + Duration::milliseconds(3)).size(), 1U);
+  EXPECT_TRUE(link_.frames_conserved());
+}
+
+TEST_F(SimLinkTest, WhoStandsInTheMiddleDecidesWhatGoesOn) {
+  struct Swallower final : SimMiddle {
+    explicit Swallower(SimLink& on) : link(on) {}
+    void on_frame(size_t from, ByteView bytes, Instant now) override {
+      if (++seen % 2 == 0) link.pass(from, bytes, now);
+    }
+    SimLink& link;
+    int seen = 0;
+  };
+  Swallower middle(link_);
+  link_.set_middle(&middle);
+  for (uint32_t i = 0; i < 4; ++i) left_.send(link_.a(), station_mac(2), i, start);
+  EXPECT_EQ(right_.receive(link_.b(), start), (Numbers{1, 3}));
 }
 
 TEST_F(SimLinkTest, EachDirectionHasItsOwnFaultsAndTheyCanChange) {

@@ -48,6 +48,28 @@ class Station {
     const packet::TransmitFrame frame = make(to, number, length);
     port.transmit({&frame, 1}, now);
   }
+  // Any octets as a frame.
+  void send_bytes(Port& port, ByteView bytes, Instant now) {
+    const packet::SlotIndex slot = arena.acquire();
+    ASSERT_NE(slot, packet::slot_none);
+    std::memcpy(arena.slot_data(slot), bytes.data(), bytes.size());
+    arena.mark_in_port(slot);
+    arena.drop(slot);
+    const packet::TransmitFrame frame{slot, 0, static_cast<uint16_t>(bytes.size())};
+    port.transmit({&frame, 1}, now);
+  }
+  // The frames that have arrived by now, whole.
+  std::vector<std::vector<uint8_t>> receive_bytes(Port& port, Instant now) {
+    std::vector<std::vector<uint8_t>> arrived;
+    std::vector<packet::Frame> frames(burst_frames_max);
+    for (;;) {
+      const size_t count = port.receive(frames, now);
+      if (count == 0) return arrived;
+      for (size_t i = 0; i < count; ++i)
+        arrived.emplace_back(frames[i].data, frames[i].data + frames[i].length);
+      port.release({frames.data(), count});
+    }
+  }
   size_t reclaim(Port& port) {
     std::vector<packet::SlotIndex> slots(slot_count);
     const size_t count = port.reclaim(slots);

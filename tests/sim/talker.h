@@ -16,9 +16,16 @@ namespace millrace::sim {
 struct TalkPlan {
   uint64_t octets_to_send = 0;
   uint64_t octets_to_receive = 0;
-  bool waits_for_peer_end = false;  // sends nothing before the peer has ended its side
-  double reading_pace = 1;          // chance that a turn reads at all
-  Duration reading_pause;           // once, in the middle: a reader that stops for a while
+  bool waits_for_peer_end = false;           // sends nothing before the peer has ended its side
+  Duration reading_gap;                      // between two looks at what has arrived
+  uint64_t reading_octets_max = UINT64_MAX;  // at each look
+  Duration reading_pause;                    // once, in the middle: a reader that stops for a while
+  Duration writing_gap;                      // between two writes
+  uint64_t writing_octets_max = UINT64_MAX;  // at each
+  bool closes_late = false;                  // not before the peer has acknowledged our end
+  bool nagle = false;
+  bool keepalive = false;
+  Duration patience;  // resets what has not moved for so long; zero: waits for ever
 };
 
 struct Talk {
@@ -26,29 +33,30 @@ struct Talk {
   uint32_t number = 0;
   tcp::ConnId id;
   bool open = false;
-  bool was_accepted = false;  // it stood, on the passive side
-  bool done = false;          // both directions complete and closed
-  bool failed = false;        // reset or given up
+  bool stood = false;    // the handshake was completed, seen from this side
+  bool done = false;     // both directions complete and closed
+  bool failed = false;   // reset or given up
+  bool gave_up = false;  // it was us who lost patience
   uint64_t sent = 0;
   uint64_t received = 0;
   bool shut = false;
   bool peer_ended = false;
-  Instant paused_until;
+  bool waits_for_room = false;
   bool paused_once = false;
+  Instant reads_at;   // not before
+  Instant writes_at;  // not before
+  Instant moved_at;   // when something was last read, written or acknowledged
+  uint32_t acknowledged = 0;
 };
 
-// The octet at `offset` of the stream that `side` sends on connection `number`.
-inline uint8_t pattern_octet(uint32_t number, int side, uint64_t offset) {
-  uint64_t mixed = (offset >> 3) * 0x9e3779b97f4a7c15U + number * 0xbf58476d1ce4e5b9U +
-                   static_cast<uint64_t>(side);
-  mixed ^= mixed >> 29;
-  mixed *= 0x94d049bb133111ebU;
-  return static_cast<uint8_t>(mixed >> (8 * (offset & 7)));
-}
+// The octets of the stream that `side` sends on connection `number`, from `offset` on.
+void write_pattern(uint32_t number, size_t side, uint64_t offset, ByteSpan out);
+// How many octets of text, in front, are those of the pattern.
+size_t matching_octets(uint32_t number, size_t side, uint64_t offset, ByteView text);
 
 class Talker {
  public:
-  Talker(tcp::Tcp& tcp, int side, uint64_t seed) : tcp_(tcp), side_(side), random_(seed) {}
+  Talker(tcp::Tcp& tcp, size_t side, uint64_t seed) : tcp_(tcp), side_(side), random_(seed) {}
 
   // Connections are numbered in the order in which the active side opens them; the passive side
   // tells them by the peer's port, which the active side registers.
@@ -57,40 +65,39 @@ class Talker {
     talks_[number].plan = plan;
     talks_[number].number = number;
   }
-  void opened(uint32_t number, tcp::ConnId id) {
-    talks_[number].id = id;
-    talks_[number].open = true;
-  }
-  // nagle: on every connection. keepalive: too.
-  void set_options(bool nagle, bool keepalive) {
-    nagle_ = nagle;
-    keepalive_ = keepalive;
-  }
-  // Whether a connection that stands is read in some turns only.
-  bool is_reading_slowly() const;
-  void set_number_of(std::vector<uint16_t>* ports) { ports_ = ports; }
+  void opened(uint32_t number, tcp::ConnId id, Instant now);
+  void set_ports(const std::vector<uint16_t>* ports) { ports_ = ports; }
+  // Octets are no longer compared: somebody changes text and mends its checksum.
+  void trust_nothing() { compares_ = false; }
 
   void turn(Instant now);
   const std::vector<Talk>& talks() const { return talks_; }
   const std::string& failure() const { return failure_; }
-  // The next instant after now at which a pause ends.
-  Instant next_event(Instant now) const;
+  // The next instant at which it acts by itself.
+  Instant next_event() const { return next_event_; }
 
  private:
   void on_ready(const tcp::Ready& ready, Instant now);
+  void act(Talk& talk, Instant now);
+  void note_acknowledged(Talk& talk, Instant now);
   void read(Talk& talk, Instant now);
+  bool read_run(Talk& talk, ByteView run, uint64_t* left, Instant now);
   void write(Talk& talk, Instant now);
+  bool may_close(const Talk& talk) const;
   void finish(Talk& talk, Instant now);
-  Talk* accept(const tcp::Ready& ready);
+  void lose_patience(Talk& talk, Instant now);
+  Instant next_event_of(const Talk& talk) const;
+  Talk* accept(const tcp::Ready& ready, Instant now);
+  void fail(const Talk& talk, const std::string& why);
 
   tcp::Tcp& tcp_;
-  int side_;
+  size_t side_;
   Random random_;
   std::vector<Talk> talks_;
-  std::vector<uint16_t>* ports_ = nullptr;
+  const std::vector<uint16_t>* ports_ = nullptr;
+  bool compares_ = true;
+  Instant next_event_ = Instant::never();
   std::string failure_;
-  bool nagle_ = false;
-  bool keepalive_ = false;
 };
 
 }  // namespace millrace::sim

@@ -1,25 +1,21 @@
-// Two of our stacks talk over a faulty link under virtual time. A seed decides everything: faults,
-// sizes, who reads slowly, who closes first, where clocks and sequence numbers begin.
+// Two of our stacks talk over a faulty link under virtual time. A seed decides everything: see
+// scenario.h.
 #pragma once
 
 #include <cstdint>
-#include <string>
+
+#include "tests/sim/run_result.h"
 
 namespace millrace::sim {
 
-struct RunResult {
-  bool ok = false;
-  std::string failure;      // what did not hold
-  uint64_t trace_hash = 0;  // of every frame delivered, with its time
-  uint64_t octets_delivered = 0;
-  uint64_t frames_delivered = 0;
-  uint64_t retransmits = 0;
-  double virtual_seconds = 0;
-};
-
 // Runs one seed to its end. Invariants checked while it runs (frames conserved, connections well
-// formed) end the process by CHECK; what is judged at the end comes back in the result.
-// prints: every segment, as it is handed to the wire.
-RunResult run_two_stacks(uint64_t seed, bool prints = false);
+// formed) end the process by CHECK; what is judged comes back in the result.
+RunResult run_two_stacks(uint64_t seed, Telling telling);
+
+// T21: a large transfer over a clean path to a reader who divides and repeats acknowledgments and
+// acknowledges what was never sent. He is never sent more than slow start allows that counts
+// octets; and if he does not divide, no more than a tenth more, and an initial window, than the
+// better served of two honest readers, of whom one acknowledges bursts, the other segments.
+RunResult run_hostile_reader(uint64_t seed, Telling telling);
 
 }  // namespace millrace::sim

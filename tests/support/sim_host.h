@@ -18,15 +18,17 @@ namespace millrace {
 class SimMemory {
  public:
   explicit SimMemory(uint32_t slots)
-      : bytes_(size_t{slots} * packet::slot_bytes + 64), arena_(aligned(), slots) {}
+      : bytes_(std::make_unique_for_overwrite<uint8_t[]>(size_t{slots} * packet::slot_bytes + 64)),
+        arena_(aligned(), slots) {}
   packet::Arena& arena() { return arena_; }
 
  private:
   uint8_t* aligned() {
-    const auto address = reinterpret_cast<uintptr_t>(bytes_.data());
-    return bytes_.data() + (64 - address % 64) % 64;
+    const auto address = reinterpret_cast<uintptr_t>(bytes_.get());
+    return bytes_.get() + (64 - address % 64) % 64;
   }
-  std::vector<uint8_t> bytes_;
+  // Not touched before it is used: most runs need little of it.
+  std::unique_ptr<uint8_t[]> bytes_;
   packet::Arena arena_;
 };
 
@@ -34,9 +36,10 @@ class SimHost {
  public:
   SimHost(const NetConfig& config, const tcp::Limits& limits, uint64_t seed, packet::Arena& arena,
           nic::Port& port, Instant start)
-      : arena_(arena),
-        port_(port),
-        stack_(config, limits, tcp::Keys{{seed, 1}, {seed, 2}, seed ^ 3}, arena, counters_, start) {
+      : SimHost(config, limits, tcp::Keys{{seed, 1}, {seed, 2}, seed ^ 3}, arena, port, start) {}
+  SimHost(const NetConfig& config, const tcp::Limits& limits, const tcp::Keys& keys,
+          packet::Arena& arena, nic::Port& port, Instant start)
+      : arena_(arena), port_(port), stack_(config, limits, keys, arena, counters_, start) {
     const nic::PortFacts& facts = port.facts();
     stack_.set_port(0, facts.mac, facts.mtu, facts.checksum_mode);
   }
