@@ -10,11 +10,12 @@
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "base/ipv6_address.h"
 #include "dataplane/packet/checksum_mode.h"
 
 namespace millrace::net {
 
-// An unfolded sum. Each one that a function here returns is below 2^34, so a few may be added
+// An unfolded sum. Each one that a function here returns is below 2^36, so a few may be added
 // without care.
 struct PartialSum {
   uint64_t value = 0;
@@ -52,6 +53,23 @@ inline PartialSum pseudo_header_sum(Ipv4Address source, Ipv4Address destination,
           __builtin_bswap32(destination.host_order()) + protocol_and_length};
 }
 
+// The pseudo-header of TCP, UDP and ICMPv6 over IPv6 (RFC 8200 section 8.1). protocol: the upper
+// layer's own number, whatever extension headers stand between; length: octets of segment, without
+// them.
+inline PartialSum pseudo_header_sum(const Ipv6Address& source, const Ipv6Address& destination,
+                                    uint8_t protocol, size_t length) {
+  uint64_t sum = uint64_t{__builtin_bswap32(static_cast<uint32_t>(length))} +
+                 __builtin_bswap32(uint32_t{protocol});
+  for (const Ipv6Address* address : {&source, &destination}) {
+    for (size_t at = 0; at < Ipv6Address::bytes; at += 4) {
+      uint32_t word;
+      std::memcpy(&word, address->octets().data() + at, sizeof word);
+      sum += word;
+    }
+  }
+  return {sum};
+}
+
 // A sum of 16-bit words, or of 32-bit words, taken as numbers instead of as they lie in memory: RFC
 // 1071 section 2 (B), the octets of the folded sum change places.
 constexpr PartialSum from_wire_order(uint64_t sum_of_numbers) {
@@ -81,11 +99,16 @@ inline void store_checksum(uint8_t* field, PartialSum sum) {
 // 0x0000 is sent as it is: only UDP gives it another meaning (T47).
 void store_transport_checksum(uint8_t* field, Ipv4Address source, Ipv4Address destination,
                               uint8_t protocol, ByteView segment);
+void store_transport_checksum(uint8_t* field, const Ipv6Address& source,
+                              const Ipv6Address& destination, uint8_t protocol, ByteView segment);
 // The same where the text's sum is known already (copy_and_sum); header: an even number of octets
 // with the field in it, text_length octets follow.
 void store_transport_checksum(uint8_t* field, Ipv4Address source, Ipv4Address destination,
                               uint8_t protocol, ByteView header, PartialSum text,
                               size_t text_length);
+void store_transport_checksum(uint8_t* field, const Ipv6Address& source,
+                              const Ipv6Address& destination, uint8_t protocol, ByteView header,
+                              PartialSum text, size_t text_length);
 
 // True when the sum over a range that includes its checksum field says the range is intact.
 inline bool is_intact(PartialSum sum) {
@@ -96,6 +119,9 @@ inline bool is_intact(PartialSum sum) {
 // in segment; the caller has made sure that field_offset + 2 octets are there.
 bool transport_checksum_holds(packet::ChecksumMode mode, Ipv4Address source,
                               Ipv4Address destination, uint8_t protocol, ByteView segment,
+                              size_t field_offset);
+bool transport_checksum_holds(packet::ChecksumMode mode, const Ipv6Address& source,
+                              const Ipv6Address& destination, uint8_t protocol, ByteView segment,
                               size_t field_offset);
 
 // Checksum after one 16-bit word of the range has changed (RFC 1624 equation 3). All three as

@@ -14,6 +14,7 @@ inline constexpr uint32_t ethernet_header_bytes = 14;
 
 inline constexpr uint16_t ethertype_ipv4 = 0x0800;
 inline constexpr uint16_t ethertype_arp = 0x0806;
+inline constexpr uint16_t ethertype_ipv6 = 0x86dd;           // RFC 2464 section 3
 inline constexpr uint16_t ethertype_vlan = 0x8100;           // IEEE 802.1Q
 inline constexpr uint16_t ethertype_provider_vlan = 0x88a8;  // IEEE 802.1ad
 

@@ -62,14 +62,29 @@ uint32_t write_icmp_error(uint8_t* at, uint8_t type, uint8_t code, const Ipv4Pac
 }
 
 bool IcmpLimiter::allow(Ipv4Address destination, Instant now) {
-  if (now >= period_end_) {
-    key_ = {random_.next(), random_.next()};
-    period_end_ = now + period;
-    for (uint32_t& left : left_) {
-      left = static_cast<uint32_t>(random_.between(budget_min_, uint64_t{budget_min_} * 2));
-    }
+  begin_period(now);
+  return take(siphash13(key_, destination.host_order(), 0));
+}
+
+bool IcmpLimiter::allow(const Ipv6Address& destination, Instant now) {
+  begin_period(now);
+  uint64_t words[2];
+  static_assert(sizeof words == Ipv6Address::bytes);
+  std::memcpy(words, destination.octets().data(), sizeof words);
+  return take(siphash13(key_, words[0], words[1]));
+}
+
+void IcmpLimiter::begin_period(Instant now) {
+  if (now < period_end_) return;
+  key_ = {random_.next(), random_.next()};
+  period_end_ = now + period;
+  for (uint32_t& left : left_) {
+    left = static_cast<uint32_t>(random_.between(budget_min_, uint64_t{budget_min_} * 2));
   }
-  uint32_t& left = left_[siphash13(key_, destination.host_order(), 0) % buckets];
+}
+
+bool IcmpLimiter::take(uint64_t hash) {
+  uint32_t& left = left_[hash % buckets];
   if (left == 0) return false;
   --left;
   return true;

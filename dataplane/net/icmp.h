@@ -9,6 +9,7 @@
 #include "base/address.h"
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/ipv6_address.h"
 #include "base/random.h"
 #include "base/time.h"
 #include "dataplane/counters.h"
@@ -92,8 +93,14 @@ class IcmpLimiter {
   IcmpLimiter(uint32_t budget_min, uint64_t seed) : random_(seed), budget_min_(budget_min) {}
 
   bool allow(Ipv4Address destination, Instant now);
+  // Counts whole addresses, although a stranger may have a /64 of them: hosts of one link share the
+  // prefix and shall not see each other's answers. The sum over all buckets bounds what is sent.
+  bool allow(const Ipv6Address& destination, Instant now);
 
  private:
+  void begin_period(Instant now);
+  bool take(uint64_t hash);
+
   Random random_;
   uint32_t budget_min_;
   HashKey key_;

@@ -89,6 +89,25 @@ void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destinatio
   }
 }
 
+void IpOutput::send_ipv6(uint8_t port, const MacAddress& next, const Ipv6Address& source,
+                         const Ipv6Address& destination, uint8_t protocol,
+                         const packet::TransmitFrame& segment, uint8_t hop_limit) {
+  constexpr uint32_t headers = ethernet_header_bytes + ipv6_header_bytes;
+  static_assert(headers <= packet::headroom_bytes);
+  CHECK(segment.offset >= headers);
+  CHECK(segment.length + ipv6_header_bytes <= ports_[port].mtu);
+  if (room_[port] == 0) {
+    counters_.add(Counter::net_output_no_room);
+    return;
+  }
+  const packet::TransmitFrame frame{segment.slot, static_cast<uint16_t>(segment.offset - headers),
+                                    static_cast<uint16_t>(segment.length + headers)};
+  uint8_t* at = arena_.slot_data(frame.slot) + frame.offset;
+  write_ethernet(at, next, ports_[port].mac, ethertype_ipv6);
+  write_ipv6(at + ethernet_header_bytes, source, destination, protocol, segment.length, hop_limit);
+  send_raw(port, frame);
+}
+
 void IpOutput::send_raw(uint8_t port, const packet::TransmitFrame& frame) {
   arena_.mark_in_port(frame.slot);
   enqueue(port, frame);

@@ -18,6 +18,7 @@
 #include "dataplane/net/ethernet.h"
 #include "dataplane/net/ip_routes.h"
 #include "dataplane/net/ipv4.h"
+#include "dataplane/net/ipv6.h"
 #include "dataplane/net/neighbor.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/packet/frame.h"
@@ -95,6 +96,11 @@ class IpOutput {
   // cannot be sent (no room, no neighbor) is dropped and counted, and its slot is not left in_port.
   void send(const Path& path, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
             const packet::TransmitFrame& segment, Instant now);
+  // The same for IPv6 (54 bytes of slot in front) where the station is known: next is its MAC
+  // address, or the group's.
+  void send_ipv6(uint8_t port, const MacAddress& next, const Ipv6Address& source,
+                 const Ipv6Address& destination, uint8_t protocol,
+                 const packet::TransmitFrame& segment, uint8_t hop_limit = hop_limit_default);
   // A frame complete with its Ethernet header. Takes it as send() does.
   void send_raw(uint8_t port, const packet::TransmitFrame& frame);
   // Builds an ARP packet in a slot of its own. False when there is no room or no memory.
