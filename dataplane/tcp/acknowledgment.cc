@@ -126,7 +126,7 @@ void Tcp::on_plain_new_ack(Connection& c, Transfer& t, const Segment& segment, I
   if (sample > Duration()) take_round_trip(c, t, sample, now);
   if (t.flags.in_recovery) {
     on_ack_in_recovery(c, t, octets);
-  } else if (is_limited_by_window(c, flight_before)) {
+  } else if (is_limited_by_window(c, t, flight_before, octets)) {
     grow_window(c, t, octets, sample, now);
   } else {
     t.congestion_memory.cubic.note_unused(now);
@@ -148,6 +148,8 @@ Duration Tcp::round_trip_of(const Connection& c, const Segment& segment, Duratio
   const auto echoed_ms = static_cast<int32_t>(timestamp(c, now) - segment.options.timestamp_echo);
   const Duration echoed = Duration::milliseconds(int64_t{echoed_ms} + 1);
   if (echoed_ms < 0) return repeated ? Duration() : since_sent;
+  // A peer that had everything already echoes what it took last, however long ago.
+  if (repeated && echoed > c.round_trip.smoothed() * 4) return {};
   return repeated || since_sent == Duration() ? echoed : std::min(since_sent, echoed);
 }
 
@@ -176,10 +178,13 @@ void Tcp::on_new_ack_while_repairing(Connection& c, Transfer& t, const Segment& 
 }
 
 // A window that is not used proves nothing (RFC 7661's lesson): whether the window, not the
-// application, held us back when flight_before octets were in flight.
-bool Tcp::is_limited_by_window(const Connection& c, uint32_t flight_before) {
+// application, held us back when what is acknowledged now (octets, which leave flight_before) was
+// in flight. Acknowledgments come several a turn, before anything is sent for the first of them: so
+// what counts is also what had been sent when text was held back last.
+bool Tcp::is_limited_by_window(const Connection& c, const Transfer& t, uint32_t flight_before,
+                               uint32_t octets) {
   const uint32_t window = c.congestion.window();
-  return flight_before + 2U * c.send_mss >= window ||
+  return c.snd_una - octets < t.limited_until || flight_before + 2U * c.send_mss >= window ||
          (c.congestion.in_slow_start() && flight_before * 2 >= window);
 }
 

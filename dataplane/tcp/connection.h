@@ -150,6 +150,7 @@ struct alignas(64) Transfer {
   // The least round trip of the last half minute.
   uint32_t round_trip_us_min = 0;
   Tick round_trip_min_at;
+  Seq limited_until;  // SND.NXT when the congestion window held text back last
   // --- what an ordinary exchange does not touch ---
   SlotChain kept;  // acknowledged text that the application may want back, from kept_from on
   Seq kept_from;

@@ -44,7 +44,7 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   t.iss = initial_sequence_number(flow, now);
   // Section 3.6.1: a flow reopened out of TIME-WAIT begins beyond every number it has used.
   if (used_before && t.iss <= *used_before) t.iss = *used_before + reopened_isn_gap;
-  c.snd_una = t.snd_nxt = t.snd_max = t.iss;
+  c.snd_una = t.snd_nxt = t.snd_max = t.limited_until = t.iss;
   t.send_end = t.iss + 1;
   agree_on_options(c, segment.options, now);
   c.snd_wnd = segment.window;  // never scaled on a SYN (RFC 7323 section 2.2)
@@ -231,7 +231,7 @@ bool Tcp::take_cookie(const FlowKey& flow, uint32_t hash, const Segment& segment
       c.rcv_nxt + std::min(limits_.receive_slots_initial * uint32_t{mss_default}, 65'535U);
   t.iss = iss;
   c.snd_una = iss;
-  t.snd_nxt = t.snd_max = t.send_end = iss + 1;
+  t.snd_nxt = t.snd_max = t.send_end = t.limited_until = iss + 1;
   Options options = segment.options.has_timestamps
                         ? SynCookies::options_in(segment.options.timestamp_echo)
                         : Options{};

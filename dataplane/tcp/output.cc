@@ -157,7 +157,10 @@ SlotIndex Tcp::next_text(Connection& c) {
   if (!t.flags.in_recovery && t.duplicate_acks > 0 && t.duplicate_acks < 3)
     congestion_window += t.duplicate_acks * c.send_mss;
   const uint32_t flight = octets_between(c.snd_una, t.snd_nxt);
-  if (flight > 0 && pipe(c, t) + length > congestion_window) return slot_none;
+  if (flight > 0 && pipe(c, t) + length > congestion_window) {
+    t.limited_until = t.snd_nxt;
+    return slot_none;
+  }
   // Nagle's algorithm (RFC 9293 section 3.7.4).
   if (c.nagle && length < c.send_mss && c.snd_una != t.snd_max && !t.flags.fin_queued &&
       records_[slot].next == slot_none)

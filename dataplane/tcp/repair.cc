@@ -129,7 +129,7 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
 }
 
 void Tcp::grow_window_after_news(Connection& c, Transfer& t, const AckNews& news, Instant now) {
-  if (!is_limited_by_window(c, news.flight_octets_before)) {
+  if (!is_limited_by_window(c, t, news.flight_octets_before, news.acknowledged_octets)) {
     t.congestion_memory.cubic.note_unused(now);
     return;
   }
@@ -320,7 +320,14 @@ void Tcp::note_recovery_ended(Transfer& t) {
 // was sent before it and not again (RFC 5682 section 3.1 step 3b, of the variant with SACK).
 bool Tcp::try_undo(Connection& c, Transfer& t, Repair& r, const Segment& segment,
                    const AckNews& news) {
-  if (!r.undo_possible || !r.repeated_since_begin) return false;
+  if (!r.undo_possible) return false;
+  if (!r.repeated_since_begin) {
+    // The gap has closed before anything was sent again: several acknowledgments of one turn.
+    const bool closed =
+        t.flags.in_recovery && news.acknowledged_octets > 0 && r.board.lost_octets() == 0;
+    if (closed) take_back(c, t, r);
+    return closed;
+  }
   const bool by_originals =
       r.timeout_in_doubt && t.flags.recover_pending && news.once.any && news.once.end <= t.recover;
   // What was sent again and moves nothing else: the timeout was right.
@@ -333,6 +340,12 @@ bool Tcp::try_undo(Connection& c, Transfer& t, Repair& r, const Segment& segment
       static_cast<int32_t>(segment.options.timestamp_echo - r.first_repeat_timestamp) < 0;
   const bool by_duplicates = news.duplicate_reported && r.repeats_unreported == 0;
   if (!by_timestamp && !by_duplicates && !by_originals) return false;
+  take_back(c, t, r);
+  return true;
+}
+
+// Nothing was lost: the window is what it was before.
+void Tcp::take_back(Connection& c, Transfer& t, Repair& r) {
   counters_.add(Counter::tcp_recoveries_undone);
   c.congestion.set_window(std::max(c.congestion.window(), r.before.window));
   c.congestion.set_threshold(std::max(c.congestion.threshold(), r.before.threshold));
@@ -343,7 +356,6 @@ bool Tcp::try_undo(Connection& c, Transfer& t, Repair& r, const Segment& segment
   r.undo_possible = false;
   r.board.forget_lost(records_);
   note_recovery_ended(t);
-  return true;
 }
 
 // The reordering timer (RFC 8985 section 6.3).

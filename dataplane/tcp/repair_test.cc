@@ -291,6 +291,19 @@ TEST_F(RepairTest, T22_AfterATimeoutOnlyWhatIsMissingGoesAgain) {
   EXPECT_FALSE(tcp_.has_unacknowledged_text(id_));
 }
 
+// Both acknowledgments in one turn: what was thought to be lost is there before it has gone again.
+TEST_F(RepairTest, T17_AGapThatClosesBeforeItsRepairIsSentIsNoLoss) {
+  send(10);
+  const uint32_t window = tcp_.find(id_)->congestion.window();
+  const uint32_t threshold = tcp_.find(id_)->congestion.threshold();
+  inject(ack(0, {{1, 4}}));
+  inject(ack(5));
+  finish_turn();
+  EXPECT_GE(tcp_.find(id_)->congestion.window(), window);
+  EXPECT_EQ(tcp_.find(id_)->congestion.threshold(), threshold);
+  EXPECT_EQ(counted(Counter::tcp_recoveries_undone), 1U);
+}
+
 // --- nothing was lost after all ---
 
 class UndoTest : public RepairTest {

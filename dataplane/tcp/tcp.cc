@@ -226,7 +226,7 @@ ConnId Tcp::connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Ins
     c.owner = owner;
     c.state = State::syn_sent;
     t.iss = initial_sequence_number(flow, now);
-    c.snd_una = t.snd_nxt = t.snd_max = t.iss;
+    c.snd_una = t.snd_nxt = t.snd_max = t.limited_until = t.iss;
     t.send_end = t.iss + 1;
     t.flags.syn_to_send = true;
     c.timestamps = limits_.features.timestamps;

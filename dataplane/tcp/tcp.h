@@ -363,7 +363,8 @@ class Tcp {
                        Instant now);
   void on_duplicate_ack(Connection& c, Transfer& t);
   static void on_ack_in_recovery(Connection& c, Transfer& t, uint32_t acknowledged_octets);
-  static bool is_limited_by_window(const Connection& c, uint32_t flight_before);
+  static bool is_limited_by_window(const Connection& c, const Transfer& t, uint32_t flight_before,
+                                   uint32_t octets);
   void grow_window(Connection& c, Transfer& t, uint32_t octets, Duration sample, Instant now);
   void update_send_window(Connection& c, const Segment& segment, bool acknowledges_more);
   // path_mtu.cc
@@ -395,6 +396,7 @@ class Tcp {
   static void end_recovery(Connection& c, Transfer& t);
   static void note_recovery_ended(Transfer& t);
   bool try_undo(Connection& c, Transfer& t, Repair& r, const Segment& segment, const AckNews& news);
+  void take_back(Connection& c, Transfer& t, Repair& r);
   void on_reordering_timeout(Connection& c, Transfer& t, Instant now);
   void send_all_again(Connection& c, Transfer& t);
   void note_sent_in_repair(const Connection& c, const Transfer& t, SlotIndex slot, bool again);

@@ -24,7 +24,7 @@ bool Tcp::engage(uint32_t index, Connection& c, uint32_t reserve_count) {
   wheel_.arm_no_later_than(index, wheel_.hand() + rest_before_release);
   Transfer& t = transfers_.at(id.index);
   t.connection = index;
-  t.snd_nxt = t.snd_max = t.send_end = c.snd_una;
+  t.snd_nxt = t.snd_max = t.send_end = t.limited_until = c.snd_una;
   // Of a connection that stands: it lies behind, where nothing is compared with it any more.
   t.iss = c.snd_una - 1;
   if (!c.retransmit_deadline.is_never()) t.timer_purpose = Transfer::TimerPurpose::keepalive;
