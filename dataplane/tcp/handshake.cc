@@ -166,7 +166,8 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
 }
 
 // A SYN for which there is no room: the answer is made of it and forgotten. It is not said again,
-// so whoever forges SYNs gets one segment for each, no larger than what it sent (T10).
+// so whoever forges SYNs gets one segment for each, at most the four octets of an MSS option longer
+// than what it sent (T10).
 void Tcp::answer_with_cookie(const FlowKey& flow, const Segment& segment, const net::Path& path,
                              Instant now) {
   const Options& asked = segment.options;
