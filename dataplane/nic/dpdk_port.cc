@@ -20,9 +20,9 @@
 namespace millrace::nic {
 namespace {
 
-constexpr uint16_t ring_frames_wanted = 1024;        // descriptors of a device that has rings
-constexpr uint32_t transmit_frames = 2048;           // taken and not yet reclaimed; a power of two
-constexpr uint32_t receive_pool_cache_frames = 256;  // kept at hand for the worker's thread
+constexpr uint16_t ring_frames_wanted = 1024;  // descriptors of a device that has rings
+constexpr uint32_t transmit_frames = 2048;     // taken and not yet reclaimed; a power of two
+constexpr uint32_t pool_cache_frames = 256;    // kept at hand for the worker's thread
 constexpr uint16_t receive_room_bytes = packet::slot_bytes + RTE_PKTMBUF_HEADROOM;
 constexpr uint32_t conserved_slack_frames = 2 * burst_frames_max;  // drivers refill in bursts
 constexpr uint16_t queue = 0;
@@ -74,8 +74,8 @@ class EthernetPort final : public DpdkPort, private MemifGate::Driver {
 
  private:
   struct Sending {
-    rte_mbuf* mbuf;
-    packet::SlotIndex slot;
+    rte_mbuf* mbuf;  // resident; none for a device that copies
+    packet::TransmitFrame frame;
   };
 
   Status find_device(DpdkEnvironment& environment);
@@ -85,6 +85,9 @@ class EthernetPort final : public DpdkPort, private MemifGate::Driver {
   Status run(DpdkEnvironment& environment);
   void close();
   void drop_unsent();
+  void point_at(rte_mbuf* mbuf, const packet::TransmitFrame& frame) const;
+  uint16_t send_resident(uint16_t count);
+  uint16_t send_copied(uint16_t count);
   Error failed(const std::string& what, DpdkEnvironment& environment) const;
   bool usable() { return !gate_ || gate_->is_open(); }
   bool device_link_up() const;
@@ -100,6 +103,8 @@ class EthernetPort final : public DpdkPort, private MemifGate::Driver {
   std::unique_ptr<MemifGate> gate_;  // of a memif
   std::string device_name_;          // DPDK's
   bool is_virtual_ = true;
+  // Whether frames are copied within the call that sends them, so that their slots are done then.
+  bool copies_ = false;
   uint16_t id_ = RTE_MAX_ETHPORTS;
   uint16_t receive_ring_frames_ = 0;  // what the device itself may hold
 
@@ -130,6 +135,7 @@ Status EthernetPort::find_device(DpdkEnvironment& environment) {
     auto gate = MemifGate::create(memif->socket, memif->role, memif->id, memif->owner);
     if (!gate) return Error{gate.error()};
     gate_ = std::move(*gate);
+    copies_ = true;
     device_name_ = "net_memif" + std::to_string(next_number());
     arguments = memif_arguments(*memif, gate_->driver_socket(), options_.mac);
   } else if (const auto* device = std::get_if<VirtualDevice>(&options_.device)) {
@@ -162,19 +168,22 @@ Status EthernetPort::make_pools(DpdkEnvironment& environment) {
   receive_frame_count_ = options_.receive_frames;
   lend_max_ = receive_frame_count_ - receive_frame_count_ / 4;
   // One thread takes and gives back: rings for one producer and one consumer.
-  receive_pool_.reset(rte_pktmbuf_pool_create_by_ops(
-      ("receive_" + number).c_str(), receive_frame_count_, receive_pool_cache_frames, 0,
-      receive_room_bytes, socket, "ring_sp_sc"));
-  transmit_pool_.reset(rte_pktmbuf_pool_create_by_ops(
-      ("transmit_" + number).c_str(), transmit_frames, 0, 0, 0, socket, "ring_sp_sc"));
+  receive_pool_.reset(rte_pktmbuf_pool_create_by_ops(("receive_" + number).c_str(),
+                                                     receive_frame_count_, pool_cache_frames, 0,
+                                                     receive_room_bytes, socket, "ring_sp_sc"));
+  transmit_pool_.reset(
+      rte_pktmbuf_pool_create_by_ops(("transmit_" + number).c_str(), transmit_frames,
+                                     copies_ ? pool_cache_frames : 0, 0, 0, socket, "ring_sp_sc"));
   if (!receive_pool_ || !transmit_pool_) {
     return failed(std::string("no memory for its frames: ") + rte_strerror(rte_errno), environment);
   }
   for (Sending& entry : sending_) {
+    if (copies_) break;
     entry.mbuf = rte_pktmbuf_alloc(transmit_pool_.get());
     if (entry.mbuf == nullptr) return failed("no memory for its descriptors", environment);
     entry.mbuf->ol_flags = RTE_MBUF_F_EXTERNAL;
     entry.mbuf->buf_len = packet::slot_bytes;
+    rte_mbuf_refcnt_set(entry.mbuf, 1);
   }
   return Ok{};
 }
@@ -345,37 +354,60 @@ void EthernetPort::transmit(std::span<const packet::TransmitFrame> frames, Insta
   for (const packet::TransmitFrame& frame : frames) {
     CHECK(frame.slot < options_.arena_slot_count && frame.length != 0 &&
           uint32_t{frame.offset} + frame.length <= packet::slot_bytes);
-    Sending& entry = at(taken_++);
-    rte_mbuf* mbuf = entry.mbuf;
-    entry.slot = frame.slot;
-    mbuf->buf_addr = options_.arena_memory + size_t{frame.slot} * packet::slot_bytes;
-    rte_mbuf_iova_set(mbuf, reinterpret_cast<rte_iova_t>(mbuf->buf_addr));
-    mbuf->data_off = frame.offset;
-    mbuf->data_len = frame.length;
-    mbuf->pkt_len = frame.length;
-    rte_mbuf_refcnt_set(mbuf, 2);  // the device's and ours
+    at(taken_++).frame = frame;
   }
 }
 
 void EthernetPort::drop_unsent() {
   const uint32_t dropped = taken_ - sent_;
-  for (; sent_ != taken_; ++sent_) rte_mbuf_refcnt_set(at(sent_).mbuf, 1);
+  sent_ = taken_;
   linkless_frames_ += dropped;
   counters_.transmit_dropped_frames += dropped;
+}
+
+void EthernetPort::point_at(rte_mbuf* mbuf, const packet::TransmitFrame& frame) const {
+  mbuf->buf_addr = options_.arena_memory + size_t{frame.slot} * packet::slot_bytes;
+  rte_mbuf_iova_set(mbuf, reinterpret_cast<rte_iova_t>(mbuf->buf_addr));
+  mbuf->data_off = frame.offset;
+  mbuf->data_len = frame.length;
+  mbuf->pkt_len = frame.length;
+}
+
+// The device's reference and ours: the slot is done when the device has dropped its own.
+uint16_t EthernetPort::send_resident(uint16_t count) {
+  std::array<rte_mbuf*, burst_frames_max> burst;
+  for (uint16_t i = 0; i < count; ++i) {
+    burst[i] = at(sent_ + i).mbuf;
+    point_at(burst[i], at(sent_ + i).frame);
+    rte_mbuf_refcnt_set(burst[i], 2);
+  }
+  const uint16_t went = rte_eth_tx_burst(id_, queue, burst.data(), count);
+  for (uint16_t i = went; i < count; ++i) rte_mbuf_refcnt_set(burst[i], 1);
+  return went;
+}
+
+// The device's reference alone: dropping one of two is a locked instruction, which waits here until
+// the other core has let go of every line that the copy went to.
+uint16_t EthernetPort::send_copied(uint16_t count) {
+  std::array<rte_mbuf*, burst_frames_max> burst;
+  auto* const taken = reinterpret_cast<void**>(burst.data());
+  // As many as are under way at most, and none is by now.
+  CHECK(rte_mempool_get_bulk(transmit_pool_.get(), taken, count) == 0);
+  for (uint16_t i = 0; i < count; ++i) point_at(burst[i], at(sent_ + i).frame);
+  const uint16_t went = rte_eth_tx_burst(id_, queue, burst.data(), count);
+  if (went != count) rte_mempool_put_bulk(transmit_pool_.get(), taken + went, count - went);
+  return went;
 }
 
 void EthernetPort::flush() {
   if (sent_ == taken_) return;
   if (!usable()) return drop_unsent();
-  std::array<rte_mbuf*, burst_frames_max> burst;
   while (sent_ != taken_) {
-    const auto count = static_cast<uint16_t>(std::min<size_t>(taken_ - sent_, burst.size()));
-    for (uint16_t i = 0; i < count; ++i) burst[i] = at(sent_ + i).mbuf;
-    const uint16_t went = rte_eth_tx_burst(id_, queue, burst.data(), count);
+    const auto count = static_cast<uint16_t>(std::min<size_t>(taken_ - sent_, burst_frames_max));
+    const uint16_t went = copies_ ? send_copied(count) : send_resident(count);
+    for (uint16_t i = 0; i < went; ++i) counters_.transmitted_bytes += at(sent_ + i).frame.length;
     sent_ += went;
     counters_.transmitted_frames += went;
-    // The device is done with them or reads them: either way the lengths are still there.
-    for (uint16_t i = 0; i < went; ++i) counters_.transmitted_bytes += burst[i]->data_len;
     if (went != count) return;  // no room; tried again next turn
   }
 }
@@ -383,8 +415,8 @@ void EthernetPort::flush() {
 size_t EthernetPort::reclaim(std::span<packet::SlotIndex> slots) {
   size_t count = 0;
   while (count < slots.size() && reclaimed_ != sent_ &&
-         rte_mbuf_refcnt_read(at(reclaimed_).mbuf) == 1) {
-    slots[count++] = at(reclaimed_++).slot;
+         (copies_ || rte_mbuf_refcnt_read(at(reclaimed_).mbuf) == 1)) {
+    slots[count++] = at(reclaimed_++).frame.slot;
   }
   if (reclaimed_ == taken_) reclaimed_ = sent_ = taken_ = 0;
   return count;
@@ -409,15 +441,13 @@ bool EthernetPort::frames_conserved() const {
       receive_ring_frames_ == 0 ? 0 : receive_ring_frames_ + conserved_slack_frames;
   if (free + held_count_ > receive_frame_count_) return false;
   if (receive_frame_count_ - free - held_count_ > in_device_max) return false;
-  // Nobody but us may have a reference to an mbuf that is not being sent, and everybody one to
-  // those that wait.
-  for (uint32_t place = 0; place < transmit_frames; ++place) {
+  // Between two calls a device that copies has none of ours, and another only what is under way.
+  if (copies_ && rte_mempool_avail_count(transmit_pool_.get()) != transmit_frames) return false;
+  for (uint32_t place = 0; !copies_ && place < transmit_frames; ++place) {
     const uint16_t references = rte_mbuf_refcnt_read(sending_[place].mbuf);
     const uint32_t behind = (place - reclaimed_) & (transmit_frames - 1);
-    const bool outstanding = behind < taken_ - reclaimed_;
-    const bool waits = outstanding && behind >= sent_ - reclaimed_;
-    if (waits ? references != 2 : outstanding ? references - 1U > 1U : references != 1)
-      return false;
+    const bool under_way = behind < sent_ - reclaimed_;
+    if (under_way ? references - 1U > 1U : references != 1) return false;
   }
   return reclaimed_ <= sent_ && sent_ <= taken_ && taken_ - reclaimed_ <= transmit_frames;
 }
