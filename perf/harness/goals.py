@@ -202,7 +202,8 @@ def main(path):
     if "ratio" in memif:
         print(f"generator of lane M: able to {memif['rate_able']:,.0f} a second by its busy time "
               f"({memif['rate_reached']:,.0f} seen through the reflector), "
-              f"{memif['ratio']:.2f} times the rate tested")
+              f"{memif['ratio']:.2f} times the rate tested beside it ({memif['ratio_least']:.2f} to "
+              f"{memif['ratio_most']:.2f}, {memif['blocks']} blocks)")
     steal = result["self_tests"]["steal"]
     if steal["percent"] is not None:
         print(f"steal: {steal['percent']:.3f} % of {steal['windows']} windows that count")

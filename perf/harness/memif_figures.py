@@ -117,12 +117,17 @@ def of_arm(campaign, arm, field):
     return [w[field] for w in counted(campaign) if w["arm"] == arm and field in w]
 
 
+def by_block(campaign):
+    """Of each block {arm: window} of the windows that count."""
+    blocks = {}
+    for found in counted(campaign):
+        blocks.setdefault(found["block"], {})[found["arm"]] = found
+    return list(blocks.values())
+
+
 def paired(campaign, above, below, field, combine):
     """combine(above, below) of every block that has a window of both that counts."""
-    by_block = {}
-    for found in counted(campaign):
-        by_block.setdefault(found["block"], {})[found["arm"]] = found
-    return [combine(block[above][field], block[below][field]) for block in by_block.values()
+    return [combine(block[above][field], block[below][field]) for block in by_block(campaign)
             if above in block and below in block and field in block[above] and field in block[below]]
 
 

@@ -220,6 +220,22 @@ class SelfTest(unittest.TestCase):
         self.assertFalse(slow["holds"])
         self.assertAlmostEqual(slow["ratio"], 0.9 / 0.46, delta=0.02)
 
+    def test_compared_by_block(self):
+        # In a slow minute of the host both are slow: that says nothing about the generator.
+        campaign = main_campaign(reflector_load_busy=0.44)
+        for slowed in campaign["windows"]:
+            if slowed["block"] in (1, 2) and slowed["arm"] in ("reflector", "capacity"):
+                slowed.update(load_ns=2 * slowed["load_ns"], proxy_ns=2 * slowed["proxy_ns"],
+                              rate=slowed["rate"] / 2)
+        found = memif_lane.self_test(campaign)
+        self.assertTrue(found["holds"])
+        self.assertEqual(found["blocks"], 5)
+        # Slow against the reflector alone, in most blocks: that does.
+        for slowed in campaign["windows"]:
+            if slowed["block"] in (3, 4, 5) and slowed["arm"] == "reflector":
+                slowed.update(load_ns=880.0)
+        self.assertFalse(memif_lane.self_test(campaign)["holds"])
+
     def test_without_windows_it_does_not_hold(self):
         self.assertFalse(memif_lane.self_test({**main_campaign(), "windows": []})["holds"])
 
@@ -234,6 +250,12 @@ class Report(unittest.TestCase):
         page = report.page(run(main_campaign(), crowd_campaign()))
         for text in ("Memory to memory (lane M)", "new_connections", "cores 60 ns apart"):
             self.assertIn(text, page)
+
+    def test_cost_against_connections(self):
+        found = report.page(run(main_campaign(), crowd_campaign()))
+        self.assertIn("Cost against connections", found)
+        self.assertIn("all, fixed rate", found)
+        self.assertIn("1,000 beside idle", found)
 
     def test_an_axis_for_any_most(self):
         for most in range(1, 1000):

@@ -2,7 +2,7 @@
 import re
 import statistics
 
-from perf.harness import goals, other_peers, plots, results
+from perf.harness import goals, memif_lane, other_peers, plots, results
 from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
 
 STYLE = """
@@ -59,8 +59,10 @@ def _self_tests(result):
                       f"(below {steal['percent_max']} %)")}
     memif = tests.get("generator_memif")
     if memif:
-        said["generator_memif"] = (f"{memif['ratio']:.2f} times the tested rate (needs 2): {memif['rate_reached']:,.0f}"
-                                   " a second through a bare reflector" if "ratio" in memif else memif.get("note", ""))
+        said["generator_memif"] = (
+            f"{memif['ratio']:.2f} times the rate tested beside it (needs 2; {memif['ratio_least']:.2f} to "
+            f"{memif['ratio_most']:.2f} in {memif['blocks']} blocks): {memif['rate_reached']:,.0f} a second "
+            "through a bare reflector" if "ratio" in memif else memif.get("note", ""))
     return _table(("self-test", "holds", "seen"), [
         [_cell(name), _cell("yes" if tests[name]["holds"] else "NO",
                             "met" if tests[name]["holds"] else "missed"), _cell(said[name])]
@@ -171,8 +173,9 @@ def _latency(result):
             looks[name] = ((OURS, *PEERS).index(arm), dash)
     return plots.lines("latency by load", dict(sorted(series.items())), "requests a second", "us",
                        x_logarithmic=True, y_logarithmic=True, looks=looks) + \
-        '<p class="note">From the time at which a request was meant to leave; the last point of each is 70 % of '\
-        "its own capacity, or the highest share that was measured.</p>"
+        '<p class="note">From the time at which a request was meant to leave. At 10,000 and 30,000 a second '\
+        "requests leave at even distances, at shares of each proxy's own capacity at random times: a line that "\
+        "falls where the two meet is the difference between them.</p>"
 
 
 def _instructions(result, split, scenarios=("keepalive_1", "keepalive_64", "connection_64")):
@@ -193,6 +196,26 @@ def _routes(result):
                     series[field].append((row["routes"], value))
     series = {name: points for name, points in series.items() if points}
     return plots.lines("cost against routes", series, "routes", "a request", x_logarithmic=True)
+
+
+def _connections(result):
+    """What a request takes the proxy over the number of connections, in lane M."""
+    main, crowd = (result["campaigns"].get(name) for name in ("memif", "memif_crowd"))
+    series = {}
+    if main and main.get("sweep"):
+        series["all, closed loop"] = [(w["connections"], w["proxy_ns"])
+                                          for w in main["sweep"] if not w["why_void"]]
+    for kind, name in (("asking", "all, fixed rate"), ("idle", "1,000 beside idle")):
+        for count in [memif_lane.FEW, *crowd["crowds"]] if crowd else ():
+            arm = f"{kind}_{'few' if count == memif_lane.FEW else count}"
+            found = result["metrics"].get(f"memif_crowd.{arm}.proxy_ns")
+            if found:
+                series.setdefault(name, []).append((count, found["median"]))
+    series = {name: points for name, points in series.items() if points}
+    return plots.lines("cost against connections", series, "connections", "ns a request", x_logarithmic=True) + \
+        '<p class="note">Over memif, by the proxy\'s own busy time. At a fixed rate a core that is not full takes few '\
+        "requests at a time, each of which then costs more: compare along a line.</p>" \
+        if series else "<p>Not measured.</p>"
 
 
 def _memif(result):
@@ -233,7 +256,8 @@ def page(result):
                 ("Latency by load", _latency), ("Connections, bulk and a single connection", _others),
                 ("Instructions by room", lambda r: _instructions(r, "by_room")),
                 ("Instructions by stage of a turn", lambda r: _instructions(r, "by_stage")),
-                ("Cost against routes", _routes), ("Memory to memory (lane M)", _memif),
+                ("Cost against routes", _routes), ("Cost against connections", _connections),
+                ("Memory to memory (lane M)", _memif),
                 ("Windows that do not count", _void),
                 ("Machine and settings", _facts))
     body = "".join(f"<section><h2>{esc(name)}</h2>{make(result)}</section>" for name, make in sections)

@@ -128,7 +128,7 @@ class Lane:
         figures["note"] = row["note"]
         figures["instructions"] = round(counted.total() / units, 2)
         figures["by_room"] = each(split.by_room(counted, self.source))
-        figures["by_stage"] = each(split.by_stage(counted, self.program))
+        figures["by_stage"] = each(split.by_stage(counted, self.program, self.source))
         figures["by_function"] = each(split.by_function(counted))
         figures["by_line"] = each(split.by_line(counted, self.source))
         # What a count says of time and of memory is callgrind's, not the worker's.

@@ -51,12 +51,32 @@ fn=(3) __memcpy_avx_unaligned_erms
 """
 
 
+def make_tree(test):
+    """A folder with the sources that SAMPLE speaks of; gone when the test is over."""
+    folder = tempfile.TemporaryDirectory()
+    test.addCleanup(folder.cleanup)
+    top = os.path.realpath(folder.name)
+    for path in ("dataplane/worker.cc", "dataplane/tcp/tcp.cc", "shm/snapshot.cc"):
+        os.makedirs(os.path.join(top, os.path.dirname(path)), exist_ok=True)
+        with open(os.path.join(top, path), "w", encoding="utf-8") as file:
+            file.write("uint32_t Worker::turn(Instant now) {\n"
+                       "  const Snapshot& snapshot = cell_.enter(options_.number);\n"
+                       "  net_.tcp().end_reading();\n"
+                       "  return sent;\n")
+    return top
+
+
 class CallgrindFileTest(unittest.TestCase):
     def setUp(self):
+        self.top = make_tree(self)
+        self.counted = self.read(self.top)
+
+    @staticmethod
+    def read(compiled_at):
         with tempfile.NamedTemporaryFile("w", suffix=".callgrind") as file:
-            file.write(SAMPLE)
+            file.write(SAMPLE.replace("/top/", compiled_at + "/"))
             file.flush()
-            self.counted = CallgrindFile(file.name)
+            return CallgrindFile(file.name)
 
     def test_places_are_followed(self):
         places = [(cost.address, cost.line, cost.count) for cost in self.counted.costs]
@@ -69,9 +89,10 @@ class CallgrindFileTest(unittest.TestCase):
                          [(0x1010, 900)])
 
     def test_rooms_are_where_the_source_stands(self):
-        self.assertEqual(dict(split.by_room(self.counted, "/top")),
-                         {"dataplane": 12, "dataplane/tcp": 100, "shm": 900,
-                          "memcpy (C library)": 50})
+        rooms = {"dataplane": 12, "dataplane/tcp": 100, "shm": 900, "memcpy (C library)": 50}
+        self.assertEqual(dict(split.by_room(self.counted, self.top)), rooms)
+        # Out of a compiler cache, from another checkout.
+        self.assertEqual(dict(split.by_room(self.read("/elsewhere/checkout"), self.top)), rooms)
 
     def test_inlined_library_code_counts_for_who_used_it(self):
         self.assertEqual(split.room_of("/usr/include/c++/12/bit", "millrace::tcp::Tcp::write()",
@@ -83,15 +104,10 @@ class CallgrindFileTest(unittest.TestCase):
 
 class StageTest(unittest.TestCase):
     def test_a_stage_is_the_call_on_its_line(self):
-        with tempfile.NamedTemporaryFile("w", suffix=".cc") as file:
-            file.write("uint32_t Worker::turn(Instant now) {\n"
-                       "  const Snapshot& snapshot = cell_.enter(options_.number);\n"
-                       "  net_.tcp().end_reading();\n"
-                       "  return sent;\n")
-            file.flush()
-            names = [split.stage_named(f"{file.name}:{line}", {}) for line in (1, 2, 3, 4)]
-        self.assertEqual(names, ["turn itself", "cell_.enter", "net_.tcp().end_reading",
-                                 "turn itself"])
+        top = make_tree(self)
+        for compiled_at in (top, "/elsewhere/checkout"):
+            names = [split.stage_named(f"{compiled_at}/dataplane/worker.cc:{line}", top) for line in (1, 2, 3, 4)]
+            self.assertEqual(names, ["turn itself", "cell_.enter", "net_.tcp().end_reading", "turn itself"])
 
 
 class GateTest(unittest.TestCase):

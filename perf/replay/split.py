@@ -1,5 +1,6 @@
 """Splits counted instructions by room (where the source stands) and by stage of Worker::turn."""
 import collections
+import functools
 import os
 import re
 import subprocess
@@ -11,14 +12,28 @@ INNER_TURN = "turn_unflushed"
 MEASURED = "measured_turn"
 
 
+@functools.cache
+def in_tree(file, top):
+    """A source's path below top, None for one that is not ours. An object out of a compiler cache may have
+    been compiled in another checkout and name its files by that: the end of the path decides then."""
+    parts = os.path.normpath(file).split("/")
+    for first in range(1 if file.startswith("/") else 0, len(parts)):
+        path = "/".join(parts[first:])
+        if path and (len(parts) - first > 1 or "/".join(parts[:first]) == top) and \
+                os.path.isfile(os.path.join(top, path)):
+            return path
+    return None
+
+
 def room_of(file, function, top):
     """An instruction counts for the file whose source it came from, also where the compiler has put
     it into another file's function. What comes from no file of the tree counts for the room of the
     function that it was inlined into, or stands by name (the C library's memcpy)."""
-    if file.startswith(top + "/perf/"):
+    path = in_tree(file, top)
+    if path and path.startswith("perf/"):
         return "the port in memory"
-    if file.startswith(top + "/"):
-        folder = os.path.relpath(os.path.dirname(file), top)
+    if path:
+        folder = os.path.dirname(path)
         while folder and folder not in ROOMS:
             folder = os.path.dirname(folder)
         return folder or "?"
@@ -60,22 +75,25 @@ def inlined_at(program, addresses):
     return chains
 
 
-def stage_named(place, sources):
+@functools.cache
+def lines_of(file, top):
+    path = in_tree(file, top)
+    if path is None:
+        return []
+    with open(os.path.join(top, path), encoding="utf-8") as source:
+        return source.read().splitlines()
+
+
+def stage_named(place, top):
     """The call that stands on a line of Worker::turn: "net_.advance"."""
-    path, _, number = place.split(" ")[0].rpartition(":")
-    if path not in sources:
-        try:
-            with open(path, encoding="utf-8") as file:
-                sources[path] = file.read().splitlines()
-        except OSError:
-            sources[path] = []
-    lines = sources[path]
+    file, _, number = place.split(" ")[0].rpartition(":")
+    lines = lines_of(file, top)
     text = lines[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(lines) else ""
     match = re.search(r"(\w+(?:\(\))?(?:(?:\.|->)\w+(?:\(\))?)*)\(", text)
     return match.group(1) if match and "Worker::turn" not in text else "turn itself"
 
 
-def by_stage(counted, program):
+def by_stage(counted, program, top):
     """What each call in Worker::turn cost, wherever the compiler put its code: instructions of the
     turn's own function go to the line of the turn that they were inlined from, calls that it makes
     to the line that they are made from."""
@@ -84,11 +102,11 @@ def by_stage(counted, program):
     outer = [cost for cost in counted.calls if MEASURED in cost.function]
     chains = inlined_at(program, sorted({cost.address for cost in turns}))
     calls = {id(cost) for cost in counted.calls}
-    stages, sources = collections.Counter(), {}
+    stages = collections.Counter()
     for cost in turns:
         frame = next((place for function, place in chains.get(cost.address, ())
                       if function.startswith(TURN)), None)
-        stage = stage_named(frame, sources) if frame is not None else None
+        stage = stage_named(frame, top) if frame is not None else None
         if stage == INNER_TURN:
             if id(cost) in calls:
                 continue
@@ -113,6 +131,6 @@ def by_function(counted):
 def by_line(counted, top):
     places = collections.Counter()
     for cost in counted.costs:
-        file = os.path.relpath(cost.file, top) if cost.file.startswith(top + "/") else cost.file
+        file = in_tree(cost.file, top) or cost.file
         places[f"{file}:{cost.line}"] += cost.count
     return places
