@@ -197,7 +197,7 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   records_.insert_after(t.send_queue, slot, rest);
   if (t.repair != none && record.seq < t.snd_max) {
     Scoreboard& board = repairs_.at(t.repair).board;
-    board.split(records_, board.find(records_, record.seq), rest);
+    board.split(board.find(records_, record.seq), rest);
   }
   return true;
 }

@@ -65,7 +65,7 @@ Repair* Tcp::lend_repair(Connection& c, Transfer& t) {
     return nullptr;
   }
   Repair& r = repairs_.at(id.index);
-  if (!r.board.build(records_, t.send_queue, t.snd_max)) {
+  if (!r.board.build(board_pages_, records_, t.send_queue, t.snd_max)) {
     repairs_.release(id);
     return nullptr;
   }
@@ -78,6 +78,7 @@ Repair* Tcp::lend_repair(Connection& c, Transfer& t) {
 
 void Tcp::return_repair(Transfer& t) {
   if (t.repair == none) return;
+  repairs_.at(t.repair).board.clear();
   repairs_.release(repairs_.id_at(t.repair));
   t.repair = none;
 }

@@ -7,6 +7,8 @@
 // skipped a word of 64 at a time, and the list by time of sending ends the search for losses at the
 // first segment that is still young. So an acknowledgment costs O(log n) plus a constant for each
 // segment whose state it changes, and a segment changes state a few times in its life (T16).
+// What costs a step for every segment in flight stands with its reason. The places' memory is lent
+// in pages (scoreboard_pages.h): a board gives its pages back with clear().
 //
 //   place:   first ..................................... end          (a ring)
 //            | lost | in flight | SACKed | in flight ... |
@@ -17,6 +19,7 @@
 #include <cstdint>
 
 #include "base/time.h"
+#include "dataplane/tcp/scoreboard_pages.h"
 #include "dataplane/tcp/slot_chain.h"
 
 namespace millrace::tcp {
@@ -25,24 +28,28 @@ class Scoreboard {
  public:
   // Segments in flight at most; whoever has so many sends no further ones until some are
   // acknowledged.
-  static constexpr uint32_t records_max = 512;
-  using Place = uint16_t;
+  static constexpr uint32_t records_max = 4'096;
+  using Place = ScoreboardPages::Place;
   static constexpr Place no_place = UINT16_MAX;
 
   // Takes in the records of queue that were sent: all that begin before snd_max. False when there
-  // are more than records_max; then nothing of it may be used.
-  bool build(const SlotRecords& records, const SlotChain& queue, Seq snd_max);
+  // are more than records_max; then the board is empty. pages outlive it.
+  bool build(ScoreboardPages& pages, const SlotRecords& records, const SlotChain& queue,
+             Seq snd_max);
+  // Empty, with every page given back.
+  void clear();
 
   uint32_t count() const { return count_; }
+  uint32_t page_count() const;
   bool full() const { return count_ == records_max; }
   uint32_t sacked_octets() const { return sacked_octets_; }
   uint32_t sacked_records() const { return sacked_records_; }
   uint32_t lost_octets() const { return lost_octets_; }
   bool has_nothing_to_tell() const { return sacked_records_ == 0 && lost_octets_ == 0; }
 
-  SlotIndex slot(Place place) const { return slots_[place]; }
-  bool is_sacked(Place place) const { return sacked_.test(place); }
-  bool is_lost(Place place) const { return lost_.test(place); }
+  SlotIndex slot(Place place) const { return page(place).slots[place % page_places]; }
+  bool is_sacked(Place place) const { return (page(place).sacked & bit(place)) != 0; }
+  bool is_lost(Place place) const { return (page(place).lost & bit(place)) != 0; }
   Place front() const { return first_; }
   Place back() const { return at(count_ - 1); }
   Place previous(Place place) const { return static_cast<Place>((place - 1U) & mask); }
@@ -56,9 +63,9 @@ class Scoreboard {
   // A record here was sent again: it is in flight, and the youngest.
   void sent_again(const SlotRecords& records, Place place);
   // The record's text has moved to another slot.
-  void replace(Place place, SlotIndex slot) { slots_[place] = slot; }
+  void replace(Place place, SlotIndex slot) { page(place).slots[place % page_places] = slot; }
   // The record at place was split, and the rest of it follows as `rest`.
-  void split(const SlotRecords& records, Place place, SlotIndex rest);
+  void split(Place place, SlotIndex rest);
 
   // --- acknowledgments ---
   // The front record is acknowledged and about to leave the queue.
@@ -71,17 +78,18 @@ class Scoreboard {
   void mark_sacked(const SlotRecords& records, Seq begin, Seq end, Newly&& newly) {
     Place place = find(records, begin);
     if (place == no_place) return;
-    if (records[slots_[place]].seq < begin) place = next(place);
+    if (records[slot(place)].seq < begin) place = next(place);
     while (holds(place)) {
       place = skip_sacked(place);
-      if (!holds(place) || records[slots_[place]].end() > end) return;
+      if (!holds(place) || records[slot(place)].end() > end) return;
       newly(place);
       set_sacked(records, place);
       place = next(place);
     }
   }
-  // The peer may have thrown away what it had SACKed (RFC 2018 section 8): nothing is SACKed.
-  void forget_sacked(const SlotRecords& records);
+  // The peer may have thrown away what it had SACKed (RFC 2018 section 8), after a timeout: nothing
+  // is SACKed, and everything lost.
+  void forget_sacked_and_lose_all(const SlotRecords& records);
   // Nothing was lost after all: what is held for lost is in flight.
   void forget_lost(const SlotRecords& records);
 
@@ -101,16 +109,15 @@ class Scoreboard {
 
  private:
   static constexpr uint32_t mask = records_max - 1;
-  static constexpr uint32_t words = records_max / 64;
-  static_assert((records_max & mask) == 0);
+  static constexpr uint32_t page_places = ScoreboardPages::places;
+  static constexpr uint32_t pages_max = records_max / page_places;
+  static_assert((records_max & mask) == 0 && records_max < no_place);
 
-  struct Bits {
-    std::array<uint64_t, words> word{};
-    bool test(Place place) const { return (word[place / 64] >> (place % 64) & 1) != 0; }
-    void set(Place place) { word[place / 64] |= uint64_t{1} << (place % 64); }
-    void clear(Place place) { word[place / 64] &= ~(uint64_t{1} << (place % 64)); }
-  };
-
+  using Page = ScoreboardPages::Page;
+  static constexpr uint64_t bit(Place place) { return uint64_t{1} << (place % page_places); }
+  Page& page(Place place) const { return (*pages_)[page_of_[place / page_places]]; }
+  Place& older(Place place) const { return page(place).older[place % page_places]; }
+  Place& newer(Place place) const { return page(place).newer[place % page_places]; }
   Place at(uint32_t offset) const { return static_cast<Place>((first_ + offset) & mask); }
   uint32_t offset_of(Place place) const { return (place - uint32_t{first_}) & mask; }
   Place next(Place place) const {
@@ -119,19 +126,19 @@ class Scoreboard {
     return offset >= count_ ? past_end() : at(offset);
   }
   Place past_end() const { return count_ == records_max ? no_place : at(count_); }
+  void take_page_for(Place place);
   Place skip_sacked(Place place) const;
-  Place first_set_from(const Bits& bits, Place place, bool wanted) const;
+  Place first_set_from(uint64_t Page::*bits, Place place, bool wanted) const;
   void set_sacked(const SlotRecords& records, Place place);
   void link_newest(Place place);
+  void link_before(Place behind, Place place);
   void link_by_time(const SlotRecords& records, Place place);
   void unlink(Place place);
-  bool is_linked(Place place) const { return !sacked_.test(place) && !lost_.test(place); }
+  void move_up(Place& link, uint32_t offset) const;
+  bool is_linked(Place place) const { return !is_sacked(place) && !is_lost(place); }
 
-  std::array<SlotIndex, records_max> slots_;
-  std::array<Place, records_max> older_;
-  std::array<Place, records_max> newer_;
-  Bits sacked_;
-  Bits lost_;
+  ScoreboardPages* pages_ = nullptr;  // absent: empty
+  std::array<ScoreboardPages::Index, pages_max> page_of_{};
   Place first_ = 0;
   Place oldest_ = no_place;
   Place newest_ = no_place;

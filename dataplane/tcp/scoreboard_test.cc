@@ -12,7 +12,7 @@ namespace {
 
 class ScoreboardTest : public ::testing::Test {
  protected:
-  static constexpr uint32_t slots = 2'048;
+  static constexpr uint32_t slots = 6'000;
   static constexpr uint16_t octets = 100;
 
   ScoreboardTest()
@@ -23,7 +23,7 @@ class ScoreboardTest : public ::testing::Test {
   // A queue of count records from first_ on, sent one a microsecond.
   void fill(uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) push();
-    ASSERT_TRUE(board_.build(records_, queue_, next_));
+    ASSERT_TRUE(board_.build(pages_, records_, queue_, next_));
     board_.check(records_);
   }
   SlotIndex push() {
@@ -51,6 +51,7 @@ class ScoreboardTest : public ::testing::Test {
   packet::FrameMemory memory_;
   packet::Arena arena_;
   SlotRecords records_;
+  ScoreboardPages pages_{ScoreboardPages::count_for(2 * slots, 2)};  // two boards on one queue
   SlotChain queue_;
   Scoreboard board_;
   Seq first_{0xffff'ff00};  // the numbers wrap early
@@ -93,9 +94,10 @@ TEST_F(ScoreboardTest, T16_WhatWasLostAndArrivesAfterAllIsNotLost) {
   board_.mark_all_lost(records_);
   EXPECT_EQ(sack(at(1), at(3)), (std::vector<uint32_t>{1, 2}));
   EXPECT_EQ(board_.lost_octets(), 200U);
-  board_.forget_sacked(records_);
+  board_.forget_sacked_and_lose_all(records_);
   board_.check(records_);
   EXPECT_EQ(board_.sacked_octets(), 0U);
+  EXPECT_EQ(board_.lost_octets(), 400U);
   board_.forget_lost(records_);
   board_.check(records_);
   EXPECT_EQ(number(board_.oldest()), 0U);
@@ -112,10 +114,51 @@ TEST_F(ScoreboardTest, T16_AFullRingWrapsAndTakesNoMore) {
   for (int i = 0; i < 300; ++i) board_.append(records_, push());
   board_.check(records_);
   EXPECT_TRUE(board_.full());
-  EXPECT_EQ(sack(at(600), at(700)).size(), 100U);
+  const uint32_t fresh = Scoreboard::records_max + 50;
+  EXPECT_EQ(sack(at(fresh), at(fresh + 100)).size(), 100U);
   Scoreboard another;
   push();
-  EXPECT_FALSE(another.build(records_, queue_, next_));
+  EXPECT_FALSE(another.build(pages_, records_, queue_, next_));
+  EXPECT_EQ(another.page_count(), 0U);
+  board_.clear();
+  EXPECT_EQ(pages_.in_use(), 0U);
+}
+
+TEST_F(ScoreboardTest, T16_ABoardHoldsAsManyPagesAsItNeeds) {
+  fill(1);
+  EXPECT_EQ(pages_.in_use(), 1U);
+  // A window that moves on for ever: the pages behind it go back.
+  for (int i = 0; i < 20'000; ++i) {
+    board_.append(records_, push());
+    if (board_.count() > 70) {
+      board_.pop_front(records_);
+      records_.pop_front(queue_);
+    }
+    ASSERT_LE(pages_.in_use(), 3U);
+    ASSERT_EQ(pages_.in_use(), board_.page_count());
+  }
+  while (board_.count() > 0) {
+    board_.pop_front(records_);
+    records_.pop_front(queue_);
+  }
+  EXPECT_EQ(pages_.in_use(), 0U);
+}
+
+// A peer makes every other segment young and then has us take back that anything was lost: sorted,
+// not searched for one by one.
+TEST_F(ScoreboardTest, T16_TakingBackManyLossesIsNotQuadratic) {
+  fill(Scoreboard::records_max);
+  board_.mark_all_lost(records_);
+  for (uint32_t i = 0; i < Scoreboard::records_max; i += 2) {
+    const Scoreboard::Place place = board_.find(records_, at(i));
+    records_[board_.slot(place)].sent_at = now_;
+    now_ = now_ + Duration::microseconds(1);
+    board_.sent_again(records_, place);
+  }
+  board_.forget_lost(records_);
+  board_.check(records_);
+  EXPECT_EQ(board_.lost_octets(), 0U);
+  EXPECT_EQ(number(board_.oldest()), 1U);
 }
 
 TEST_F(ScoreboardTest, ASplitRecordIsTwo) {
@@ -128,11 +171,36 @@ TEST_F(ScoreboardTest, ASplitRecordIsTwo) {
   records_[rest].sent_at = records_[slot].sent_at;
   records_[slot].cut_to(40);
   records_.insert_after(queue_, slot, rest);
-  board_.split(records_, place, rest);
+  board_.split(place, rest);
   board_.check(records_);
   EXPECT_EQ(board_.count(), 7U);
   EXPECT_EQ(board_.slot(board_.find(records_, at(1) + 50)), rest);
   EXPECT_EQ(board_.sacked_octets(), 200U);
+}
+
+TEST_F(ScoreboardTest, ASplitKeepsTheOrderByTime) {
+  fill(200);
+  // The front is the youngest, as after a loss that was repaired.
+  for (uint32_t i = 0; i < 100; ++i) {
+    const Scoreboard::Place front = board_.find(records_, at(i));
+    board_.mark_lost(records_, front);
+    records_[board_.slot(front)].sent_at = now_;
+    now_ = now_ + Duration::microseconds(1);
+    board_.sent_again(records_, front);
+  }
+  for (uint32_t i = 0; i < 200; i += 7) {
+    const Scoreboard::Place place = board_.find(records_, at(i));
+    const SlotIndex slot = board_.slot(place);
+    const SlotIndex rest = arena_.acquire(0);
+    records_.adopt(rest, records_[slot].seq + 40, 60);
+    records_[rest].sent_at = records_[slot].sent_at;
+    records_[slot].cut_to(40);
+    records_.insert_after(queue_, slot, rest);
+    board_.split(place, rest);
+    board_.check(records_);
+  }
+  EXPECT_EQ(number(board_.oldest()), 100U);
+  EXPECT_EQ(board_.count(), 229U);
 }
 
 // Random steps against a model that is a list and walks it.
@@ -146,8 +214,8 @@ TEST_F(ScoreboardTest, T16_AgreesWithAPlainList) {
   Random random(5);
   fill(0);
   std::vector<Model> model;
-  for (int step = 0; step < 20'000; ++step) {
-    switch (random.below(6)) {
+  for (int step = 0; step < 40'000; ++step) {
+    switch (random.below(20) == 0 ? 6 : random.below(6)) {
       case 0:
       case 1:
         if (board_.full()) break;
@@ -178,6 +246,12 @@ TEST_F(ScoreboardTest, T16_AgreesWithAPlainList) {
         const Seq seq = records_[board_.slot(board_.oldest())].seq;
         board_.mark_lost(records_, board_.oldest());
         for (Model& m : model) m.lost |= m.seq == seq;
+        break;
+      }
+      case 6: {
+        if (random.below(10) != 0) break;
+        board_.forget_lost(records_);
+        for (Model& m : model) m.lost = false;
         break;
       }
       default: {
@@ -213,6 +287,7 @@ TEST_F(ScoreboardTest, T16_AgreesWithAPlainList) {
     if (oldest != nullptr) {
       ASSERT_EQ(records_[board_.slot(board_.oldest())].seq, oldest->seq);
     }
+    ASSERT_EQ(pages_.in_use(), board_.page_count());
   }
 }
 

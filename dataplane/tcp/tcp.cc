@@ -43,12 +43,15 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
       records_(arena),
       connections_(limits.connections),
       transfers_(transfers_for(limits)),
+      board_pages_(ScoreboardPages::count_for(arena.capacity(), repairs_for(limits))),
       repairs_(repairs_for(limits)),
       reassemblies_(repairs_for(limits)),
       flows_(limits.connections, keys.flow),
       time_wait_(limits.time_wait, keys.flow),
       wheel_(limits.connections, start),
       listeners_(std::make_unique<SocketAddress[]>(limits.listeners)),
+      send_slots_max_(
+          std::min(limits.send_slots_max, std::max(send_slots_min, arena.capacity() / 16))),
       // An eighth of the arena answers peers even when their text fills the rest.
       reserve_control_(std::max(16U, arena.capacity() / 8)),
       ready_links_(limits.connections),
@@ -389,7 +392,7 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
 uint32_t Tcp::send_slots_allowed(const Connection& c) const {
   // Twice what the network takes at once, so that an acknowledgment always finds text to send.
   const uint32_t wanted = 16 + 2 * (std::min(c.congestion.window(), c.snd_wnd_max) / c.send_mss);
-  uint32_t allowed = std::min(wanted, limits_.send_slots_max);
+  uint32_t allowed = std::min(wanted, send_slots_max_);
   // Under pressure everybody is cut before anybody is dropped (T50).
   if (arena_.free_count() < arena_.capacity() / 4) allowed = std::min(allowed, 8U);
   return allowed;
@@ -632,6 +635,7 @@ uint32_t Tcp::slots_held() const {
 }
 
 void Tcp::check_invariants() const {
+  uint32_t board_pages = 0;
   for (uint32_t i = 0; i < connections_.capacity(); ++i) {
     if (!connections_.live_at(i)) continue;
     const Connection& c = connections_.at(i);
@@ -655,6 +659,7 @@ void Tcp::check_invariants() const {
       CHECK(r.board.count() == 0 || r.board.slot(r.board.front()) == t.send_queue.head);
       CHECK(t.unsent == slot_none || records_[t.unsent].seq >= t.snd_max);
       r.board.check(records_);
+      board_pages += r.board.page_count();
     }
     if (t.reassembly != none) {
       const Reassembly& reassembly = reassemblies_.at(t.reassembly);
@@ -666,6 +671,7 @@ void Tcp::check_invariants() const {
     const bool owes = c.snd_una != t.snd_max || t.flags.syn_to_send;
     if (owes && !egress_links_.linked(c.transfer)) CHECK(wheel_.is_armed(i));
   }
+  CHECK(board_pages == board_pages_.in_use());
 }
 
 }  // namespace millrace::tcp

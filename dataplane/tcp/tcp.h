@@ -72,10 +72,14 @@ struct Features {
   CongestionControl congestion_control = CongestionControl::cubic;
 };
 
-// A connection with segments missing needs a record of 4 KB on the side that sends, and of 1 KB on
-// the side that receives. So many of each: when they are in use, a sender repairs as if its peer
-// had no selective acknowledgments, and a receiver drops what comes out of order.
+// A connection with segments missing needs a record of half a KB on the side that sends, with a
+// page of half a KB for every 64 segments in flight, and of 1 KB on the side that receives. So many
+// of each: when they are in use, a sender repairs as if its peer had no selective acknowledgments,
+// and a receiver drops what comes out of order.
 inline constexpr uint32_t repairs_max = 2'048;
+
+// Of the arena's bound on what one connection may have to send (Limits::send_slots_max).
+inline constexpr uint32_t send_slots_min = 512;
 
 // T10: a SYN-ACK is said six times at most for each SYN, or we would amplify for forged sources.
 inline constexpr uint8_t syn_ack_retransmits_max = 5;
@@ -107,7 +111,10 @@ struct Limits {
   uint32_t receive_slots_initial =
       48;  // per connection, 69 KB: a head of the largest allowed size fits
   uint32_t receive_slots_max = 512;  // per connection after tuning, 740 KB
-  uint32_t send_slots_max = 512;     // per connection
+  // Per connection, 6 MB: what 40 ms of round trip take at 1 Gbit/s. A sixteenth of the arena is
+  // the bound where that is less (but not below send_slots_min), so that no peer has more by
+  // asking.
+  uint32_t send_slots_max = 4'096;
 };
 
 struct Keys {
@@ -504,6 +511,7 @@ class Tcp {
   SlotRecords records_;
   Slab<Connection> connections_;
   Slab<Transfer> transfers_;
+  ScoreboardPages board_pages_;
   Slab<Repair> repairs_;
   Slab<Reassembly> reassemblies_;
   FlowTable flows_;
@@ -512,6 +520,7 @@ class Tcp {
   std::unique_ptr<SocketAddress[]> listeners_;
   uint32_t listener_count_ = 0;
   uint32_t half_open_ = 0;
+  uint32_t send_slots_max_;   // of the limit and the arena's bound
   uint32_t reserve_control_;  // slots that only acknowledgments, resets and handshakes may take
 
   uint32_t rest_hand_ = 0;  // the last transfer that release_at_rest() has looked at

@@ -269,8 +269,7 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
     // A peer whose first gap lies in what it has acknowledged selectively, or that does not move
     // for two timeouts, may have thrown it away (RFC 2018 section 8).
     if (!first || r.board.is_sacked(r.board.front())) {
-      r.board.forget_sacked(records_);
-      r.board.mark_all_lost(records_);
+      r.board.forget_sacked_and_lose_all(records_);
     }
     if (first && believed) {
       remember_belief(c, t, r);

@@ -85,6 +85,7 @@ size_t Tcp::memory_bytes() const {
          size_t{transfers_.capacity()} *
              (Slab<Transfer>::bytes_per_record() + 2 * IndexLinks::bytes_per_record) +
          size_t{repairs_.capacity()} * Slab<Repair>::bytes_per_record() +
+         board_pages_.memory_bytes() +
          size_t{reassemblies_.capacity()} * Slab<Reassembly>::bytes_per_record() +
          flows_.memory_bytes() + time_wait_.memory_bytes() + records_.memory_bytes();
 }
