@@ -35,7 +35,8 @@ CLI::App* add_connections(CLI::App& app, Arguments& arguments) {
   verb->add_option("--remote", arguments.remote, "only with this end of the peer's, likewise");
   verb->add_option("--sort", arguments.sort, "rtt, retransmits or queue; the greatest first")
       ->check(CLI::IsMember({"rtt", "retransmits", "queue"}));
-  verb->add_option("--limit", arguments.connections.limit, "at most so many rows");
+  verb->add_option("--limit", arguments.connections.limit, "at most so many rows")
+      ->check(CLI::NonNegativeNumber);
   verb->add_option("-o,--output", arguments.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}));
   return verb;

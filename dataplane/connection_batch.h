@@ -52,7 +52,8 @@ class ConnectionBatch {
  private:
   enum class State : uint32_t { idle, asked, answered };
 
-  void fill(const tcp::Tcp& tcp, Instant now);
+  // Never inlined: what it needs would weigh on every turn.
+  [[gnu::noinline, gnu::cold]] void fill(const tcp::Tcp& tcp, Instant now);
   bool is_complete() const {
     return message_.header.count == shm::listing_records_max ||
            message_.header.next >= message_.header.capacity;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -112,6 +113,31 @@ TEST_F(ListingServerTest, AClientGetsEveryConnection) {
   EXPECT_EQ(records, connections);
   EXPECT_EQ(totals->connections, connections);
   EXPECT_EQ(totals->capacity, 4'096U);
+}
+
+// As in the program: the worker on a thread of its own, and nothing between the two but the batch.
+TEST_F(ListingServerTest, TheWorkerAndHousekeepingNeedNoLock) {
+  std::atomic<bool> stop{false};
+  std::thread worker([&] {
+    while (!stop) {
+      batch_.turn(tcp_, now_);
+      std::this_thread::yield();
+    }
+  });
+  const UniqueFd first = asking();
+  const UniqueFd second = asking();
+  Taken of_first;
+  Taken of_second;
+  while (!(of_first.ended && of_second.ended)) {
+    server_->turn(now_);
+    take(first, of_first);
+    take(second, of_second);
+    std::this_thread::yield();
+  }
+  stop = true;
+  worker.join();
+  EXPECT_EQ(of_first.records, connections);
+  EXPECT_EQ(of_second.records, connections);
 }
 
 TEST_F(ListingServerTest, TheSocketIsItsUsersAlone) {

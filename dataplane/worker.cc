@@ -62,11 +62,11 @@ uint32_t Worker::turn_unflushed(Instant now) {
   net_.tcp().end_reading();
   release_frames();
   const uint32_t sent = transmit(now);
+  listing_.turn(net_.tcp(), now);
   const uint32_t free_before = arena_.free_count();
   reclaim();
   // Memory that came back counts as movement: somebody may have waited for it.
   memory_returned_ = arena_.free_count() != free_before;
-  listing_.turn(net_.tcp(), now);
   return static_cast<uint32_t>(received) + sent + (memory_returned_ ? 1 : 0);
 }
 

@@ -5,8 +5,8 @@
 //            proxy: every ready connection, reads, routes, writes
 //            text that nobody read moves out of the frames        (frames go back)
 //            egress: tcp builds segments while the ports have room
-//            transmit, kick, take back what was sent
-//            a few records for an operator who asked for a listing
+//            transmit; a few records for an operator who has asked for a listing
+//            kick, take back what was sent
 //
 // turn() reads no clock and makes no system call of its own: `now` is an argument, so a simulation
 // runs the same worker over simulated ports and replays a seed exactly. run() is the loop around it
