@@ -86,17 +86,15 @@ TEST_F(ConnectionBatchTest, ATurnInWhichNobodyAsksDoesNothing) {
 }
 
 TEST_F(ConnectionBatchTest, ATurnCopies64RecordsAtMost) {
-  connect(300, 80);
+  connect(600, 80);
   batch_.ask(0);
-  // 300 records are five turns' share, and the free places behind them sixteen more.
-  EXPECT_GE(turns(), 300U / ConnectionBatch::records_per_turn_max);
-  EXPECT_LE(turns(), 5U + 4'096U / ConnectionBatch::places_per_turn_max);
-  EXPECT_EQ(batch_.message().header.count, 300U);
+  EXPECT_EQ(turns(), shm::listing_records_max / 64);
+  EXPECT_EQ(batch_.message().header.count, shm::listing_records_max);
 }
 
 TEST_F(ConnectionBatchTest, ATurnLooksAt256FreePlacesAtMost) {
   batch_.ask(0);
-  EXPECT_EQ(turns(), 4'096U / ConnectionBatch::places_per_turn_max);
+  EXPECT_EQ(turns(), 4'096U / 256);
   EXPECT_EQ(batch_.message().header.count, 0U);
   EXPECT_EQ(batch_.message().header.next, 4'096U);
 }
