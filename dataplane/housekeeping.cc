@@ -13,13 +13,19 @@
 namespace millrace {
 namespace {
 constexpr int tick_ms = 100;
-}
+// How soon the worker's answer to a listing is looked for: this, with the size of a batch, is the
+// pace of a listing and its share of the worker's time.
+constexpr int batch_tick_ms = 1;
+}  // namespace
 
 void Housekeeping::run(int signal_fd) {
   for (;;) {
     on_tick();
-    std::array<pollfd, 2> fds{{{parts_.server.fd(), POLLIN, 0}, {signal_fd, POLLIN, 0}}};
-    if (poll(fds.data(), fds.size(), tick_ms) < 0) continue;  // EINTR: the loop looks again
+    const int wait_ms = on_listings() ? batch_tick_ms : tick_ms;
+    std::array<pollfd, 3> fds{{{parts_.server.fd(), POLLIN, 0},
+                               {signal_fd, POLLIN, 0},
+                               {parts_.listings.fd(), POLLIN, 0}}};
+    if (poll(fds.data(), fds.size(), wait_ms) < 0) continue;  // EINTR: the loop looks again
     if ((fds[1].revents & POLLIN) != 0) {
       signalfd_siginfo info;
       if (read(signal_fd, &info, sizeof info) == sizeof info) {
@@ -46,6 +52,19 @@ void Housekeeping::on_channel() {
       parts_.stats.set_last_error(saved.error());
     }
   }
+}
+
+// True while the worker's answer is awaited.
+bool Housekeeping::on_listings() {
+  const ListingServer::Outcome outcome = parts_.listings.turn(clock_.now());
+  if (outcome.asked) wake_worker();
+  const uint64_t stalled = parts_.listings.closed_count(ListingClose::stalled);
+  if (stalled != stalled_readers_) {
+    stalled_readers_ = stalled;
+    spdlog::warn("a reader of connections did not move for {} s: closed",
+                 ListingServer::stall_max.count_ms() / 1'000);
+  }
+  return outcome.under_way;
 }
 
 void Housekeeping::wake_worker() {

@@ -1,6 +1,7 @@
 // Housekeeping: the thread beside the workers. It takes snapshots from the control plane, installs
-// and saves them, tells the workers the time of day, publishes what was applied, and waits for the
-// signal to stop. Everything slow or talkative of the data plane happens here.
+// and saves them, tells the workers the time of day, publishes what was applied, serves operators'
+// listings, and waits for the signal to stop. Everything slow or talkative of the data plane
+// happens here.
 #pragma once
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "bpf/redirect_loader.h"
+#include "dataplane/housekeeping_listing.h"
 #include "dataplane/nic/dpdk_port.h"
 #include "dataplane/worker_loop.h"
 #include "shm/channel.h"
@@ -20,6 +22,7 @@ class Housekeeping {
  public:
   struct Parts {
     shm::ChannelServer& server;
+    ListingServer& listings;
     shm::SnapshotCell& cell;
     shm::StatsPage& stats;
     WorkerMailbox& mailbox;
@@ -35,11 +38,14 @@ class Housekeeping {
 
  private:
   void on_channel();
+  bool on_listings();
   void on_tick();
   void wake_worker();
   void watch_links();
 
   Parts parts_;
+  MonotonicClock clock_;
+  uint64_t stalled_readers_ = 0;  // as said in the log
   uint64_t reported_epoch_ = 0;
   int64_t last_second_ = 0;
   std::vector<bool> links_up_;  // as said in the log

@@ -11,13 +11,11 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <csignal>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <thread>
 
-#include <fcntl.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -26,6 +24,7 @@
 #include "dataplane/config.h"
 #include "dataplane/gauges.h"
 #include "dataplane/housekeeping.h"
+#include "dataplane/housekeeping_listing.h"
 #include "dataplane/open_ports.h"
 #include "dataplane/privileges.h"
 #include "dataplane/worker_loop.h"
@@ -33,6 +32,7 @@
 #include "shm/last_good.h"
 #include "shm/snapshot_store.h"
 #include "shm/stats_page.h"
+#include "shm/stats_text.h"
 
 namespace millrace {
 namespace {
@@ -118,18 +118,9 @@ void publish_stats_path(const std::string& path, int fd) {
 }
 
 int print_stats(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail(path + ": " + std::strerror(errno));
-  const auto reader = shm::StatsReader::map(fd.get());
-  if (!reader.ok()) return fail(path + ": " + reader.error());
-  const shm::StatsReading reading = (*reader)->read();
-  std::printf("pid %u\napplied_epoch %llu\napplied_version %llu\n", reading.pid,
-              static_cast<unsigned long long>(reading.applied_epoch),
-              static_cast<unsigned long long>(reading.applied_version));
-  if (!reading.last_error.empty()) std::printf("last_error %s\n", reading.last_error.c_str());
-  for (const auto& counter : reading.counters) {
-    std::printf("%s %llu\n", counter.name.c_str(), static_cast<unsigned long long>(counter.sum));
-  }
+  const auto reading = shm::read_stats(path);
+  if (!reading.ok()) return fail(reading.error());
+  std::printf("%s", shm::stats_text(*reading, false).c_str());
   return 0;
 }
 
@@ -161,14 +152,17 @@ void install_last_good(shm::SnapshotCell& cell, const std::string& path) {
   if (epoch.ok()) spdlog::info("starting with the last good table, version {}", version);
 }
 
-// A predecessor that was killed holds its socket until its last thread is gone: wait for that.
-Result<std::unique_ptr<shm::ChannelServer>> listen_for_snapshots(const Config& config,
-                                                                 shm::SnapshotCell& cell,
-                                                                 int stats_fd) {
+shm::ChannelPeers peers_of(const Config& config) {
   shm::ChannelPeers peers;
   if (config.user) peers.allowed_uid = *config.user;
+  return peers;
+}
+
+// A predecessor that was killed holds its socket until its last thread is gone: wait for that.
+template <class Listen>
+auto listen_patiently(const Listen& listen) {
   for (int attempt = 1;; ++attempt) {
-    auto server = shm::ChannelServer::listen(config.socket, peers, cell, stats_fd);
+    auto server = listen();
     if (server.ok() || attempt == listen_attempts_max) return server;
     std::this_thread::sleep_for(listen_retry_after);
   }
@@ -205,7 +199,7 @@ void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
 // The worker's thread and housekeeping, until a signal says stop.
 void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::SnapshotCell& cell,
            shm::StatsPage& stats, const Config& config, int signal_fd,
-           const std::string& last_good_path) {
+           const std::string& last_good_path, ListingServer& listings) {
   const std::vector<bpf::Redirect*> programs = ports.programs();
   WorkerMailbox mailbox;
   mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -220,8 +214,8 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   spdlog::info("serving: {} ports, {} MiB of packet memory, {} connections at most",
                config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
   const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
-  Housekeeping({server, cell, stats, mailbox, programs, first_program_cell, last_good_path,
-                ports.dpdk_ports()})
+  Housekeeping({server, listings, cell, stats, mailbox, programs, first_program_cell,
+                last_good_path, ports.dpdk_ports()})
       .run(signal_fd);
 
   mailbox.stop = true;
@@ -242,7 +236,9 @@ int run(const Config& config) {
   auto stats = create_stats(config);
   if (!stats.ok()) return fail(stats.error());
   shm::SnapshotCell cell(worker_count);
-  auto server = listen_for_snapshots(config, cell, (*stats)->fd());
+  auto server = listen_patiently([&] {
+    return shm::ChannelServer::listen(config.socket, peers_of(config), cell, (*stats)->fd());
+  });
   if (!server.ok()) return fail(server.error());
 
   auto ports = Ports::open(config);
@@ -253,10 +249,16 @@ int run(const Config& config) {
   publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
   Worker worker(worker_options(config), (*ports)->ports(), (*ports)->arena(), cell,
                 MonotonicClock().now());
+  auto listings = listen_patiently([&] {
+    return ListingServer::listen((socket_folder / shm::listing_socket_name).string(),
+                                 peers_of(config), worker.listing());
+  });
+  if (!listings.ok()) return fail(listings.error());
 
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
-  serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path);
+  serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path,
+        **listings);
   return 0;
 }
 

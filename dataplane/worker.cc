@@ -40,7 +40,8 @@ Worker::Worker(const WorkerOptions& options, std::vector<nic::Port*> ports, pack
       arena_(arena),
       cell_(cell),
       net_(options.net, limits_of(options), options.keys, arena, counters_, start),
-      proxy_(proxy_options_of(options), net_.tcp(), counters_, start) {
+      proxy_(proxy_options_of(options), net_.tcp(), counters_, start),
+      listing_(static_cast<uint8_t>(options.number)) {
   CHECK(!ports_.empty() && ports_.size() <= packet::ports_max);
   for (size_t i = 0; i < ports_.size(); ++i) {
     const nic::PortFacts& facts = ports_[i]->facts();
@@ -61,6 +62,7 @@ uint32_t Worker::turn_unflushed(Instant now) {
   net_.tcp().end_reading();
   release_frames();
   const uint32_t sent = transmit(now);
+  listing_.turn(net_.tcp(), now);
   const uint32_t free_before = arena_.free_count();
   reclaim();
   // Memory that came back counts as movement: somebody may have waited for it.
@@ -138,7 +140,7 @@ bool Worker::must_not_sleep() {
   }
   // What waits to be sent while a port is full (its link is down, say) waits for the port: a turn
   // could do nothing about it.
-  return waiting || (all_have_room && net_.has_egress());
+  return waiting || (all_have_room && net_.has_egress()) || listing_.is_asked();
 }
 
 bool Worker::frames_conserved() const {

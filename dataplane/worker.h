@@ -5,7 +5,8 @@
 //            proxy: every ready connection, reads, routes, writes
 //            text that nobody read moves out of the frames        (frames go back)
 //            egress: tcp builds segments while the ports have room
-//            transmit, kick, take back what was sent
+//            transmit; a few records for an operator who has asked for a listing
+//            kick, take back what was sent
 //
 // turn() reads no clock and makes no system call of its own: `now` is an argument, so a simulation
 // runs the same worker over simulated ports and replays a seed exactly. run() is the loop around it
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "dataplane/connection_batch.h"
 #include "dataplane/counters.h"
 #include "dataplane/net_stack.h"
 #include "dataplane/nic/port.h"
@@ -80,6 +82,8 @@ class Worker {
   proxy::Proxy& proxy() { return proxy_; }
   packet::Arena& arena() { return arena_; }
   const std::vector<nic::Port*>& ports() const { return ports_; }
+  // What housekeeping asks for listings by, from its own thread.
+  ConnectionBatch& listing() { return listing_; }
 
  private:
   static constexpr size_t frames_per_turn_max = packet::ports_max * nic::burst_frames_max;
@@ -101,6 +105,8 @@ class Worker {
   std::array<packet::Frame, frames_per_turn_max> frames_;
   std::array<size_t, packet::ports_max> frame_counts_{};
   bool memory_returned_ = false;  // in the last turn
+
+  ConnectionBatch listing_;
 };
 
 }  // namespace millrace

@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 
 #include "shm/channel.h"
 #include "shm/channel_message.h"
+#include "shm/unix_socket.h"
 
 namespace millrace::shm {
 namespace {
@@ -25,36 +24,6 @@ constexpr uint64_t root_bytes_max = sizeof(RootHeader) + segment_ids_max * sizeo
 
 std::string errno_text() {
   return std::strerror(errno);
-}
-
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) {
-    return Error{"socket path " + path + " must have 1 to 107 bytes"};
-  }
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
-
-// Makes room for our socket: removes one that nobody listens on, keeps everything else.
-Status remove_stale_socket(const std::string& path, const sockaddr_un& address) {
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) {
-    if (errno == ENOENT) return Ok{};
-    return Error{"cannot look at socket path " + path + ": " + errno_text()};
-  }
-  if (!S_ISSOCK(info.st_mode)) return Error{"socket path " + path + " is taken by another file"};
-  const UniqueFd probe(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!probe) return Error{"cannot create a socket: " + errno_text()};
-  const bool listens =
-      ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ||
-      errno != ECONNREFUSED;
-  if (listens) return Error{"another process listens on socket " + path};
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-    return Error{"cannot remove the stale socket " + path + ": " + errno_text()};
-  }
-  return Ok{};
 }
 
 struct Connection {
@@ -75,14 +44,11 @@ struct Connection {
 }  // namespace
 
 struct ChannelServer::State {
-  std::string path;
   ChannelPeers peers;
   SnapshotCell* cell = nullptr;
-  UniqueFd listener;
+  UnixListener listener;
   UniqueFd epoll;
-  int stats_fd = -1;  // not ours
-  dev_t device = 0;
-  ino_t inode = 0;
+  int stats_fd = -1;                      // not ours
   std::map<int, Connection> connections;  // by socket
   std::array<uint64_t, channel_close_count> closed{};
   uint64_t accepted = 0;
@@ -112,51 +78,24 @@ struct ChannelServer::State {
 
 ChannelServer::ChannelServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-ChannelServer::~ChannelServer() {
-  struct stat info {};
-  if (::lstat(state_->path.c_str(), &info) == 0 && info.st_dev == state_->device &&
-      info.st_ino == state_->inode) {
-    ::unlink(state_->path.c_str());
-  }
-}
+ChannelServer::~ChannelServer() = default;
 
 Result<std::unique_ptr<ChannelServer>> ChannelServer::listen(const std::string& path,
                                                              const ChannelPeers& peers,
                                                              SnapshotCell& cell, int stats_fd) {
-  const Result<sockaddr_un> address = address_of(path);
-  if (!address.ok()) return Error{address.error()};
-  const Status room = remove_stale_socket(path, *address);
-  if (!room.ok()) return Error{room.error()};
-
+  auto listener = UnixListener::listen(path, peers.allowed_uid, channel_backlog);
+  if (!listener.ok()) return Error{listener.error()};
   auto state = std::make_unique<State>();
-  state->path = path;
   state->peers = peers;
   state->cell = &cell;
   state->stats_fd = stats_fd;
-  state->listener = UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  state->listener = std::move(*listener);
   state->epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
-  if (!state->listener || !state->epoll) return Error{"cannot create a socket: " + errno_text()};
-  const int listener = state->listener.get();
-  if (::bind(listener, reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
-    return Error{"cannot bind socket " + path + ": " + errno_text()};
-  }
-  struct stat info {};
-  if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0 ||
-      (peers.allowed_uid && ::chown(path.c_str(), *peers.allowed_uid, static_cast<gid_t>(-1))) ||
-      ::lstat(path.c_str(), &info) != 0) {
-    const std::string what = errno_text();
-    ::unlink(path.c_str());
-    return Error{"cannot give socket " + path + " to its user: " + what};
-  }
-  state->device = info.st_dev;
-  state->inode = info.st_ino;
-  if (::listen(listener, channel_backlog) != 0) {
-    return Error{"cannot listen on socket " + path + ": " + errno_text()};
-  }
+  if (!state->epoll) return Error{"cannot watch socket " + path + ": " + errno_text()};
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.fd = listener;
-  if (::epoll_ctl(state->epoll.get(), EPOLL_CTL_ADD, listener, &event) != 0) {
+  event.data.fd = state->listener.fd();
+  if (::epoll_ctl(state->epoll.get(), EPOLL_CTL_ADD, state->listener.fd(), &event) != 0) {
     return Error{"cannot watch socket " + path + ": " + errno_text()};
   }
   return std::unique_ptr<ChannelServer>(new ChannelServer(std::move(state)));
@@ -184,7 +123,7 @@ std::vector<PublishOutcome> ChannelServer::on_readable() {
   const int count = ::epoll_wait(state_->epoll.get(), events.data(), events_per_call_max, 0);
   for (int i = 0; i < count; ++i) {
     const int socket = events[static_cast<size_t>(i)].data.fd;
-    if (socket == state_->listener.get()) {
+    if (socket == state_->listener.fd()) {
       state_->accept_all();
     } else {
       state_->serve(socket, outcomes);
@@ -195,7 +134,7 @@ std::vector<PublishOutcome> ChannelServer::on_readable() {
 
 void ChannelServer::State::accept_all() {
   for (uint32_t i = 0; i < channel_backlog; ++i) {
-    UniqueFd socket(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    UniqueFd socket(::accept4(listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!socket) return;
     if (!peer_is_allowed(socket.get(), peers)) {
       count(ChannelClose::wrong_uid);

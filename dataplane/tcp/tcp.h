@@ -250,8 +250,10 @@ class Tcp {
     uint32_t in_flight = 0;          // octets sent and not acknowledged
     uint32_t send_queue = 0;         // octets that wait to be sent or acknowledged
     uint32_t receive_queue = 0;      // octets that wait to be read
+    uint32_t receive_slots = 0;      // that these lie in: so far went the walk
     uint32_t out_of_order = 0;       // ranges behind a gap
     uint32_t retransmits = 0;        // while something has been under way
+    Tick last_sent;                  // when any segment left last
   };
   // Of the record at index, below connection_capacity(); nothing when it is free. Reads only, and
   // walks the receive queue: between two turns, a few at a time.

@@ -20,12 +20,14 @@ std::optional<Tcp::View> Tcp::view_at(uint32_t index) const {
   view.congestion_window = c.congestion.window();
   view.threshold = c.congestion.threshold();
   view.peer_window = c.snd_wnd;
+  view.last_sent = c.last_sent;
   if (c.transfer == Connection::no_transfer) return view;
   const Transfer& t = transfer(c);
   view.repairing = t.repair != none || t.flags.in_recovery;
   view.in_flight = octets_between(c.snd_una, t.snd_max);
   view.send_queue = t.send_end > c.snd_una ? octets_between(c.snd_una, t.send_end) : 0;
   view.retransmits = t.retransmits;
+  view.receive_slots = t.receive_queue.count;
   for (SlotIndex slot = t.receive_queue.head; slot != slot_none; slot = records_[slot].next)
     view.receive_queue += records_[slot].length;
   if (t.reassembly != none) view.out_of_order = reassemblies_.at(t.reassembly).range_count();

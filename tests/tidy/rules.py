@@ -83,6 +83,7 @@ ROOMS = {
                        "dataplane/route dataplane/upstream",
     "dataplane": "base shm bpf dataplane/packet dataplane/nic dataplane/net dataplane/tcp "
                  "dataplane/http dataplane/route dataplane/upstream dataplane/proxy",
+    "cli": "base shm",
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",
     "controlplane/store": "base controlplane/k8s",

@@ -1,0 +1,106 @@
+// millrace: what an operator asks a running data plane. Reads only.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "cli/connections.h"
+#include "cli/counters.h"
+
+namespace millrace::cli {
+namespace {
+
+constexpr int exit_bad_use = 2;
+
+struct Arguments {
+  std::string folder = "/run/millrace";
+  std::string state;
+  std::string local;
+  std::string remote;
+  std::string sort;
+  std::string output = "table";
+  bool nonzero_only = false;
+  ConnectionsOptions connections;
+};
+
+int fail(const std::string& message) {
+  std::fprintf(stderr, "millrace: %s\n", message.c_str());
+  return exit_bad_use;
+}
+
+CLI::App* add_connections(CLI::App& app, Arguments& arguments) {
+  CLI::App* verb = app.add_subcommand("connections", "one row a TCP connection");
+  verb->add_option("--state", arguments.state, "only in this state, by its name in RFC 9293");
+  verb->add_option("--local", arguments.local,
+                   "only with this end of ours: address, prefix, address:port or :port");
+  verb->add_option("--remote", arguments.remote, "only with this end of the peer's, likewise");
+  verb->add_option("--sort", arguments.sort, "rtt, retransmits or queue; the greatest first")
+      ->check(CLI::IsMember({"rtt", "retransmits", "queue"}));
+  verb->add_option("--limit", arguments.connections.limit, "at most so many rows")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  return verb;
+}
+
+SortKey sort_key(const std::string& name) {
+  if (name == "rtt") return SortKey::round_trip;
+  if (name == "retransmits") return SortKey::retransmits;
+  return name == "queue" ? SortKey::queue : SortKey::none;
+}
+
+int connections(Arguments& arguments) {
+  ConnectionsOptions& options = arguments.connections;
+  options.sort = sort_key(arguments.sort);
+  options.folder = arguments.folder;
+  options.json = arguments.output == "json";
+  if (!arguments.state.empty()) {
+    const auto state = parse_state(arguments.state);
+    if (!state.ok()) return fail("--state: " + state.error());
+    options.filter.state = *state;
+  }
+  if (!arguments.local.empty()) {
+    const auto end = parse_end(arguments.local);
+    if (!end.ok()) return fail("--local: " + end.error());
+    options.filter.local = *end;
+  }
+  if (!arguments.remote.empty()) {
+    const auto end = parse_end(arguments.remote);
+    if (!end.ok()) return fail("--remote: " + end.error());
+    options.filter.remote = *end;
+  }
+  return run_connections(options);
+}
+
+int start(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{"Millrace's command line: what a running data plane does at this moment."};
+  app.name("millrace");
+  app.add_option("--run", arguments.folder, "the folder of the data plane's sockets")
+      ->capture_default_str();
+  app.require_subcommand(1);
+  app.fallthrough();
+  const CLI::App* listing = add_connections(app, arguments);
+  CLI::App* counters = app.add_subcommand("counters", "every counter, a name and a number a line");
+  counters->add_flag("--nonzero", arguments.nonzero_only, "without those that are 0");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::printf("%s", app.help().c_str());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return fail(error.what());
+  }
+  if (listing->parsed()) return connections(arguments);
+  return run_counters(arguments.folder, arguments.nonzero_only);
+}
+
+}  // namespace
+}  // namespace millrace::cli
+
+int main(int argc, char** argv) {
+  try {
+    return millrace::cli::start(argc, argv);
+  } catch (const std::exception& exception) {
+    return millrace::cli::fail(exception.what());
+  }
+}
