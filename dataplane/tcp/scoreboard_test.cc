@@ -44,6 +44,19 @@ class ScoreboardTest : public ::testing::Test {
     board_.check(records_);
     return marked;
   }
+  // Cuts a record in two behind its 40th octet; returns the slot of the rest.
+  SlotIndex split(uint32_t record) {
+    const Scoreboard::Place place = board_.find(records_, at(record));
+    const SlotIndex slot = board_.slot(place);
+    const SlotIndex rest = arena_.acquire(0);
+    records_.adopt(rest, records_[slot].seq + 40, 60);
+    records_[rest].sent_at = records_[slot].sent_at;
+    records_[slot].cut_to(40);
+    records_.insert_after(queue_, slot, rest);
+    board_.split(place, rest);
+    board_.check(records_);
+    return rest;
+  }
   uint32_t number(Scoreboard::Place place) const {
     return octets_between(first_, records_[board_.slot(place)].seq) / octets;
   }
@@ -164,15 +177,7 @@ TEST_F(ScoreboardTest, T16_TakingBackManyLossesIsNotQuadratic) {
 TEST_F(ScoreboardTest, ASplitRecordIsTwo) {
   fill(6);
   EXPECT_EQ(sack(at(3), at(5)).size(), 2U);
-  const Scoreboard::Place place = board_.find(records_, at(1));
-  const SlotIndex slot = board_.slot(place);
-  const SlotIndex rest = arena_.acquire(0);
-  records_.adopt(rest, records_[slot].seq + 40, 60);
-  records_[rest].sent_at = records_[slot].sent_at;
-  records_[slot].cut_to(40);
-  records_.insert_after(queue_, slot, rest);
-  board_.split(place, rest);
-  board_.check(records_);
+  const SlotIndex rest = split(1);
   EXPECT_EQ(board_.count(), 7U);
   EXPECT_EQ(board_.slot(board_.find(records_, at(1) + 50)), rest);
   EXPECT_EQ(board_.sacked_octets(), 200U);
@@ -188,17 +193,7 @@ TEST_F(ScoreboardTest, ASplitKeepsTheOrderByTime) {
     now_ = now_ + Duration::microseconds(1);
     board_.sent_again(records_, front);
   }
-  for (uint32_t i = 0; i < 200; i += 7) {
-    const Scoreboard::Place place = board_.find(records_, at(i));
-    const SlotIndex slot = board_.slot(place);
-    const SlotIndex rest = arena_.acquire(0);
-    records_.adopt(rest, records_[slot].seq + 40, 60);
-    records_[rest].sent_at = records_[slot].sent_at;
-    records_[slot].cut_to(40);
-    records_.insert_after(queue_, slot, rest);
-    board_.split(place, rest);
-    board_.check(records_);
-  }
+  for (uint32_t i = 0; i < 200; i += 7) split(i);
   EXPECT_EQ(number(board_.oldest()), 100U);
   EXPECT_EQ(board_.count(), 229U);
 }
