@@ -103,10 +103,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
   if (t.repair != none) return_repair_if_done(t);
   if (t.flags.detached) watch_orphan(c, now);
   restart_retransmit_timer(index, c, now);
-  if (t.flags.wants_room && t.send_queue.count <= send_slots_allowed(c) / 2) {
-    t.flags.wants_room = false;
-    notify(index, c, event_writable);
-  }
+  if (t.flags.wants_room) tell_if_there_is_room(index, c, t);
   if (t.unsent != slot_none || t.flags.retransmit_head || t.repair != none || t.fin_is_due())
     queue_egress(c);
 }

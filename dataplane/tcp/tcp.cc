@@ -50,8 +50,6 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
       time_wait_(limits.time_wait, keys.flow),
       wheel_(limits.connections, start),
       listeners_(std::make_unique<SocketAddress[]>(limits.listeners)),
-      send_slots_max_(
-          std::min(limits.send_slots_max, std::max(send_slots_min, arena.capacity() / 16))),
       // An eighth of the arena answers peers even when their text fills the rest.
       reserve_control_(std::max(16U, arena.capacity() / 8)),
       ready_links_(limits.connections),
@@ -392,10 +390,22 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
 uint32_t Tcp::send_slots_allowed(const Connection& c) const {
   // Twice what the network takes at once, so that an acknowledgment always finds text to send.
   const uint32_t wanted = 16 + 2 * (std::min(c.congestion.window(), c.snd_wnd_max) / c.send_mss);
-  uint32_t allowed = std::min(wanted, send_slots_max_);
-  // Under pressure everybody is cut before anybody is dropped (T50).
-  if (arena_.free_count() < arena_.capacity() / 4) allowed = std::min(allowed, 8U);
-  return allowed;
+  // And no more than a share of what is free (dynamic thresholds: Choudhury and Hahne, 1998): one
+  // sender on a long path may have much, many get equal parts, and all are cut before anybody is
+  // dropped (T50).
+  const uint32_t free = arena_.free_count();
+  const uint32_t spare = free > peers_reserve() ? (free - peers_reserve()) / 4 : 0;
+  return std::min({wanted, limits_.send_slots_max, std::max(spare, send_slots_min)});
+}
+
+// Half of a small queue must have come free. A large one may all be in flight, and must not run dry
+// while it is filled again.
+void Tcp::tell_if_there_is_room(uint32_t index, Connection& c, Transfer& t) {
+  constexpr uint32_t slots_worth_telling = 64;
+  const uint32_t allowed = send_slots_allowed(c);
+  if (t.send_queue.count + std::min(allowed - allowed / 2, slots_worth_telling) > allowed) return;
+  t.flags.wants_room = false;
+  notify(index, c, event_writable);
 }
 
 size_t Tcp::writable(ConnId id) {

@@ -78,8 +78,8 @@ struct Features {
 // and a receiver drops what comes out of order.
 inline constexpr uint32_t repairs_max = 2'048;
 
-// Of the arena's bound on what one connection may have to send (Limits::send_slots_max).
-inline constexpr uint32_t send_slots_min = 512;
+// So many slots a connection may have to send however short memory is.
+inline constexpr uint32_t send_slots_min = 8;
 
 // T10: a SYN-ACK is said six times at most for each SYN, or we would amplify for forged sources.
 inline constexpr uint8_t syn_ack_retransmits_max = 5;
@@ -111,9 +111,8 @@ struct Limits {
   uint32_t receive_slots_initial =
       48;  // per connection, 69 KB: a head of the largest allowed size fits
   uint32_t receive_slots_max = 512;  // per connection after tuning, 740 KB
-  // Per connection, 6 MB: what 40 ms of round trip take at 1 Gbit/s. A sixteenth of the arena is
-  // the bound where that is less (but not below send_slots_min), so that no peer has more by
-  // asking.
+  // Per connection, 6 MB: what 40 ms of round trip take at 1 Gbit/s. What is free of the arena
+  // bounds it further (Tcp::send_slots_allowed).
   uint32_t send_slots_max = 4'096;
 };
 
@@ -491,6 +490,7 @@ class Tcp {
   void queue_egress(Connection& c);
   void wake_starved();
   uint32_t send_slots_allowed(const Connection& c) const;
+  void tell_if_there_is_room(uint32_t index, Connection& c, Transfer& t);
   // Slots that text we write must leave free, and text we take in: what waits to be read may never
   // fill the memory that passing it on needs, or every upload would wait for a write that waits for
   // the uploads. Text out of order may take less still: text in order is worth more.
@@ -522,7 +522,6 @@ class Tcp {
   std::unique_ptr<SocketAddress[]> listeners_;
   uint32_t listener_count_ = 0;
   uint32_t half_open_ = 0;
-  uint32_t send_slots_max_;   // of the limit and the arena's bound
   uint32_t reserve_control_;  // slots that only acknowledgments, resets and handshakes may take
 
   uint32_t rest_hand_ = 0;  // the last transfer that release_at_rest() has looked at
