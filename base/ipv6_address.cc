@@ -158,4 +158,8 @@ std::string Ipv6Prefix::text() const {
   return address.text() + "/" + std::to_string(length);
 }
 
+std::string Ipv6SocketAddress::text() const {
+  return "[" + address.text() + "]:" + std::to_string(port);
+}
+
 }  // namespace millrace

@@ -120,4 +120,12 @@ struct Ipv6Prefix {
   auto operator<=>(const Ipv6Prefix&) const = default;
 };
 
+// One end of a TCP connection over IPv6.
+struct Ipv6SocketAddress {
+  Ipv6Address address;
+  uint16_t port = 0;
+  std::string text() const;  // "[2001:db8::1]:80" (RFC 5952 section 6)
+  auto operator<=>(const Ipv6SocketAddress&) const = default;
+};
+
 }  // namespace millrace

@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <type_traits>
 
 #include "dataplane/packet/frame.h"
 
@@ -98,12 +99,20 @@ Value read_choice(const YAML::Node& node, const std::string& where,
   fail(node, where + " must be one of " + expected);
 }
 
-AddressConfig read_address(const YAML::Node& node, const std::string& port) {
-  const std::string where = "an address of port " + port;
-  expect_keys(node, where, {"address", "kind", "tcp_ports"});
-  AddressConfig address;
-  const YAML::Node text = require(node, "address", where);
-  const auto prefix = Ipv4Prefix::parse(read_text(text, where));
+// Only IPv6 addresses have colons, and all of them have.
+bool is_ipv6_text(const std::string& text) {
+  return text.find(':') != std::string::npos;
+}
+
+Ipv6Prefix read_ipv6_prefix(const YAML::Node& text, const std::string& where) {
+  const auto prefix = Ipv6Prefix::parse(text.Scalar());
+  if (!prefix || !prefix->address.is_unicast())
+    fail(text, where + " must be a unicast address with its prefix, like 2001:db8::5/64");
+  return *prefix;
+}
+
+Ipv4Prefix read_ipv4_prefix(const YAML::Node& text, const std::string& where) {
+  const auto prefix = Ipv4Prefix::parse(text.Scalar());
   if (!prefix || !prefix->address.is_unicast())
     fail(text, where + " must be a unicast address with its prefix, like 10.0.0.5/24");
   const uint32_t host = prefix->address.host_order() & ~prefix->mask();
@@ -111,7 +120,19 @@ AddressConfig read_address(const YAML::Node& node, const std::string& port) {
   if (prefix->address.is_loopback() || names_the_network) {
     fail(text, where + ": " + prefix->text() + " is no host's address");
   }
-  address.prefix = *prefix;
+  return *prefix;
+}
+
+AddressConfig read_address(const YAML::Node& node, const std::string& port) {
+  const std::string where = "an address of port " + port;
+  expect_keys(node, where, {"address", "kind", "tcp_ports"});
+  AddressConfig address;
+  const YAML::Node text = require(node, "address", where);
+  if (is_ipv6_text(read_text(text, where))) {
+    address.ipv6 = read_ipv6_prefix(text, where);
+  } else {
+    address.prefix = read_ipv4_prefix(text, where);
+  }
   address.borrowed = read_choice<bool>(require(node, "kind", where), where + ": kind",
                                        {{"owned", false}, {"borrowed", true}});
   if (node["tcp_ports"]) {
@@ -262,11 +283,9 @@ PortConfig read_port(const YAML::Node& node) {
   return port;
 }
 
-RouteConfig read_route(const YAML::Node& node) {
-  expect_keys(node, "a route", {"destination", "port", "via"});
+RouteConfig read_ipv4_route(const YAML::Node& node, const YAML::Node& destination) {
   RouteConfig route;
-  const YAML::Node destination = require(node, "destination", "a route");
-  const auto prefix = Ipv4Prefix::parse(read_text(destination, "a route's destination"));
+  const auto prefix = Ipv4Prefix::parse(destination.Scalar());
   if (!prefix) fail(destination, "a route's destination must look like 10.244.0.0/16");
   route.destination = *prefix;
   route.port = read_text(require(node, "port", "a route"), "a route's port");
@@ -278,14 +297,45 @@ RouteConfig read_route(const YAML::Node& node) {
   return route;
 }
 
-SocketAddress read_listener(const YAML::Node& node) {
+Ipv6RouteConfig read_ipv6_route(const YAML::Node& node, const YAML::Node& destination) {
+  Ipv6RouteConfig route;
+  const auto prefix = Ipv6Prefix::parse(destination.Scalar());
+  if (!prefix) fail(destination, "a route's destination must look like 2001:db8:1::/48");
+  if (prefix->address.is_link_local())
+    fail(destination, "a route's destination is link-local: it has no way but its own link");
+  route.destination = *prefix;
+  route.port = read_text(require(node, "port", "a route"), "a route's port");
+  if (node["via"]) {
+    route.via = Ipv6Address::parse(read_text(node["via"], "a route's via"));
+    if (!route.via || !route.via->is_unicast())
+      fail(node["via"], "a route's via must be a unicast address of the destination's family");
+  }
+  return route;
+}
+
+void read_route(const YAML::Node& node, Config& config) {
+  expect_keys(node, "a route", {"destination", "port", "via"});
+  const YAML::Node destination = require(node, "destination", "a route");
+  if (is_ipv6_text(read_text(destination, "a route's destination"))) {
+    config.ipv6_routes.push_back(read_ipv6_route(node, destination));
+  } else {
+    config.routes.push_back(read_ipv4_route(node, destination));
+  }
+}
+
+void read_listener(const YAML::Node& node, Config& config) {
   expect_keys(node, "a listener", {"address", "port"});
-  const YAML::Node text = require(node, "address", "a listener");
-  const auto address = Ipv4Address::parse(read_text(text, "a listener's address"));
-  if (!address) fail(text, "a listener's address must be an IPv4 address");
+  const YAML::Node node_of_address = require(node, "address", "a listener");
+  const std::string text = read_text(node_of_address, "a listener's address");
   const auto port = static_cast<uint16_t>(
       read_number(require(node, "port", "a listener"), "a listener's port", 1, 65'535));
-  return {*address, port};
+  if (const auto ipv6 = Ipv6Address::parse(text)) {
+    config.ipv6_listeners.push_back({*ipv6, port});
+  } else if (const auto ipv4 = Ipv4Address::parse(text)) {
+    config.listeners.push_back({*ipv4, port});
+  } else {
+    fail(node_of_address, "a listener's address must be an IPv4 or IPv6 address");
+  }
 }
 
 // What only one port can have.
@@ -297,18 +347,76 @@ std::string place_of(const PortConfig& port) {
                                              : socket + " id " + std::to_string(port.dpdk->id);
 }
 
+bool is_same_destination(const Ipv4Prefix& one, const Ipv4Prefix& other) {
+  return one.length == other.length && one.contains(other.address);
+}
+bool is_same_destination(const Ipv6Prefix& one, const Ipv6Prefix& other) {
+  return one.length == other.length && one.contains(other.address);
+}
+
+// An owned address of the route's family, to send from.
+bool can_send(const PortConfig& port, bool ipv6) {
+  return std::any_of(port.addresses.begin(), port.addresses.end(),
+                     [&](const AddressConfig& address) {
+                       return !address.borrowed && address.ipv6.has_value() == ipv6;
+                     });
+}
+
+template <class Route>
+void check_routes(const Config& config, const YAML::Node& root, const std::vector<Route>& routes,
+                  const std::set<std::string>& port_names) {
+  constexpr bool ipv6 = std::is_same_v<Route, Ipv6RouteConfig>;
+  for (size_t i = 0; i < routes.size(); ++i) {
+    const Route& route = routes[i];
+    const std::string text = route.destination.text();
+    for (size_t before = 0; before < i; ++before) {
+      if (is_same_destination(routes[before].destination, route.destination))
+        fail(root, "two routes lead to " + text);
+    }
+    if (port_names.count(route.port) == 0)
+      fail(root, "route " + text + " names port \"" + route.port + "\", which is not configured");
+    for (const PortConfig& port : config.ports) {
+      if (port.name == route.port && !can_send(port, ipv6)) {
+        fail(root, "route " + text + " leads to port " + port.name + ", which has no owned " +
+                       (ipv6 ? "IPv6 " : "") + "address to send from");
+      }
+    }
+  }
+}
+
+template <class Listener>
+void check_listener(const Config& config, const YAML::Node& root, const Listener& listener,
+                    const auto& is_its_address) {
+  for (const PortConfig& port : config.ports) {
+    for (const AddressConfig& address : port.addresses) {
+      if (!is_its_address(address)) continue;
+      const auto& ports = address.tcp_ports;
+      if (!address.borrowed ||
+          std::find(ports.begin(), ports.end(), listener.port) != ports.end()) {
+        return;
+      }
+    }
+  }
+  fail(root, "listener " + listener.text() +
+                 " is on no owned address and on no borrowed address and port");
+}
+
 // What no single line can get wrong alone.
 void check_references(const Config& config, const YAML::Node& root) {
   std::set<std::string> names;
   std::set<std::string> places;
-  std::set<Ipv4Address> addresses;
+  std::set<std::string> addresses;
   for (const PortConfig& port : config.ports) {
     if (!names.insert(port.name).second) fail(root, "two ports are called " + port.name);
     const std::string what = place_of(port);
     if (!places.insert(what).second) fail(root, "two ports use " + what);
     for (const AddressConfig& address : port.addresses) {
-      if (!addresses.insert(address.prefix.address).second)
-        fail(root, "address " + address.prefix.address.text() + " is given twice");
+      const std::string text =
+          address.ipv6 ? address.ipv6->address.text() : address.prefix.address.text();
+      // A link-local address is another host's on each link (RFC 4007 section 6).
+      const bool of_link = address.ipv6 && address.ipv6->address.is_link_local();
+      if (!addresses.insert(of_link ? text + "%" + port.name : text).second)
+        fail(root, "address " + text + " is given twice");
     }
   }
   size_t borrowed_tcp_ports = 0;
@@ -319,40 +427,17 @@ void check_references(const Config& config, const YAML::Node& root) {
   if (addresses.size() > addresses_max) fail(root, "there are more than 64 addresses");
   if (borrowed_tcp_ports > borrowed_tcp_ports_max)
     fail(root, "there are more than 1024 borrowed TCP ports");
-  std::set<std::pair<uint32_t, uint8_t>> destinations;
-  for (const RouteConfig& route : config.routes) {
-    const uint32_t network = route.destination.address.host_order() & route.destination.mask();
-    if (!destinations.insert({network, route.destination.length}).second) {
-      fail(root, "two routes lead to " + route.destination.text());
-    }
-    if (names.count(route.port) == 0)
-      fail(root, "route " + route.destination.text() + " names port \"" + route.port +
-                     "\", which is not configured");
-  }
-  for (const RouteConfig& route : config.routes) {
-    for (const PortConfig& port : config.ports) {
-      const bool can_send =
-          std::any_of(port.addresses.begin(), port.addresses.end(),
-                      [](const AddressConfig& address) { return !address.borrowed; });
-      if (port.name == route.port && !can_send) {
-        fail(root, "route " + route.destination.text() + " leads to port " + port.name +
-                       ", which has no owned address to send from");
-      }
-    }
-  }
+  check_routes(config, root, config.routes, names);
+  check_routes(config, root, config.ipv6_routes, names);
   for (const SocketAddress& listener : config.listeners) {
-    bool ours = false;
-    for (const PortConfig& port : config.ports) {
-      for (const AddressConfig& address : port.addresses) {
-        if (address.prefix.address != listener.address) continue;
-        const auto& ports = address.tcp_ports;
-        ours = !address.borrowed ||
-               std::find(ports.begin(), ports.end(), listener.port) != ports.end();
-      }
-    }
-    if (!ours)
-      fail(root, "listener " + listener.text() +
-                     " is on no owned address and on no borrowed address and port");
+    check_listener(config, root, listener, [&](const AddressConfig& address) {
+      return !address.ipv6 && address.prefix.address == listener.address;
+    });
+  }
+  for (const Ipv6SocketAddress& listener : config.ipv6_listeners) {
+    check_listener(config, root, listener, [&](const AddressConfig& address) {
+      return address.ipv6 && address.ipv6->address == listener.address;
+    });
   }
 }
 
@@ -366,11 +451,12 @@ Config read_root(const YAML::Node& root) {
   if (config.ports.empty()) fail(root["ports"], "ports is empty");
   if (root["routes"]) {
     each(root["routes"], "routes", routes_max,
-         [&](const YAML::Node& node) { config.routes.push_back(read_route(node)); });
+         [&](const YAML::Node& node) { read_route(node, config); });
   }
   each(require(root, "listeners", "the configuration"), "listeners", listeners_max,
-       [&](const YAML::Node& node) { config.listeners.push_back(read_listener(node)); });
-  if (config.listeners.empty()) fail(root["listeners"], "listeners is empty");
+       [&](const YAML::Node& node) { read_listener(node, config); });
+  if (config.listeners.empty() && config.ipv6_listeners.empty())
+    fail(root["listeners"], "listeners is empty");
   if (root["socket"]) config.socket = read_text(root["socket"], "socket");
   if (root["state_directory"])
     config.state_directory = read_text(root["state_directory"], "state_directory");

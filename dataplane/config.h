@@ -9,13 +9,16 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/ipv6_address.h"
 #include "base/result.h"
 #include "dataplane/packet/checksum_mode.h"
 
 namespace millrace {
 
+// Of one family: with ipv6 the address is that, and prefix means nothing.
 struct AddressConfig {
   Ipv4Prefix prefix;
+  std::optional<Ipv6Prefix> ipv6;
   bool borrowed = false;
   std::vector<uint16_t> tcp_ports;  // of a borrowed address: what of it is ours
 };
@@ -58,6 +61,12 @@ struct RouteConfig {
   std::optional<Ipv4Address> via;
 };
 
+struct Ipv6RouteConfig {
+  Ipv6Prefix destination;
+  std::string port;
+  std::optional<Ipv6Address> via;
+};
+
 // What a worker does when nothing moves and a port cannot wake it.
 enum class Idle : uint8_t { sleep, spin };
 
@@ -76,7 +85,9 @@ struct LimitsConfig {
 struct Config {
   std::vector<PortConfig> ports;
   std::vector<RouteConfig> routes;
+  std::vector<Ipv6RouteConfig> ipv6_routes;
   std::vector<SocketAddress> listeners;
+  std::vector<Ipv6SocketAddress> ipv6_listeners;
   std::string socket = "/run/millrace/dataplane.sock";
   std::string state_directory = "/var/lib/millrace";
   std::optional<uint32_t> cpu;

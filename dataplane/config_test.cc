@@ -213,5 +213,80 @@ TEST(Config, EmptyFileAndMissingFileAreErrors) {
             "/nonexistent/dp.yaml: No such file or directory");
 }
 
+constexpr const char* good_ipv6 = R"(
+ports:
+  - name: uplink
+    interface: eth1
+    addresses:
+      - {address: 10.20.0.100/24, kind: owned}
+      - {address: "2001:db8::100/64", kind: owned}
+      - {address: "2001:db8::1/64", kind: borrowed, tcp_ports: [8080]}
+      - {address: "fe80::1/64", kind: owned}
+  - name: kernel
+    interface: mr-k1
+    addresses: [{address: "fe80::1/64", kind: owned}]
+routes:
+  - {destination: "::/0", port: uplink, via: "fe80::fe"}
+  - {destination: 0.0.0.0/0, port: uplink, via: 10.20.0.254}
+listeners:
+  - {address: "2001:db8::100", port: 80}
+  - {address: "2001:db8::1", port: 8080}
+  - {address: 10.20.0.100, port: 80}
+)";
+
+TEST(Config, ReadsIpv6NextToIpv4) {
+  const auto config = parse_config(good_ipv6, "dp.yaml");
+  ASSERT_TRUE(config.ok()) << config.error();
+  const auto& addresses = config->ports[0].addresses;
+  EXPECT_FALSE(addresses[0].ipv6.has_value());
+  EXPECT_EQ(addresses[1].ipv6->text(), "2001:db8::100/64");
+  EXPECT_TRUE(addresses[2].borrowed);
+  EXPECT_EQ(addresses[2].tcp_ports, std::vector<uint16_t>{8080});
+  ASSERT_EQ(config->routes.size(), 1U);
+  ASSERT_EQ(config->ipv6_routes.size(), 1U);
+  EXPECT_EQ(config->ipv6_routes[0].via->text(), "fe80::fe");
+  ASSERT_EQ(config->listeners.size(), 1U);
+  ASSERT_EQ(config->ipv6_listeners.size(), 2U);
+  EXPECT_EQ(config->ipv6_listeners[1].text(), "[2001:db8::1]:8080");
+}
+
+class Ipv6ConfigMistake : public ::testing::TestWithParam<BadConfig> {};
+
+TEST_P(Ipv6ConfigMistake, IsNamedWithItsLine) {
+  expect_mistake(good_ipv6, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Ipv6ConfigMistake,
+    ::testing::Values(
+        BadConfig{"2001:db8::100/64", "2001:db8::100",
+                  "dp.yaml:7: an address of port uplink must be a unicast address with its "
+                  "prefix, like 2001:db8::5/64"},
+        BadConfig{"2001:db8::100/64", "ff02::1/64",
+                  "dp.yaml:7: an address of port uplink must be a unicast address with its "
+                  "prefix, like 2001:db8::5/64"},
+        // Names of IPv6 hosts inside the stack come from here (RFC 1112 section 4).
+        BadConfig{"10.20.0.100/24", "240.0.0.1/24",
+                  "dp.yaml:6: an address of port uplink must be a unicast address with its "
+                  "prefix, like 10.0.0.5/24"},
+        BadConfig{
+            "via: \"fe80::fe\"", "via: 10.20.0.254",
+            "dp.yaml:14: a route's via must be a unicast address of the destination's family"},
+        BadConfig{"via: 10.20.0.254", "via: 240.0.0.1",
+                  "dp.yaml:15: a route's via must be a unicast address"},
+        BadConfig{
+            "\"::/0\"", "\"fe80::/64\"",
+            "dp.yaml:14: a route's destination is link-local: it has no way but its own link"},
+        BadConfig{"\"2001:db8::1\", port: 8080", "\"2001:db8::1\", port: 81",
+                  "dp.yaml:2: listener [2001:db8::1]:81 is on no owned address and on no borrowed "
+                  "address and port"},
+        BadConfig{"\"2001:db8::100\", port: 80", "\"[2001:db8::100]\", port: 80",
+                  "dp.yaml:17: a listener's address must be an IPv4 or IPv6 address"},
+        BadConfig{"2001:db8::1/64", "2001:db8::100/64",
+                  "dp.yaml:2: address 2001:db8::100 is given twice"},
+        BadConfig{"0.0.0.0/0, port: uplink, via: 10.20.0.254", "10.0.0.0/8, port: kernel",
+                  "dp.yaml:2: route 10.0.0.0/8 leads to port kernel, which has no owned address to "
+                  "send from"}));
+
 }  // namespace
 }  // namespace millrace

@@ -33,16 +33,18 @@ uint32_t quiet_ms_of(Tick last_sent, Instant now) {
 
 }  // namespace
 
-shm::ConnectionRecord::Address address_octets(Ipv4Address address) {
+shm::ConnectionRecord::Address address_octets(const tcp::Tcp& tcp, Ipv4Address address) {
+  if (tcp.is_ipv6(address)) return tcp.ipv6_address(address).octets();
   shm::ConnectionRecord::Address octets{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   address.store(&octets[12]);
   return octets;
 }
 
-shm::ConnectionRecord record_of(const tcp::Tcp::View& view, uint32_t place, Instant now) {
+shm::ConnectionRecord record_of(const tcp::Tcp& tcp, const tcp::Tcp::View& view, uint32_t place,
+                                Instant now) {
   shm::ConnectionRecord record;
-  record.local_address = address_octets(view.local.address);
-  record.remote_address = address_octets(view.remote.address);
+  record.local_address = address_octets(tcp, view.local.address);
+  record.remote_address = address_octets(tcp, view.remote.address);
   record.local_port = view.local.port;
   record.remote_port = view.remote.port;
   record.state = static_cast<uint8_t>(view.state);
@@ -88,7 +90,7 @@ void ConnectionBatch::fill(const tcp::Tcp& tcp, Instant now) {
     const auto view = tcp.view_at(place);
     if (!view) continue;
     shm::ConnectionRecord& record = message_.records[header.count++];
-    record = record_of(*view, place, now);
+    record = record_of(tcp, *view, place, now);
     record.worker = worker_;
     receive_slots += view->receive_slots;
     ++records;

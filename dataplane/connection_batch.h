@@ -65,10 +65,11 @@ class ConnectionBatch {
 };
 
 // What leaves the process about a connection.
-shm::ConnectionRecord record_of(const tcp::Tcp::View& view, uint32_t place, Instant now);
+shm::ConnectionRecord record_of(const tcp::Tcp& tcp, const tcp::Tcp::View& view, uint32_t place,
+                                Instant now);
 
 // An address as sixteen octets. The one place where what TCP calls a peer becomes what the operator
 // calls it.
-shm::ConnectionRecord::Address address_octets(Ipv4Address address);
+shm::ConnectionRecord::Address address_octets(const tcp::Tcp& tcp, Ipv4Address address);
 
 }  // namespace millrace

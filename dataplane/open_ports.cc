@@ -26,6 +26,7 @@ bpf::RedirectOptions redirect_options(const PortConfig& port) {
   options.on_silence =
       port.on_silence == OnSilence::pass ? bpf::OnSilence::pass : bpf::OnSilence::drop;
   for (const AddressConfig& address : port.addresses) {
+    if (address.ipv6) continue;  // the program's maps hold IPv4 addresses only
     options.addresses.push_back({address.prefix.address, address.borrowed, address.tcp_ports});
   }
   return options;

@@ -303,6 +303,9 @@ Scenario draw_scenario(uint64_t seed) {
   scenario.over_at = draw_end(scenario);
   std::stable_sort(scenario.changes.begin(), scenario.changes.end(),
                    [](const Change& a, const Change& b) { return a.at < b.at; });
+  if (seed % 3 == 0 && scenario.meddler.is_idle() && scenario.near_wrap == NearWrap::nothing) {
+    scenario.family = seed % 9 == 0 ? Scenario::Family::both : Scenario::Family::ipv6;
+  }
   return scenario;
 }
 
@@ -440,12 +443,14 @@ std::string told(const MeddlerPlan& plan) {
 
 std::string Scenario::told() const {
   static constexpr std::array<const char*, 3> verdicts = {"whole", "may break", "untrusted"};
+  static constexpr std::array<const char*, 3> families = {"", ", over IPv6",
+                                                          ", over IPv6 and IPv4"};
   static constexpr std::array<const char*, 4> wraps = {"", ", client's sequence near its wrap",
                                                        ", server's sequence near its wrap",
                                                        ", client's timestamps near their wrap"};
   std::string text = std::string(verdicts[static_cast<size_t>(verdict)]) + ", calm at " +
                      std::to_string(calm_at.count_ms()) + " ms" +
-                     wraps[static_cast<size_t>(near_wrap)];
+                     wraps[static_cast<size_t>(near_wrap)] + families[static_cast<size_t>(family)];
   for (size_t side = 0; side < 2; ++side) {
     const std::string name = side == client_side ? "client" : "server";
     text += "\n  " + name + ": " + sim::told(hosts[side]);

@@ -73,6 +73,14 @@ struct Scenario {
   MeddlerPlan meddler;
   NearWrap near_wrap = NearWrap::nothing;
   std::optional<size_t> vanishes;  // the side that does
+  // Over what the ends speak: one seed in three over IPv6, of these every third in turns over both.
+  // IPv4 alone where the meddler or the wrap of numbers is about IPv4.
+  enum class Family : uint8_t { ipv4, ipv6, both };
+  Family family = Family::ipv4;
+  bool has_ipv6() const { return family != Family::ipv4; }
+  bool is_over_ipv6(uint32_t conversation) const {
+    return family == Family::ipv6 || (family == Family::both && conversation % 2 == 0);
+  }
 
   std::string told() const;  // for people
 };

@@ -26,6 +26,9 @@ constexpr uint16_t server_port = 80;
 const std::array<Ipv4Address, 2> addresses = {Ipv4Address::from_octets(10, 0, 0, 1),
                                               Ipv4Address::from_octets(10, 0, 0, 2)};
 const SocketAddress service{addresses[server_side], server_port};
+const std::array<Ipv6Address, 2> ipv6_addresses = {
+    Ipv6Address::from_groups({0x2001, 0xdb8, 0, 0, 0, 0, 0, 1}),
+    Ipv6Address::from_groups({0x2001, 0xdb8, 0, 0, 0, 0, 0, 2})};
 
 nic::PortFacts facts_of(size_t side) {
   nic::PortFacts facts;
@@ -34,10 +37,13 @@ nic::PortFacts facts_of(size_t side) {
   return facts;
 }
 
-NetConfig net_of(size_t side) {
+NetConfig net_of(size_t side, bool ipv6 = false) {
   NetConfig net;
   net.addresses.push_back({0, {addresses[side], 24}, {}});
   if (side == server_side) net.listeners.push_back(service);
+  if (!ipv6) return net;
+  net.ipv6_addresses.push_back({0, {ipv6_addresses[side], 64}, {}});
+  if (side == server_side) net.ipv6_listeners.push_back({ipv6_addresses[side], server_port});
   return net;
 }
 
@@ -53,9 +59,9 @@ nic::WireFaults calm(const nic::WireFaults& faults) {
 // A host with what it says.
 struct Side {
   Side(size_t side, const HostPlan& plan, const tcp::Keys& keys, SimMemory& memory,
-       nic::SimPort& at, uint64_t seed, Instant begin)
+       nic::SimPort& at, uint64_t seed, Instant begin, bool ipv6)
       : port(at),
-        host(net_of(side), plan.limits, keys, memory.arena(), port, begin),
+        host(net_of(side, ipv6), plan.limits, keys, memory.arena(), port, begin),
         talker(host.tcp(), side, seed),
         keepalive(plan.limits.keepalive) {
     port.set_completion_delay(plan.completion_delay);
@@ -193,8 +199,10 @@ class Play {
         link_(facts_of(0), memories_[0].arena(), facts_of(1), memories_[1].arena(), random_.next()),
         now_(scenario.begin),
         keys_(keys_for(scenario, random_)),
-        sides_{Side(0, scenario.hosts[0], keys_[0], memories_[0], link_.a(), random_.next(), now_),
-               Side(1, scenario.hosts[1], keys_[1], memories_[1], link_.b(), random_.next(), now_)},
+        sides_{Side(0, scenario.hosts[0], keys_[0], memories_[0], link_.a(), random_.next(), now_,
+                    scenario.has_ipv6()),
+               Side(1, scenario.hosts[1], keys_[1], memories_[1], link_.b(), random_.next(), now_,
+                    scenario.has_ipv6())},
         meddler_(scenario.meddler, link_, sight(), random_.next(), now_),
         ports_(scenario.conversations.size(), 0) {
     for (size_t side = 0; side < 2; ++side) {
@@ -293,11 +301,20 @@ class Play {
     }
   }
 
+  tcp::ConnId connect(SimHost& host, uint32_t conversation) {
+    if (!scenario_.is_over_ipv6(conversation)) {
+      return host.tcp().connect(addresses[client_side], service, conversation + 1, now_);
+    }
+    NetStack& stack = host.stack();
+    const Ipv4Address local = stack.alias_of(ipv6_addresses[client_side]);
+    const Ipv4Address remote = stack.alias_of(ipv6_addresses[server_side]);
+    return host.tcp().connect(local, {remote, server_port}, conversation + 1, now_);
+  }
+
   void open(uint32_t conversation) {
     Side& client = sides_[client_side];
     if (is_gone(client_side)) return;
-    const tcp::ConnId id =
-        client.host.tcp().connect(addresses[client_side], service, conversation + 1, now_);
+    const tcp::ConnId id = connect(client.host, conversation);
     CHECK(id);
     ports_[conversation] = client.host.tcp().local(id).port;
     client.talker.opened(conversation, id, now_);
