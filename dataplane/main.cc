@@ -71,14 +71,23 @@ NetConfig net_config(const Config& config) {
   };
   for (const PortConfig& port : config.ports) {
     for (const AddressConfig& address : port.addresses) {
-      net.addresses.push_back({index_of(port.name), address.prefix, address.tcp_ports});
+      if (address.ipv6) {
+        net.ipv6_addresses.push_back({index_of(port.name), *address.ipv6, address.tcp_ports});
+      } else {
+        net.addresses.push_back({index_of(port.name), address.prefix, address.tcp_ports});
+      }
     }
   }
   for (const RouteConfig& route : config.routes) {
     net.routes.push_back(
         {route.destination, index_of(route.port), route.via.value_or(Ipv4Address{})});
   }
+  for (const Ipv6RouteConfig& route : config.ipv6_routes) {
+    net.ipv6_routes.push_back(
+        {route.destination, index_of(route.port), route.via.value_or(Ipv6Address{})});
+  }
   net.listeners = config.listeners;
+  net.ipv6_listeners = config.ipv6_listeners;
   return net;
 }
 

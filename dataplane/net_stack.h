@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "dataplane/net/ingress.h"
 #include "dataplane/net/ip_output.h"
 #include "dataplane/net/ip_routes.h"
+#include "dataplane/net/ipv6_network.h"
 #include "dataplane/net/neighbor.h"
 #include "dataplane/net/steering.h"
 #include "dataplane/packet/arena.h"
@@ -30,6 +32,20 @@ struct NetConfig {
   std::vector<Address> addresses;
   std::vector<net::Route> routes;  // on-link prefixes of owned addresses are added by NetStack
   std::vector<SocketAddress> listeners;
+
+  struct Ipv6Address {
+    uint8_t port = 0;
+    Ipv6Prefix prefix;
+    std::vector<uint16_t> borrowed_tcp_ports;  // empty: owned
+  };
+  struct Ipv6Route {
+    Ipv6Prefix destination;
+    uint8_t port = 0;
+    millrace::Ipv6Address gateway;  // unspecified: the destination is on the port's own link
+  };
+  std::vector<Ipv6Address> ipv6_addresses;  // none: no IPv6, and no memory for it
+  std::vector<Ipv6Route> ipv6_routes;
+  std::vector<Ipv6SocketAddress> ipv6_listeners;
 };
 
 class NetStack {
@@ -57,14 +73,19 @@ class NetStack {
   // The owned address that connections to destination leave from: one of the port that the route
   // chooses, in the next hop's subnet if there is one. Zero when nothing leads there.
   Ipv4Address source_for(Ipv4Address destination) const;
+  // The name by which TCP knows an IPv6 host, good until the next frame or call; a connection to it
+  // holds it. IPv6 is configured.
+  Ipv4Address alias_of(const Ipv6Address& host) { return ipv6_->aliases.find_or_visit(host); }
 
   tcp::Tcp& tcp() { return tcp_; }
   const tcp::Tcp& tcp() const { return tcp_; }
   const net::NeighborTable& neighbors() const { return neighbors_; }
+  const net::Ipv6Network* ipv6() const { return ipv6_.get(); }
 
  private:
   static constexpr Duration tick = Duration::milliseconds(100);
 
+  std::unique_ptr<net::Ipv6Network> ipv6_;
   net::Steering steering_;
   net::IpRoutes routes_;
   net::NeighborTable neighbors_;

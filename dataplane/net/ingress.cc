@@ -24,11 +24,16 @@ Ingress::Ingress(packet::Arena& arena, const Steering& steering, NeighborTable& 
       output_(output),
       counters_(counters),
       echo_limiter_(echo_replies_per_second, seed),
-      unreachable_limiter_(unreachables_per_second, ~seed) {}
+      unreachable_limiter_(unreachables_per_second, ~seed) {
+  if (output.ipv6() != nullptr) {
+    ipv6_.emplace(arena, *output.ipv6(), neighbors, output, counters, seed ^ 0x6);
+  }
+}
 
 void Ingress::set_port(uint8_t port, packet::ChecksumMode mode) {
   CHECK(port < packet::ports_max);
   modes_[port] = mode;
+  if (ipv6_) ipv6_->set_port(port, mode);
 }
 
 void Ingress::receive(const packet::Frame& frame, Instant now, Delivery* delivery) {
@@ -50,6 +55,7 @@ void Ingress::receive(const packet::Frame& frame, Instant now, Delivery* deliver
   switch (ethernet->type) {
     case ethertype_ipv4: return on_ipv4(frame, *ethernet, now, delivery);
     case ethertype_arp: return on_arp(frame.port, *ethernet, now, delivery);
+    case ethertype_ipv6: return on_ipv6(frame, *ethernet, now, delivery);
     case ethertype_vlan:
     case ethertype_provider_vlan: return drop(Counter::net_ethernet_vlan, delivery);
     default: return drop(Counter::net_ethernet_unknown_type, delivery);
@@ -126,6 +132,7 @@ void Ingress::announce_owned(Instant now) {
 
 void Ingress::tick(Instant now) {
   announce_owned(now);
+  if (ipv6_) ipv6_->tick(now);
   neighbors_.tick(now, output_);
 }
 
@@ -176,6 +183,61 @@ void Ingress::on_tcp(const packet::Frame& received, const LocalAddress& local, D
     delivery->back = IpOutput::path_back(packet.port, packet.source_mac);
   }
   delivery->verdict = Verdict::tcp;
+}
+
+// --- IPv6: settled in ipv6_ingress.cc; here its words become those of IPv4 ---
+
+void Ingress::on_ipv6(const packet::Frame& received, const EthernetFrame& frame, Instant now,
+                      Delivery* delivery) {
+  if (!ipv6_) return drop(Counter::net_ethernet_unknown_type, delivery);
+  ipv6_->receive(received, frame, now, &ipv6_delivery_);
+  switch (ipv6_delivery_.verdict) {
+    case Ipv6Ingress::Verdict::dropped: return;
+    case Ipv6Ingress::Verdict::handled: delivery->verdict = Verdict::handled; return;
+    case Ipv6Ingress::Verdict::tcp: return deliver_ipv6_tcp(delivery);
+    case Ipv6Ingress::Verdict::icmp_error:
+      return deliver_icmpv6_error(ipv6_delivery_.error, delivery);
+  }
+}
+
+void Ingress::deliver_ipv6_tcp(Delivery* delivery) {
+  const Ipv6Packet& from = ipv6_delivery_.packet;
+  Ipv6Aliases& aliases = output_.ipv6()->aliases;
+  Ipv4Packet& packet = delivery->packet;
+  packet = Ipv4Packet{};
+  // Our own address first: the visitor's alias holds until the next question.
+  packet.destination = aliases.find_or_visit(from.destination);
+  packet.source = aliases.find_or_visit(from.source);
+  packet.protocol = protocol_tcp;
+  packet.port = from.port;
+  packet.source_mac = from.source_mac;
+  packet.octets_behind = from.octets_behind;
+  packet.payload = from.payload;
+  if (ipv6_delivery_.local->kind == Ownership::borrowed || from.source.is_link_local()) {
+    delivery->back = IpOutput::path_back(from.port, from.source_mac);
+  }
+  delivery->verdict = Verdict::tcp;
+}
+
+void Ingress::deliver_icmpv6_error(const Icmpv6Error& from, Delivery* delivery) {
+  Ipv6Aliases& aliases = output_.ipv6()->aliases;
+  IcmpError& error = delivery->error;
+  error = IcmpError{};
+  if (from.is_packet_too_big()) {
+    error.type = icmp_unreachable;
+    error.code = icmp_fragmentation_needed;
+    error.next_hop_mtu = from.mtu;
+  } else {
+    error.type = from.is_hard() ? icmp_unreachable : icmp_time_exceeded;
+    error.code = from.is_hard() ? icmp_port_unreachable : 0;
+  }
+  error.source = aliases.find_or_visit(from.source);
+  // A visitor's has no connection: TCP counts it as one about an unknown flow.
+  error.destination = aliases.find_or_visit(from.destination);
+  error.source_port = from.source_port;
+  error.destination_port = from.destination_port;
+  error.tcp_sequence_number = from.tcp_sequence_number;
+  delivery->verdict = Verdict::icmp_error;
 }
 
 // --- ICMP (RFC 1122 section 3.2.2) ---

@@ -14,6 +14,7 @@
 #include "dataplane/net/icmp.h"
 #include "dataplane/net/ip_output.h"
 #include "dataplane/net/ipv4.h"
+#include "dataplane/net/ipv6_ingress.h"
 #include "dataplane/net/neighbor.h"
 #include "dataplane/net/steering.h"
 #include "dataplane/packet/arena.h"
@@ -33,9 +34,12 @@ class Ingress {
 
   struct Delivery {
     Verdict verdict = Verdict::dropped;
-    Ipv4Packet packet;  // TCP, at least a header long, its checksum believed; views the frame
-    std::optional<Path> back;  // set for borrowed destinations: answer the way it came
-    IcmpError error;
+    // TCP, at least a header long, its checksum believed; views the frame. Of an IPv6 packet: both
+    // addresses as aliases, port, octets_behind and payload.
+    Ipv4Packet packet;
+    // Set for borrowed destinations and link-local sources: answer the way it came.
+    std::optional<Path> back;
+    IcmpError error;  // in the words of ICMP, whichever family it is of
   };
 
   // Echo replies and unreachables to one destination, per second and at least.
@@ -65,6 +69,10 @@ class Ingress {
   void on_arp(uint8_t port, const EthernetFrame& frame, Instant now, Delivery* delivery);
   void on_ipv4(const packet::Frame& received, const EthernetFrame& frame, Instant now,
                Delivery* delivery);
+  void on_ipv6(const packet::Frame& received, const EthernetFrame& frame, Instant now,
+               Delivery* delivery);
+  void deliver_ipv6_tcp(Delivery* delivery);
+  void deliver_icmpv6_error(const Icmpv6Error& error, Delivery* delivery);
   void on_tcp(const packet::Frame& received, const LocalAddress& local, Delivery* delivery);
   void on_icmp(Ownership destination, Instant now, Delivery* delivery);
   void on_echo_request(const Ipv4Packet& packet, Instant now, Delivery* delivery);
@@ -88,6 +96,8 @@ class Ingress {
   IcmpLimiter echo_limiter_;
   IcmpLimiter unreachable_limiter_;
   std::array<packet::ChecksumMode, packet::ports_max> modes_{};
+  std::optional<Ipv6Ingress> ipv6_;  // when IpOutput has an Ipv6Network
+  Ipv6Ingress::Delivery ipv6_delivery_;
 
   int announcement_round_ = 0;
   size_t announcement_at_ = 0;  // 2 * address + form, within the round

@@ -75,7 +75,7 @@ TEST_F(IngressTest, EveryReasonToDropAFrame) {
             "net_ethernet_bad_source");
   EXPECT_EQ(dropped_for(tcp().ethernet(uplink_mac, uplink_mac).build()), "net_ethernet_bad_source");
   EXPECT_EQ(dropped_for(tcp().vlan(7).build()), "net_ethernet_vlan");
-  EXPECT_EQ(dropped_for(tcp().ethertype(0x86dd).build()), "net_ethernet_unknown_type");
+  EXPECT_EQ(dropped_for(tcp().ethertype(0x88cc).build()), "net_ethernet_unknown_type");
   EXPECT_EQ(dropped_for(tcp().ethernet(client_mac, MacAddress::broadcast()).build()),
             "net_ipv4_group_frame");
   EXPECT_EQ(dropped_for(tcp().build(), 1), "net_ethernet_other_destination");

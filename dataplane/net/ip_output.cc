@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "dataplane/net/neighbor_discovery.h"
 #include "dataplane/net/steering.h"
 
 namespace millrace::net {
 
 IpOutput::IpOutput(packet::Arena& arena, const IpRoutes& routes, NeighborTable& neighbors,
-                   Counters& counters)
-    : arena_(arena), routes_(routes), neighbors_(neighbors), counters_(counters) {}
+                   Counters& counters, Ipv6Network* ipv6)
+    : arena_(arena), routes_(routes), neighbors_(neighbors), counters_(counters), ipv6_(ipv6) {}
 
 void IpOutput::set_port(uint8_t port, const MacAddress& mac, uint16_t mtu) {
   CHECK(port < packet::ports_max);
@@ -24,6 +25,12 @@ void IpOutput::pin_gateways() {
     const uint16_t index = neighbors_.find_or_create(route.port, route.gateway);
     if (index != NeighborTable::none) neighbors_.pin(index);
   }
+  if (ipv6_ == nullptr) return;
+  for (const Ipv6Route& route : ipv6_->routes()) {
+    if (route.on_link()) continue;
+    const uint16_t index = neighbors_.find_or_create(route.port, route.gateway_alias);
+    if (index != NeighborTable::none) neighbors_.pin(index);
+  }
 }
 
 void IpOutput::set_room(uint8_t port, size_t frames) {
@@ -34,6 +41,7 @@ void IpOutput::set_room(uint8_t port, size_t frames) {
 
 std::optional<Path> IpOutput::path_to(Ipv4Address destination, Instant now) {
   (void)now;
+  if (is_ipv6_alias(destination)) return path_to_ipv6(destination);
   const Route* route = routes_.find(destination);
   const bool is_host = destination.is_unicast() && !destination.is_loopback();
   if (!is_host || route == nullptr ||
@@ -47,6 +55,23 @@ std::optional<Path> IpOutput::path_to(Ipv4Address destination, Instant now) {
   return Path::through(route->port, neighbor, next_hop);
 }
 
+// A link-local destination is on no link in particular (RFC 4007 section 6): whoever comes from one
+// is answered the way it came.
+std::optional<Path> IpOutput::path_to_ipv6(Ipv4Address alias) {
+  const bool is_host = ipv6_ != nullptr && ipv6_->aliases.is_alias(alias);
+  const Ipv6Address* to = is_host ? &ipv6_->aliases.address(alias) : nullptr;
+  const Ipv6Route* route = to == nullptr ? nullptr : ipv6_->route_to(*to);
+  if (route == nullptr || !to->is_unicast() || to->is_link_local()) {
+    counters_.add(Counter::net_output_no_route);
+    return std::nullopt;
+  }
+  const Ipv4Address next_hop = route->on_link() ? alias : route->gateway_alias;
+  const uint16_t neighbor = neighbors_.find_or_create(route->port, next_hop);
+  if (neighbor == NeighborTable::none) return std::nullopt;
+  // The entry's own alias: that of a visitor is another host's with the next packet.
+  return Path::through(route->port, neighbor, neighbors_.address_of(neighbor));
+}
+
 uint16_t IpOutput::entry_of(const Path& path) const {
   if (neighbors_.is_entry_of(path.neighbor(), path.port(), path.next_hop())) return path.neighbor();
   return neighbors_.find_or_create(path.port(), path.next_hop());
@@ -54,10 +79,11 @@ uint16_t IpOutput::entry_of(const Path& path) const {
 
 void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
                     const packet::TransmitFrame& segment, Instant now) {
-  constexpr uint32_t headers = ethernet_header_bytes + ipv4_header_bytes;
+  const uint32_t ip_header = ip_header_bytes(destination);
+  const uint32_t headers = ethernet_header_bytes + ip_header;
   CHECK(segment.offset >= headers);
   const uint8_t port = path.port();
-  CHECK(segment.length + ipv4_header_bytes <= ports_[port].mtu);
+  CHECK(segment.length + ip_header <= ports_[port].mtu);
 
   MacAddress back;
   const MacAddress* next = &back;
@@ -79,8 +105,15 @@ void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destinatio
   const packet::TransmitFrame frame{segment.slot, static_cast<uint16_t>(segment.offset - headers),
                                     static_cast<uint16_t>(segment.length + headers)};
   uint8_t* at = arena_.slot_data(frame.slot) + frame.offset;
-  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[port].mac, ethertype_ipv4);
-  write_ipv4(at + ethernet_header_bytes, source, destination, protocol, segment.length);
+  const bool ipv6 = ip_header == ipv6_header_bytes;
+  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[port].mac,
+                 ipv6 ? ethertype_ipv6 : ethertype_ipv4);
+  if (ipv6) {
+    write_ipv6(at + ethernet_header_bytes, ipv6_->aliases.address(source),
+               ipv6_->aliases.address(destination), protocol, segment.length);
+  } else {
+    write_ipv4(at + ethernet_header_bytes, source, destination, protocol, segment.length);
+  }
   arena_.mark_in_port(frame.slot);
   if (next != nullptr) {
     enqueue(port, frame);
@@ -136,6 +169,52 @@ bool IpOutput::send_arp(uint8_t port, const MacAddress& destination, const ArpPa
   send_raw(port, {slot, 0, ethernet_header_bytes + arp_packet_bytes});
   arena_.drop(slot);
   return true;
+}
+
+packet::SlotIndex IpOutput::slot_for_discovery(uint8_t port) {
+  if (room_[port] == 0) {
+    counters_.add(Counter::net_output_no_room);
+    return packet::slot_none;
+  }
+  const packet::SlotIndex slot = arena_.acquire();
+  if (slot == packet::slot_none) counters_.add(Counter::net_output_no_memory);
+  return slot;
+}
+
+bool IpOutput::send_solicitation(uint8_t port, const Ipv6Address& source, const Ipv6Address& target,
+                                 const MacAddress* mac) {
+  const packet::SlotIndex slot = slot_for_discovery(port);
+  if (slot == packet::slot_none) return false;
+  const Ipv6Address group = target.solicited_node();
+  const Ipv6Address& to = mac != nullptr ? target : group;
+  const uint32_t length = write_neighbor_solicitation(
+      arena_.slot_data(slot) + packet::headroom_bytes, source, to, target, ports_[port].mac);
+  send_ipv6(port, mac != nullptr ? *mac : group.multicast_mac(), source, to, protocol_icmpv6,
+            {slot, packet::headroom_bytes, static_cast<uint16_t>(length)},
+            neighbor_discovery_hop_limit);
+  arena_.drop(slot);
+  counters_.add(Counter::net_neighbor_solicitations_sent);
+  return true;
+}
+
+bool IpOutput::send_advertisement(uint8_t port, const Ipv6Address& target, const Ipv6Address& to,
+                                  const MacAddress& next, bool solicited) {
+  const packet::SlotIndex slot = slot_for_discovery(port);
+  if (slot == packet::slot_none) return false;
+  const uint32_t length =
+      write_neighbor_advertisement(arena_.slot_data(slot) + packet::headroom_bytes, target, to,
+                                   target, ports_[port].mac, solicited);
+  send_ipv6(port, next, target, to, protocol_icmpv6,
+            {slot, packet::headroom_bytes, static_cast<uint16_t>(length)},
+            neighbor_discovery_hop_limit);
+  arena_.drop(slot);
+  return true;
+}
+
+uint32_t IpOutput::alias_references() const {
+  uint32_t count = neighbors_.ipv6_count() + static_cast<uint32_t>(ipv6_->steering.all().size());
+  for (const Ipv6Route& route : ipv6_->routes()) count += route.on_link() ? 0 : 1;
+  return count;
 }
 
 // frame is marked in_port; without room it is done with at once.

@@ -1,5 +1,5 @@
-// IpOutput: where every frame we originate passes. It chooses the port by route, writes the IPv4
-// and Ethernet headers in front of a transport segment, and queues the frame for its port; a frame
+// IpOutput: where every frame we originate passes. It chooses the port by route, writes the IP and
+// Ethernet headers in front of a transport segment, and queues the frame for its port; a frame
 // whose neighbor is not resolved yet waits in that neighbor's bounded queue.
 //
 // Egress is pulled: the worker says with set_room() how much each port takes this turn, and
@@ -19,6 +19,7 @@
 #include "dataplane/net/ip_routes.h"
 #include "dataplane/net/ipv4.h"
 #include "dataplane/net/ipv6.h"
+#include "dataplane/net/ipv6_network.h"
 #include "dataplane/net/neighbor.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/packet/frame.h"
@@ -70,9 +71,9 @@ class IpOutput {
   static constexpr size_t queue_frames_max =
       512;  // per port and turn: burst in, data and ACK out, twice over
 
-  // mac[i], mtu[i]: of port i.
+  // ipv6: nullptr without IPv6. Addresses of Ipv4Address are aliases where they are IPv6 hosts'.
   IpOutput(packet::Arena& arena, const IpRoutes& routes, NeighborTable& neighbors,
-           Counters& counters);
+           Counters& counters, Ipv6Network* ipv6 = nullptr);
   void set_port(uint8_t port, const MacAddress& mac, uint16_t mtu);
 
   // The path to destination by longest prefix; nullopt, counted, when no route covers it, when it
@@ -90,10 +91,11 @@ class IpOutput {
   size_t room(uint8_t port) const { return room_[port]; }
 
   // segment: the transport header and payload inside a slot, with at least 34 bytes of slot in
-  // front of it, transport checksum complete. Takes the frame: the slot is marked in_port until the
-  // port (or the neighbor's queue, by dropping) is done with it; the caller keeps or drops `held`
-  // as it likes. DF is set and the identification is 0 (RFC 6864: atomic datagram). A frame that
-  // cannot be sent (no room, no neighbor) is dropped and counted, and its slot is not left in_port.
+  // front of it (54 for IPv6), transport checksum complete. Takes the frame: the slot is marked
+  // in_port until the port (or the neighbor's queue, by dropping) is done with it; the caller keeps
+  // or drops `held` as it likes. DF is set and the identification is 0 (RFC 6864: atomic datagram).
+  // A frame that cannot be sent (no room, no neighbor) is dropped and counted, and its slot is not
+  // left in_port.
   void send(const Path& path, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
             const packet::TransmitFrame& segment, Instant now);
   // The same for IPv6 (54 bytes of slot in front) where the station is known: next is its MAC
@@ -105,6 +107,13 @@ class IpOutput {
   void send_raw(uint8_t port, const packet::TransmitFrame& frame);
   // Builds an ARP packet in a slot of its own. False when there is no room or no memory.
   bool send_arp(uint8_t port, const MacAddress& destination, const ArpPacket& packet);
+  // A neighbor solicitation for target (RFC 4861 section 4.3), to its solicited-node group or, with
+  // a MAC address, to it alone; from the unspecified address for duplicate address detection.
+  bool send_solicitation(uint8_t port, const Ipv6Address& source, const Ipv6Address& target,
+                         const MacAddress* mac);
+  // A neighbor advertisement for target to `to`, by way of next.
+  bool send_advertisement(uint8_t port, const Ipv6Address& target, const Ipv6Address& to,
+                          const MacAddress& next, bool solicited);
   // A frame that waited for its neighbor: complete but for the destination, in_port already.
   void send_waited(uint8_t port, const packet::TransmitFrame& frame, const MacAddress& destination);
   // Pins the neighbor entries of all gateways, so that no flood can evict them. Once, after the
@@ -119,6 +128,9 @@ class IpOutput {
 
   const MacAddress& mac(uint8_t port) const { return ports_[port].mac; }
   uint16_t mtu(uint8_t port) const { return ports_[port].mtu; }
+  Ipv6Network* ipv6() const { return ipv6_; }
+  // How many references neighbors, addresses and routes have to aliases.
+  uint32_t alias_references() const;
 
  private:
   struct Queue {
@@ -127,6 +139,8 @@ class IpOutput {
   };
   bool enqueue(uint8_t port, const packet::TransmitFrame& frame);
   uint16_t entry_of(const Path& path) const;
+  std::optional<Path> path_to_ipv6(Ipv4Address alias);
+  packet::SlotIndex slot_for_discovery(uint8_t port);
 
   struct PortAddress {
     MacAddress mac;
@@ -137,6 +151,7 @@ class IpOutput {
   const IpRoutes& routes_;
   NeighborTable& neighbors_;
   Counters& counters_;
+  Ipv6Network* ipv6_;
   std::array<PortAddress, packet::ports_max> ports_{};
   std::array<size_t, packet::ports_max> room_{};
   std::array<Queue, packet::ports_max> queues_{};

@@ -20,11 +20,18 @@
 #include "base/hash.h"
 #include "base/index_list.h"
 #include "base/ipv6_address.h"
+#include "dataplane/net/ipv4.h"
+#include "dataplane/net/ipv6.h"
 
 namespace millrace::net {
 
 constexpr bool is_ipv6_alias(Ipv4Address address) {
   return address.is_reserved();
+}
+
+// Of the datagrams that we write to it: both families without options or extension headers.
+constexpr uint32_t ip_header_bytes(Ipv4Address address) {
+  return is_ipv6_alias(address) ? ipv6_header_bytes : ipv4_header_bytes;
 }
 
 class Ipv6Aliases {
@@ -50,6 +57,11 @@ class Ipv6Aliases {
   }
   void release(Ipv4Address alias);
 
+  // Whether the value is an alias of this table at all: other values of 240.0.0.0/4 name nobody.
+  bool is_alias(Ipv4Address value) const {
+    const uint32_t index = value.host_order() - first_alias;
+    return index == capacity_ || (index < capacity_ && entries_[index].known);
+  }
   const Ipv6Address& address(Ipv4Address alias) const { return entry(alias).address; }
   // A PRF of the whole address.
   uint64_t hash_of(Ipv4Address alias) const { return entry(alias).hash; }

@@ -17,10 +17,12 @@ constexpr uint16_t answer_offset = packet::headroom_bytes;
 
 }  // namespace
 
-Ipv6Ingress::Ipv6Ingress(packet::Arena& arena, const Ipv6Steering& steering, IpOutput& output,
-                         Counters& counters, uint64_t seed)
+Ipv6Ingress::Ipv6Ingress(packet::Arena& arena, const Ipv6Network& network, NeighborTable& neighbors,
+                         IpOutput& output, Counters& counters, uint64_t seed)
     : arena_(arena),
-      steering_(steering),
+      network_(network),
+      steering_(network.steering),
+      neighbors_(neighbors),
       output_(output),
       counters_(counters),
       echo_limiter_(echo_replies_per_second, seed),
@@ -47,10 +49,14 @@ void Ipv6Ingress::receive(const packet::Frame& received, const EthernetFrame& fr
   if (steering_.is_impossible_source(packet.port, packet.source)) {
     return drop(Counter::net_ipv6_own_source, delivery);
   }
-  if (packet.destination.is_multicast()) return on_group(frame, delivery);
+  if (packet.destination.is_multicast()) return on_group(frame, now, delivery);
   const LocalIpv6Address* local = steering_.find(packet.port, packet.destination);
   if (local == nullptr) return drop(Counter::net_ipv6_not_ours, delivery);
   if (frame.destination.is_multicast()) return drop(Counter::net_ipv6_group_frame, delivery);
+  if (local->kind == Ownership::owned && now < usable_at_ && packet.protocol != protocol_icmpv6) {
+    return drop(Counter::net_neighbor_discovery_tentative, delivery);
+  }
+  delivery->local = local;
   switch (packet.protocol) {
     case protocol_tcp: return on_tcp(received, *local, delivery);
     case protocol_icmpv6: return on_icmpv6(*local, now, delivery);
@@ -97,7 +103,7 @@ bool Ipv6Ingress::has_good_checksum(Delivery* delivery) {
 
 // To a group: nothing but neighbor discovery is for us. Everything else, echo requests included,
 // would make us one of many who answer one packet.
-void Ipv6Ingress::on_group(const EthernetFrame& frame, Delivery* delivery) {
+void Ipv6Ingress::on_group(const EthernetFrame& frame, Instant now, Delivery* delivery) {
   const Ipv6Packet& packet = delivery->packet;
   // RFC 2464 section 7: the group's own frame, or one to us alone (RFC 6085).
   if (frame.destination.is_multicast() && frame.destination != packet.destination.multicast_mac()) {
@@ -105,8 +111,8 @@ void Ipv6Ingress::on_group(const EthernetFrame& frame, Delivery* delivery) {
   }
   if (!has_good_checksum(delivery)) return;
   switch (packet.payload[0]) {
-    case icmpv6_neighbor_solicitation: return on_solicitation(delivery);
-    case icmpv6_neighbor_advertisement: return on_advertisement(delivery);
+    case icmpv6_neighbor_solicitation: return on_solicitation(now, delivery);
+    case icmpv6_neighbor_advertisement: return on_advertisement(now, delivery);
     default: return drop(Counter::net_icmpv6_ignored, delivery);
   }
 }
@@ -119,9 +125,11 @@ void Ipv6Ingress::on_icmpv6(const LocalIpv6Address& local, Instant now, Delivery
   // Where the kernel answers (a borrowed address) two answers would be one too many.
   if (local.kind == Ownership::owned) {
     switch (type) {
-      case icmpv6_neighbor_solicitation: return on_solicitation(delivery);
-      case icmpv6_neighbor_advertisement: return on_advertisement(delivery);
-      case icmpv6_echo_request: return on_echo_request(delivery->packet, now, delivery);
+      case icmpv6_neighbor_solicitation: return on_solicitation(now, delivery);
+      case icmpv6_neighbor_advertisement: return on_advertisement(now, delivery);
+      case icmpv6_echo_request:
+        if (now < usable_at_) return drop(Counter::net_neighbor_discovery_tentative, delivery);
+        return on_echo_request(delivery->packet, now, delivery);
       default: break;
     }
   }
@@ -197,7 +205,7 @@ void Ipv6Ingress::on_udp(const Ipv6Packet& packet, Instant now, Delivery* delive
 
 // --- neighbor discovery (RFC 4861 section 7.2) ---
 
-void Ipv6Ingress::on_solicitation(Delivery* delivery) {
+void Ipv6Ingress::on_solicitation(Instant now, Delivery* delivery) {
   const Ipv6Packet& packet = delivery->packet;
   Counter reason{};
   const auto solicitation = parse_neighbor_solicitation(packet, &reason);
@@ -214,30 +222,69 @@ void Ipv6Ingress::on_solicitation(Delivery* delivery) {
   // section 5.4.3), and an operator should look.
   const bool probed = solicitation->is_for_duplicate_detection;
   if (probed) counters_.add(Counter::net_neighbor_discovery_conflict);
-  const packet::SlotIndex slot = slot_for_answer();
-  if (slot == packet::slot_none) return;
+  // RFC 4862 section 5.4.3: of a tentative address nothing is said.
+  if (now < usable_at_) return drop(Counter::net_neighbor_discovery_tentative, delivery);
+  if (!probed && solicitation->source_mac) {
+    const auto alias = network_.aliases.find(packet.source);
+    if (alias) {
+      neighbors_.learn_solicitation(packet.port, *alias, packet.source_mac, now, output_);
+    }
+  }
   const Ipv6Address to = probed ? Ipv6Address::all_nodes() : packet.source;
   const MacAddress next = probed ? to.multicast_mac() : packet.source_mac;
-  const uint32_t length =
-      write_neighbor_advertisement(arena_.slot_data(slot) + answer_offset, solicitation->target, to,
-                                   solicitation->target, output_.mac(packet.port), !probed);
-  output_.send_ipv6(packet.port, next, solicitation->target, to, protocol_icmpv6,
-                    {slot, answer_offset, static_cast<uint16_t>(length)},
-                    neighbor_discovery_hop_limit);
-  arena_.drop(slot);
-  counters_.add(Counter::net_neighbor_discovery_answered);
   delivery->verdict = Verdict::handled;
+  if (output_.send_advertisement(packet.port, solicitation->target, to, next, !probed)) {
+    counters_.add(Counter::net_neighbor_discovery_answered);
+  }
 }
 
-void Ipv6Ingress::on_advertisement(Delivery* delivery) {
+void Ipv6Ingress::on_advertisement(Instant now, Delivery* delivery) {
+  const Ipv6Packet& packet = delivery->packet;
   Counter reason{};
-  const auto advertisement = parse_neighbor_advertisement(delivery->packet, &reason);
+  const auto advertisement = parse_neighbor_advertisement(packet, &reason);
   if (!advertisement) return drop(reason, delivery);
-  const LocalIpv6Address* local = steering_.find(delivery->packet.port, advertisement->target);
+  const LocalIpv6Address* local = steering_.find(packet.port, advertisement->target);
   if (local != nullptr && local->kind == Ownership::owned) {
     return drop(Counter::net_neighbor_discovery_conflict, delivery);
   }
-  drop(Counter::net_icmpv6_ignored, delivery);
+  // RFC 4861 section 4.4: the answer to a solicitation by unicast may go without the option.
+  const MacAddress mac = advertisement->target_mac.value_or(packet.source_mac);
+  if (mac != packet.source_mac) {
+    return drop(Counter::net_neighbor_discovery_sender_mismatch, delivery);
+  }
+  const auto alias = network_.aliases.find(advertisement->target);
+  if (!alias) return drop(Counter::net_neighbor_discovery_unsolicited, delivery);
+  const bool for_us = advertisement->solicited && !packet.destination.is_multicast();
+  delivery->verdict = Verdict::handled;
+  neighbors_.learn_advertisement(packet.port, *alias, mac, for_us, now, output_);
+}
+
+// --- after a start ---
+
+bool Ipv6Ingress::say_of(const LocalIpv6Address& local) {
+  const Ipv6Address& address = local.prefix.address;
+  if (round_ == 0) return output_.send_solicitation(local.port, Ipv6Address{}, address, nullptr);
+  const Ipv6Address all = Ipv6Address::all_nodes();
+  if (!output_.send_advertisement(local.port, address, all, all.multicast_mac(), false)) {
+    return false;
+  }
+  counters_.add(Counter::net_neighbor_advertisements_sent);
+  return true;
+}
+
+void Ipv6Ingress::tick(Instant now) {
+  if (round_ > announcement_rounds || now < next_round_at_) return;
+  const auto addresses = steering_.all();
+  for (; round_at_ < addresses.size(); ++round_at_) {
+    const LocalIpv6Address& local = addresses[round_at_];
+    // RFC 8200 section 5: where the link carries no IPv6 there is nothing to say.
+    if (local.kind != Ownership::owned || output_.mtu(local.port) < ipv6_mtu_min) continue;
+    if (!say_of(local)) return;  // goes on here at the next tick
+  }
+  round_at_ = 0;
+  if (round_ == 0) usable_at_ = now + tentative_time;
+  next_round_at_ = now + (round_ == 0 ? tentative_time : announcement_interval);
+  ++round_;
 }
 
 }  // namespace millrace::net

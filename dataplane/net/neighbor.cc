@@ -8,11 +8,12 @@
 namespace millrace::net {
 
 NeighborTable::NeighborTable(packet::Arena& arena, const Steering& steering, Counters& counters,
-                             const HashKey& key)
+                             const HashKey& key, Ipv6Network* ipv6)
     : arena_(arena),
       steering_(steering),
       counters_(counters),
       key_(key),
+      ipv6_(ipv6),
       entries_(std::make_unique<Entry[]>(entries_max)),
       links_(entries_max),
       waiting_links_(waiting_max) {
@@ -59,10 +60,21 @@ void NeighborTable::hash_erase(uint16_t index) {
 
 // --- entries ---
 
+bool NeighborTable::has_source_for(uint8_t port, Ipv4Address address) const {
+  if (is_ipv6_alias(address)) {
+    return ipv6_->source_for(port, ipv6_->aliases.address(address)) != nullptr;
+  }
+  return steering_.source_for(port, address).has_value();
+}
+
 uint16_t NeighborTable::find_or_create(uint8_t port, Ipv4Address address) {
+  // A visitor may have an entry by the alias that it has got since.
+  if (is_ipv6_alias(address)) {
+    address = ipv6_->aliases.find(ipv6_->aliases.address(address)).value_or(address);
+  }
   const uint16_t found = find(port, address);
   if (found != none) return found;
-  if (!steering_.source_for(port, address)) {
+  if (!has_source_for(port, address)) {
     counters_.add(Counter::net_neighbor_no_source);
     return none;
   }
@@ -70,6 +82,11 @@ uint16_t NeighborTable::find_or_create(uint8_t port, Ipv4Address address) {
   if (index == none) {
     counters_.add(Counter::net_neighbor_table_full);
     return none;
+  }
+  if (is_ipv6_alias(address)) {
+    const auto held = ipv6_->aliases.hold(address);
+    CHECK(held.has_value());  // the table of aliases has room for a whole table of neighbors
+    address = *held;
   }
   Entry& entry = entries_[index];
   entry = Entry{};
@@ -105,6 +122,7 @@ uint16_t NeighborTable::evict(IndexList& list) {
     drop_waiting(index, Counter::net_neighbor_wait_overflow);
     hash_erase(index);
     entry.state = State::free;
+    if (is_ipv6_alias(entry.address)) ipv6_->aliases.release(entry.address);
     return index;
   }
   return none;
@@ -212,6 +230,20 @@ void NeighborTable::request(uint16_t index, Instant now, IpOutput& output) {
     counters_.add(Counter::net_arp_requests_limited);
     return;  // the next tick tries again
   }
+  if (!send_request(entry, unicast, output)) return;
+  if (unicast) counters_.add(Counter::net_neighbor_probes);
+  ++entry.requests;
+  entry.next_request_at = now + request_interval;
+}
+
+bool NeighborTable::send_request(const Entry& entry, bool unicast, IpOutput& output) const {
+  if (is_ipv6_alias(entry.address)) {
+    const Ipv6Address& target = ipv6_->aliases.address(entry.address);
+    const LocalIpv6Address* source = ipv6_->source_for(entry.port, target);
+    CHECK(source != nullptr);
+    return output.send_solicitation(entry.port, source->prefix.address, target,
+                                    unicast ? &entry.mac : nullptr);
+  }
   const auto source = steering_.source_for(entry.port, entry.address);
   CHECK(source.has_value());
   ArpPacket packet;
@@ -219,11 +251,11 @@ void NeighborTable::request(uint16_t index, Instant now, IpOutput& output) {
   packet.sender_hardware = output.mac(entry.port);
   packet.sender_protocol = *source;
   packet.target_protocol = entry.address;
-  if (!output.send_arp(entry.port, unicast ? entry.mac : MacAddress::broadcast(), packet)) return;
+  if (!output.send_arp(entry.port, unicast ? entry.mac : MacAddress::broadcast(), packet)) {
+    return false;
+  }
   counters_.add(Counter::net_arp_requests_sent);
-  if (unicast) counters_.add(Counter::net_neighbor_probes);
-  ++entry.requests;
-  entry.next_request_at = now + request_interval;
+  return true;
 }
 
 void NeighborTable::tick(Instant now, IpOutput& output) {
@@ -261,34 +293,51 @@ void NeighborTable::learn(uint8_t port, const ArpPacket& packet, bool for_us, In
     return;
   }
   if (packet.operation == ArpOperation::reply) {
-    on_reply(index, packet, for_us, now, output);
+    on_reply(index, packet.sender_hardware, for_us, now, output);
   } else {
-    on_request(index, packet, now, output);
+    on_request(index, packet.sender_hardware, now, output);
   }
 }
 
-void NeighborTable::on_reply(uint16_t index, const ArpPacket& packet, bool for_us, Instant now,
+void NeighborTable::learn_advertisement(uint8_t port, Ipv4Address alias, const MacAddress& mac,
+                                        bool for_us, Instant now, IpOutput& output) {
+  const uint16_t index = find(port, alias);
+  if (index == none) {
+    counters_.add(Counter::net_neighbor_discovery_unsolicited);
+  } else {
+    on_reply(index, mac, for_us, now, output);
+  }
+}
+
+void NeighborTable::learn_solicitation(uint8_t port, Ipv4Address alias, const MacAddress& mac,
+                                       Instant now, IpOutput& output) {
+  const uint16_t index = find(port, alias);
+  if (index != none) on_request(index, mac, now, output);
+}
+
+void NeighborTable::on_reply(uint16_t index, const MacAddress& mac, bool for_us, Instant now,
                              IpOutput& output) {
   Entry& entry = entries_[index];
   const bool asked = entry.requests > 0 && for_us;
   if (asked && entry.state == State::incomplete) {
     counters_.add(Counter::net_neighbor_resolved);
-    confirm(index, packet.sender_hardware, now);
+    confirm(index, mac, now);
     flush_waiting(index, output);
     return;
   }
-  if (asked && entry.state == State::probe && packet.sender_hardware == entry.mac) {
+  if (asked && entry.state == State::probe && mac == entry.mac) {
     confirm(index, entry.mac, now);
     return;
   }
-  counters_.add(Counter::net_arp_unsolicited);
+  counters_.add(is_ipv6_alias(entry.address) ? Counter::net_neighbor_discovery_unsolicited
+                                             : Counter::net_arp_unsolicited);
 }
 
-void NeighborTable::on_request(uint16_t index, const ArpPacket& packet, Instant now,
+void NeighborTable::on_request(uint16_t index, const MacAddress& mac, Instant now,
                                IpOutput& output) {
   Entry& entry = entries_[index];
   if (entry.state != State::reachable && entry.state != State::probe) return;
-  if (packet.sender_hardware == entry.mac) {
+  if (mac == entry.mac) {
     confirm(index, entry.mac, now);
     return;
   }
@@ -306,6 +355,15 @@ void NeighborTable::confirm(uint16_t index, const MacAddress& mac, Instant now) 
   entry.confirmed_at = now;
   entry.requests = 0;
   move_to(index, true);
+}
+
+uint32_t NeighborTable::ipv6_count() const {
+  uint32_t count = 0;
+  for (uint16_t index = 0; index < entries_max; ++index) {
+    const Entry& entry = entries_[index];
+    count += entry.state != State::free && is_ipv6_alias(entry.address) ? 1 : 0;
+  }
+  return count;
 }
 
 bool NeighborTable::check_invariants() const {

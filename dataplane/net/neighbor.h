@@ -1,5 +1,5 @@
-// NeighborTable: MAC addresses of the stations on our links (RFC 826, RFC 1122 section 2.3.2), and
-// the few frames that wait for one.
+// NeighborTable: MAC addresses of the stations on our links, by ARP (RFC 826, RFC 1122
+// section 2.3.2) and neighbor discovery (RFC 4861 section 7), and the few frames that wait for one.
 //
 //   find_or_create          reply to us            30 s pass, then used       probe answered
 //   --------------> incomplete ------> reachable ----------------------> probe ---------->
@@ -23,6 +23,10 @@
 //    the neighbor really moved (a failover), the probe stays unanswered and a broadcast finds the
 //    new place within 3 s. A liar wins only against a neighbor that is silent.
 //
+// The same holds of neighbor discovery, where a solicitation is the request, to the solicited-node
+// group or by unicast, and a solicited advertisement the reply. An IPv6 neighbor stands here by its
+// alias, and its entry holds that.
+//
 // Two bounds keep a flood of made-up neighbors from pushing out real ones: entries that never
 // answered take at most half of the table, and new ones replace the oldest of their own kind.
 #pragma once
@@ -38,6 +42,7 @@
 #include "base/time.h"
 #include "dataplane/counters.h"
 #include "dataplane/net/arp.h"
+#include "dataplane/net/ipv6_network.h"
 #include "dataplane/net/steering.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/packet/frame.h"
@@ -66,9 +71,9 @@ class NeighborTable {
 
   enum class State : uint8_t { free, incomplete, reachable, probe, failed };
 
-  // key: seeds the hash of addresses, which strangers choose.
+  // key: seeds the hash of addresses, which strangers choose. ipv6: nullptr without IPv6.
   NeighborTable(packet::Arena& arena, const Steering& steering, Counters& counters,
-                const HashKey& key);
+                const HashKey& key, Ipv6Network* ipv6 = nullptr);
 
   // The entry for address on port's link, made if need be. none, counted, when no entry can be
   // given up or the port has no owned address to ask from.
@@ -79,6 +84,7 @@ class NeighborTable {
     return index < entries_max && entries_[index].state != State::free &&
            entries_[index].address == address && entries_[index].port == port;
   }
+  Ipv4Address address_of(uint16_t index) const { return entries_[index].address; }
   // A pinned entry is never evicted: gateways. Takes effect on an existing entry.
   void pin(uint16_t index) { entries_[index].pinned = true; }
 
@@ -111,6 +117,13 @@ class NeighborTable {
   // MAC address and so was the packet's target.
   void learn(uint8_t port, const ArpPacket& packet, bool for_us, Instant now, IpOutput& output);
 
+  // A neighbor advertisement about `alias`; for_us: it answers a solicitation of ours.
+  void learn_advertisement(uint8_t port, Ipv4Address alias, const MacAddress& mac, bool for_us,
+                           Instant now, IpOutput& output);
+  // `alias` has asked for an address of ours and said its own MAC address.
+  void learn_solicitation(uint8_t port, Ipv4Address alias, const MacAddress& mac, Instant now,
+                          IpOutput& output);
+
   // Every timer: repeated requests, giving up. To be called about every 100 ms.
   void tick(Instant now, IpOutput& output);
 
@@ -119,6 +132,7 @@ class NeighborTable {
     return static_cast<uint16_t>(waiting_max - free_waiting_.count);
   }
   bool check_invariants() const;  // for tests: lists, hash and waiting frames agree
+  uint32_t ipv6_count() const;    // each holds an alias
 
  private:
   struct Entry {
@@ -151,14 +165,16 @@ class NeighborTable {
   bool take_broadcast(Instant now);
   void confirm(uint16_t index, const MacAddress& mac, Instant now);
   void flush_waiting(uint16_t index, IpOutput& output);
-  void on_reply(uint16_t index, const ArpPacket& packet, bool for_us, Instant now,
-                IpOutput& output);
-  void on_request(uint16_t index, const ArpPacket& packet, Instant now, IpOutput& output);
+  bool has_source_for(uint8_t port, Ipv4Address address) const;
+  bool send_request(const Entry& entry, bool unicast, IpOutput& output) const;
+  void on_reply(uint16_t index, const MacAddress& mac, bool for_us, Instant now, IpOutput& output);
+  void on_request(uint16_t index, const MacAddress& mac, Instant now, IpOutput& output);
 
   packet::Arena& arena_;
   const Steering& steering_;
   Counters& counters_;
   HashKey key_;
+  Ipv6Network* ipv6_;
   std::unique_ptr<Entry[]> entries_;
   std::array<uint16_t, buckets> hash_;
   IndexLinks links_;

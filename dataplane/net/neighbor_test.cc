@@ -1,5 +1,7 @@
 #include "dataplane/net/neighbor.h"
 
+#include "dataplane/net/checksum.h"
+#include "dataplane/net/neighbor_discovery.h"
 #include "dataplane/net/net_test_fixture.h"
 
 namespace millrace::net {
@@ -402,6 +404,139 @@ TEST_F(NeighborTest, WithoutRoomFramesAreDroppedAndCounted) {
   EXPECT_EQ(output_.room(0), 0U);
   EXPECT_EQ(counters_[Counter::net_output_no_room], 1U);
   take_queued();
+}
+
+// --- IPv6 ---
+
+const Ipv6Address owned6 = *Ipv6Address::parse("2001:db8::100");
+const Ipv6Address neighbor6 = *Ipv6Address::parse("2001:db8::7");
+
+class Ipv6NeighborTest : public NetFixture {
+ protected:
+  Ipv6NeighborTest() {
+    EXPECT_TRUE(ipv6_.add_owned(0, {owned6, 64}));
+    EXPECT_TRUE(ipv6_.add_route({owned6, 64}, 0, {}));
+    settle();
+  }
+  void send_to(const Ipv6Address& to) {
+    const auto path = output_.path_to(ipv6_.aliases.find_or_visit(to), now_);
+    ASSERT_TRUE(path.has_value());
+    send(*path, *ipv6_.aliases.find(owned6), path->next_hop());
+  }
+  // A message of neighbor discovery, as `from` sends it.
+  Ingress::Delivery say(const MacAddress& mac, const Ipv6Address& from, const Ipv6Address& to,
+                        Bytes message) {
+    store_transport_checksum(&message[2], from, to, protocol_icmpv6, message);
+    Bytes frame(ethernet_header_bytes + ipv6_header_bytes);
+    write_ethernet(frame.data(), uplink_mac, mac, ethertype_ipv6);
+    write_ipv6(&frame[ethernet_header_bytes], from, to, protocol_icmpv6,
+               static_cast<uint16_t>(message.size()), neighbor_discovery_hop_limit);
+    frame.insert(frame.end(), message.begin(), message.end());
+    return receive(frame);
+  }
+  void advertise(const MacAddress& mac, const Ipv6Address& target, bool solicited = true) {
+    Bytes message(neighbor_discovery_bytes_max);
+    write_neighbor_advertisement(message.data(), target, owned6, target, mac, solicited);
+    say(mac, target, owned6, std::move(message));
+  }
+  void solicit(const MacAddress& mac, const Ipv6Address& from) {
+    Bytes message(neighbor_discovery_bytes_max);
+    write_neighbor_solicitation(message.data(), from, owned6, owned6, mac);
+    say(mac, from, owned6, std::move(message));
+  }
+  uint16_t index() {
+    const auto alias = ipv6_.aliases.find(neighbor6);
+    return alias ? neighbors_.find(0, *alias) : NeighborTable::none;
+  }
+};
+
+TEST_F(Ipv6NeighborTest, AGroupIsAskedAndWhatWaitedLeavesWithTheAnswer) {
+  send_to(neighbor6);
+  auto frames = take_queued();
+  ASSERT_EQ(frames.size(), 1U);
+  const auto ethernet = parse_ethernet(frames[0]);
+  EXPECT_EQ(to_text(ethernet->destination), "33:33:ff:00:00:07");
+  Counter reason{};
+  const auto asked = parse_ipv6(ethernet->payload, &reason);
+  ASSERT_TRUE(asked.has_value());
+  EXPECT_TRUE(icmpv6_checksum_holds(*asked));
+  EXPECT_EQ(asked->source, owned6);
+  EXPECT_EQ(asked->destination, neighbor6.solicited_node());
+  const auto solicitation = parse_neighbor_solicitation(*asked, &reason);
+  ASSERT_TRUE(solicitation.has_value());
+  EXPECT_EQ(solicitation->target, neighbor6);
+  EXPECT_EQ(solicitation->source_mac, uplink_mac);
+  advertise(client_mac, neighbor6);
+  frames = take_queued();
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, client_mac);
+  EXPECT_EQ(parse_ipv6(parse_ethernet(frames[0])->payload, &reason)->destination, neighbor6);
+}
+
+TEST_F(Ipv6NeighborTest, T46_OnlyASolicitedAdvertisementFillsAnEntry) {
+  advertise(other_mac, neighbor6);
+  EXPECT_EQ(index(), NeighborTable::none) << "nobody has asked";
+  send_to(neighbor6);
+  advertise(other_mac, neighbor6, false);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::incomplete);
+  advertise(client_mac, neighbor6);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::reachable);
+  take_queued();
+  advertise(other_mac, neighbor6);
+  send_to(neighbor6);
+  const auto frames = take_queued();
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, client_mac) << "the first one wins";
+  EXPECT_EQ(counters_[Counter::net_neighbor_discovery_unsolicited], 3U);
+}
+
+TEST_F(Ipv6NeighborTest, T46_AProbeGoesToTheKnownStationAloneAndConfirmsIt) {
+  send_to(neighbor6);
+  advertise(client_mac, neighbor6);
+  pass(NeighborTable::reachable_time + Duration::seconds(1));
+  take_queued();
+  send_to(neighbor6);
+  const auto frames = take_queued();
+  ASSERT_EQ(frames.size(), 2U);
+  Counter reason{};
+  EXPECT_EQ(parse_ethernet(frames[0])->destination, client_mac);
+  EXPECT_EQ(parse_ipv6(parse_ethernet(frames[0])->payload, &reason)->destination, neighbor6);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::probe);
+  advertise(other_mac, neighbor6);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::probe);
+  advertise(client_mac, neighbor6);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::reachable);
+}
+
+TEST_F(Ipv6NeighborTest, T46_ASolicitationFromAnotherMacOnlyStartsAProbe) {
+  send_to(neighbor6);
+  advertise(client_mac, neighbor6);
+  pass(Duration::seconds(2));
+  solicit(client_mac, neighbor6);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::reachable);
+  solicit(other_mac, neighbor6);
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::probe);
+  EXPECT_EQ(counters_[Counter::net_arp_mac_contested], 1U);
+  take_queued();
+}
+
+// RFC 6583: whoever makes us look for a million hosts that are not there pushes no real one out,
+// and every alias of theirs is let go.
+TEST_F(Ipv6NeighborTest, T46_AScanOfAWholePrefixKeepsRealNeighbors) {
+  send_to(neighbor6);
+  advertise(client_mac, neighbor6);
+  take_queued();
+  for (uint32_t i = 0; i < 1'000'000; ++i) {
+    const auto high = static_cast<uint16_t>(i >> 16);
+    const auto nobody =
+        Ipv6Address::from_groups({0x2001, 0xdb8, 0, 0, 1, 0, high, static_cast<uint16_t>(i)});
+    output_.path_to(ipv6_.aliases.find_or_visit(nobody), now_);
+  }
+  EXPECT_EQ(neighbors_.state(index()), NeighborTable::State::reachable);
+  EXPECT_LE(neighbors_.count(), NeighborTable::unproven_max + 1);
+  // With our own address.
+  EXPECT_EQ(ipv6_.aliases.held_count(), uint32_t{neighbors_.count()} + 1);
+  EXPECT_EQ(ipv6_.aliases.reference_count(), uint64_t{neighbors_.ipv6_count()} + 1);
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ class NetFixture : public ::testing::Test {
   }
   ~NetFixture() override {
     EXPECT_TRUE(neighbors_.check_invariants());
+    EXPECT_TRUE(ipv6_.aliases.check_invariants());
     // Every slot is free, queued for a port or waiting for a neighbor.
     size_t queued = 0;
     for (uint8_t port = 0; port < 2; ++port) queued += output_.queued(port).size();
@@ -148,8 +149,9 @@ class NetFixture : public ::testing::Test {
   Steering steering_;
   IpRoutes routes_;
   Counters counters_;
-  NeighborTable neighbors_{arena_, steering_, counters_, HashKey{1, 2}};
-  IpOutput output_{arena_, routes_, neighbors_, counters_};
+  Ipv6Network ipv6_{NeighborTable::entries_max, HashKey{5, 6}};
+  NeighborTable neighbors_{arena_, steering_, counters_, HashKey{1, 2}, &ipv6_};
+  IpOutput output_{arena_, routes_, neighbors_, counters_, &ipv6_};
   Ingress ingress_{arena_, steering_, neighbors_, output_, counters_, 42};
   Instant now_ = Instant::from_ns(1'000'000'000);
   Bytes received_;

@@ -183,12 +183,19 @@ bool Proxy::acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint
 }
 
 bool Proxy::write_request(Session& session, const http::RequestHead& head) {
-  std::array<char, Ipv4Address::text_bytes_max> local_text;
+  std::array<char, tcp::Tcp::address_text_bytes_max + 2> local_text;
   http::ForwardingFields forwarding;
   forwarding.client_address = {session.client_text, session.client_text_bytes};
   forwarding.scheme = "http";
   if (head.host_bytes == 0) {
-    const size_t length = tcp_.local(session.client).address.write_text(local_text.data());
+    const Ipv4Address local = tcp_.local(session.client).address;
+    // RFC 3986 section 3.2.2: as a host an IPv6 address stands in brackets.
+    const size_t bracket = tcp_.is_ipv6(local) ? 1 : 0;
+    size_t length = bracket + tcp_.write_address(local, local_text.data() + bracket);
+    if (bracket == 1) {
+      local_text[0] = '[';
+      local_text[length++] = ']';
+    }
     forwarding.fallback_host = {local_text.data(), length};
   }
   return put_message(pool_[session.upstream].connection, [&](ByteSpan room) {

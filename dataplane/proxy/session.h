@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/address.h"
+#include "base/ipv6_address.h"
 #include "base/time.h"
 #include "dataplane/http/body_framing.h"
 #include "dataplane/http/head_parser.h"
@@ -58,7 +59,7 @@ struct Session {
   Instant linger_end;
 
   uint8_t client_text_bytes = 0;  // the client's address as text
-  char client_text[Ipv4Address::text_bytes_max] = {};
+  char client_text[Ipv6Address::text_bytes_max] = {};
 };
 
 }  // namespace millrace::proxy

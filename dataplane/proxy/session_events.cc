@@ -97,7 +97,7 @@ void Proxy::begin_session(tcp::ConnId client, const Turn& turn) {
   Session& session = sessions_[id];
   session.client = client;
   session.client_text_bytes =
-      static_cast<uint8_t>(tcp_.remote(client).address.write_text(session.client_text));
+      static_cast<uint8_t>(tcp_.write_address(tcp_.remote(client).address, session.client_text));
   tcp_.set_owner(client, id.index);
   tcp_.set_deadline(client, Instant::never());
   set_deadline(id.index, session, turn.now + std::min(timeouts_.client_idle, rest_after));

@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "base/hash.h"
+#include "dataplane/net/ipv6_aliases.h"
 
 namespace millrace::tcp {
 
@@ -17,6 +18,17 @@ struct FlowKey {
   SocketAddress remote;
   bool operator==(const FlowKey&) const = default;
 };
+
+// Both addresses in one word, for what must follow from them alone (T8): of IPv6 ends from the
+// whole addresses, never from their aliases, which belong to somebody else later. aliases: nullptr
+// without IPv6.
+inline uint64_t word_of_addresses(const FlowKey& flow, const net::Ipv6Aliases* aliases) {
+  if (!net::is_ipv6_alias(flow.remote.address) || aliases == nullptr) {
+    return uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
+  }
+  return siphash24({aliases->hash_of(flow.local.address), aliases->hash_of(flow.remote.address)}, 0,
+                   0);
+}
 
 inline uint32_t hash_flow(const MultilinearKey& key, const FlowKey& flow) {
   return key.hash(flow.local.address.host_order(), flow.remote.address.host_order(),

@@ -10,10 +10,10 @@ namespace {
 constexpr Duration syn_received_life = Duration::seconds(64);  // 5 retransmissions: 1+2+4+8+16+32
 // RFC 9293 section 3.7.1: without an MSS option.
 constexpr uint16_t mss_default = 536;
+constexpr uint16_t mss_default_ipv6 = 1'220;
 // The smallest MSS we honour (T35): every host takes 576-octet datagrams (RFC 1122 section 3.3.2),
 // and smaller segments only multiply our work.
 constexpr uint16_t mss_min = 536;
-constexpr uint32_t ip_and_tcp_header_bytes = 40;
 constexpr uint32_t reopened_isn_gap = 65'536;  // a full unscaled window
 
 uint32_t seconds(Instant now) {
@@ -81,10 +81,12 @@ void Tcp::agree_on_options(Connection& c, const Options& options, Instant now) {
       limits_.features.selective_acknowledgments && options.sack_permitted;
   c.send_shift = c.window_scaling ? options.window_scale & 0xf : 0;
   c.receive_shift = receive_shift_for(c.window_scaling) & 0xf;
-  const uint16_t peer_mss = std::max(options.has_mss ? options.mss : mss_default, mss_min);
-  const uint16_t path_mtu =
-      path_mtus_.limit(c.flow.remote.address, output_.mtu(c.path.port()), now);
-  const auto path_mss = static_cast<uint16_t>(path_mtu - ip_and_tcp_header_bytes);
+  const Ipv4Address peer = c.flow.remote.address;
+  const uint16_t mss_unsaid = net::is_ipv6_alias(peer) ? mss_default_ipv6 : mss_default;
+  const uint16_t peer_mss = std::max(options.has_mss ? options.mss : mss_unsaid, mss_min);
+  const uint16_t path_mtu = path_mtus_.limit(path_mtu_key(peer), output_.mtu(c.path.port()), now);
+  const auto path_mss =
+      static_cast<uint16_t>(path_mtu - net::ip_header_bytes(peer) - header_bytes_min);
   // RFC 6691: the MSS counts no options; what we always send is taken off here.
   c.send_mss = static_cast<uint16_t>(std::min(peer_mss, path_mss) -
                                      (c.timestamps ? timestamps_option_bytes : 0));
@@ -182,7 +184,8 @@ void Tcp::answer_with_cookie(const FlowKey& flow, const Segment& segment, const 
       std::min(limits_.receive_slots_initial * uint32_t{mss_default}, 65'535U));
   Options& options = fields.options;
   options.has_mss = true;
-  options.mss = static_cast<uint16_t>(output_.mtu(path.port()) - ip_and_tcp_header_bytes);
+  options.mss = static_cast<uint16_t>(output_.mtu(path.port()) -
+                                      net::ip_header_bytes(flow.remote.address) - header_bytes_min);
   // Only what comes back with the timestamp can be agreed on.
   options.has_timestamps = timestamps;
   options.has_window_scale =

@@ -11,7 +11,6 @@ namespace millrace::tcp {
 namespace {
 
 constexpr uint32_t segments_per_turn = 8;
-constexpr uint32_t ip_and_tcp_header_bytes = 40;
 
 // A connection at rest for so long that the circle of ticks has come half round reads as one that
 // sends in the future: that is longer than any timeout.
@@ -310,7 +309,8 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   fields.window = static_cast<uint16_t>(window);
   if (answer) c.receive_edge = c.rcv_nxt + window;
   fields.options.has_mss = true;
-  fields.options.mss = static_cast<uint16_t>(output_.mtu(c.path.port()) - ip_and_tcp_header_bytes);
+  fields.options.mss = static_cast<uint16_t>(
+      output_.mtu(c.path.port()) - net::ip_header_bytes(c.flow.remote.address) - header_bytes_min);
   fields.options.has_window_scale = c.window_scaling;
   if (!answer) {
     c.send_mss =
@@ -399,14 +399,30 @@ void Tcp::note_ack_sent(Connection& c) {
   c.last_ack_sent = c.rcv_nxt;
 }
 
+// The sum of the addresses in a pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1), in the
+// order of the wire's numbers.
+uint64_t Tcp::pseudo_header_addresses(const FlowKey& flow) const {
+  if (!net::is_ipv6_alias(flow.remote.address)) {
+    return uint64_t{flow.local.address.host_order()} + flow.remote.address.host_order();
+  }
+  uint64_t sum = 0;
+  for (const Ipv4Address alias : {flow.local.address, flow.remote.address}) {
+    const Ipv6Address& address = aliases_->address(alias);
+    for (size_t at = 0; at < Ipv6Address::bytes; at += 4) {
+      sum += load_be32(address.octets().data() + at);
+    }
+  }
+  return sum;
+}
+
 // The header in front of frame is complete but for its checksum. sum: of the text, and of the
 // header where header_sum (in the order of the wire's numbers) is 0.
 void Tcp::finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum sum,
                          uint64_t header_sum, Instant now) {
   uint8_t* header = arena_.slot_data(frame.slot) + frame.offset;
   // The pseudo-header (RFC 9293 section 3.1).
-  const uint64_t numbers = header_sum + c.flow.local.address.host_order() +
-                           c.flow.remote.address.host_order() + net::protocol_tcp + frame.length;
+  const uint64_t numbers =
+      header_sum + pseudo_header_addresses(c.flow) + net::protocol_tcp + frame.length;
   net::store_checksum(header + checksum_offset, net::from_wire_order(numbers) + sum);
   c.last_sent = Tick::at_or_before(now);
   counters_.add(Counter::tcp_segments_sent);
@@ -447,13 +463,18 @@ uint32_t Tcp::timestamp(const Connection& c, Instant now) const {
   return static_cast<uint32_t>(now.since_origin_ns() / 1'000'000) + c.timestamp_offset;
 }
 
+bool Tcp::allow_reset(Ipv4Address peer, Instant now) {
+  return net::is_ipv6_alias(peer) ? reset_limiter_.allow(aliases_->address(peer), now)
+                                  : reset_limiter_.allow(peer, now);
+}
+
 // RFC 9293 section 3.10.7.1: the answer to a segment that belongs to nothing.
 void Tcp::answer_reset(const FlowKey& flow, const Segment& segment,
                        const std::optional<net::Path>& back, Instant now) {
   if (segment.has(flag_rst)) return;  // never a reset for a reset
   const auto path = back ? back : output_.path_to(flow.remote.address, now);
   if (!path) return;
-  if (!reset_limiter_.allow(flow.remote.address, now)) {
+  if (!allow_reset(flow.remote.address, now)) {
     counters_.add(Counter::tcp_resets_withheld);
     return;
   }
@@ -497,8 +518,9 @@ void Tcp::send_stateless(const FlowKey& flow, const net::Path& path, const Heade
                                     static_cast<uint16_t>(header)};
   uint8_t* at = arena_.slot_data(slot) + frame.offset;
   write_header(at, fields);
-  net::store_transport_checksum(at + checksum_offset, flow.local.address, flow.remote.address,
-                                net::protocol_tcp, {at, frame.length});
+  const uint64_t pseudo_header = pseudo_header_addresses(flow) + net::protocol_tcp + frame.length;
+  net::store_checksum(at + checksum_offset,
+                      net::from_wire_order(pseudo_header) + net::sum_of({at, frame.length}));
   counters_.add(Counter::tcp_segments_sent);
   output_.send(path, flow.local.address, flow.remote.address, net::protocol_tcp, frame, now);
   arena_.drop(slot);

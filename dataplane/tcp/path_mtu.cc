@@ -26,8 +26,14 @@ uint16_t plateau_below(uint32_t datagram_bytes) {
 
 }  // namespace
 
+// Below this no segment of the connection is made smaller: an IPv6 link carries 1,280 octets (RFC
+// 8200 section 5), and whoever says less is not believed (RFC 8201 section 4).
+uint16_t Tcp::path_mtu_least(const Connection& c) {
+  return net::is_ipv6_alias(c.flow.remote.address) ? net::ipv6_mtu_min : path_mtu_bytes_min;
+}
+
 uint32_t Tcp::header_bytes_of(const Connection& c) {
-  return net::ipv4_header_bytes + plain_header_bytes(c.timestamps);
+  return net::ip_header_bytes(c.flow.remote.address) + plain_header_bytes(c.timestamps);
 }
 
 void Tcp::icmp_error(const net::IcmpError& error, Instant now) {
@@ -63,13 +69,13 @@ void Tcp::icmp_error(const net::IcmpError& error, Instant now) {
 void Tcp::on_packet_too_big(Connection& c, uint16_t mtu_bytes, Instant now) {
   const uint32_t sent_bytes = c.send_mss + header_bytes_of(c);
   const uint16_t told =
-      std::max(mtu_bytes != 0 ? mtu_bytes : plateau_below(sent_bytes), path_mtu_bytes_min);
+      std::max(mtu_bytes != 0 ? mtu_bytes : plateau_below(sent_bytes), path_mtu_least(c));
   if (told >= sent_bytes) {
     counters_.add(Counter::tcp_icmp_mtu_ignored);
     return;
   }
   counters_.add(Counter::tcp_path_mtu_lowered);
-  path_mtus_.learn(c.flow.remote.address, told, now);
+  path_mtus_.learn(path_mtu_key(c.flow.remote.address), told, now);
   shrink_segments(c, told);
 }
 
@@ -95,7 +101,7 @@ void Tcp::suspect_black_hole(Connection& c, const Transfer& t, uint8_t timeouts)
   if (t.send_queue.empty()) return;
   const bool first = timeouts == black_hole_first_timeouts;
   if (!first && timeouts != black_hole_next_timeouts) return;
-  const uint16_t mtu_bytes = first ? black_hole_first_mtu_bytes : path_mtu_bytes_min;
+  const uint16_t mtu_bytes = first ? black_hole_first_mtu_bytes : path_mtu_least(c);
   if (records_[t.send_queue.head].length + header_bytes_of(c) <= mtu_bytes) return;
   counters_.add(Counter::tcp_black_hole_suspected);
   c.send_mss = static_cast<uint16_t>(mtu_bytes - header_bytes_of(c));

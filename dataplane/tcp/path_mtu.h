@@ -28,11 +28,13 @@ class PathMtuCache {
 
   explicit PathMtuCache(const HashKey& key) : key_(key) {}
 
-  void learn(Ipv4Address peer, uint16_t mtu_bytes, Instant now) {
+  // peer: an IPv4 address, or hash_of() an IPv6 host's alias: that of the address itself, so that
+  // nothing is held for the cache and no other host inherits an entry.
+  void learn(uint64_t peer, uint16_t mtu_bytes, Instant now) {
     entries_[place_of(peer)] = {peer, Tick::at_or_after(now + path_mtu_life), mtu_bytes};
   }
   // mtu_bytes of the interface, or less.
-  uint16_t limit(Ipv4Address peer, uint16_t mtu_bytes, Instant now) const {
+  uint16_t limit(uint64_t peer, uint16_t mtu_bytes, Instant now) const {
     const Entry& entry = entries_[place_of(peer)];
     const bool holds = entry.peer == peer && !entry.ends_at.is_never() &&
                        !entry.ends_at.reached_by(Tick::at_or_before(now));
@@ -41,12 +43,12 @@ class PathMtuCache {
 
  private:
   struct Entry {
-    Ipv4Address peer;
+    uint64_t peer = 0;
     Tick ends_at;
     uint16_t mtu_bytes = 0;
   };
-  uint32_t place_of(Ipv4Address peer) const {
-    return static_cast<uint32_t>(siphash13(key_, peer.host_order(), 0) % places);
+  uint32_t place_of(uint64_t peer) const {
+    return static_cast<uint32_t>(siphash13(key_, peer, 0) % places);
   }
 
   HashKey key_;

@@ -38,8 +38,7 @@ const HashKey& SynCookies::key_of(uint64_t at_period) {
 
 uint64_t SynCookies::hash(const FlowKey& flow, Seq irs, uint64_t at_period, uint64_t mss_index) {
   const HashKey& key = key_of(at_period);
-  const uint64_t addresses =
-      uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
+  const uint64_t addresses = word_of_addresses(flow, aliases_);
   const uint64_t rest =
       uint64_t{flow.local.port} << 48 | uint64_t{flow.remote.port} << 32 | irs.value();
   return siphash24(key, siphash24(key, addresses, rest), mss_index);

@@ -28,7 +28,8 @@ class SynCookies {
  public:
   static constexpr Duration period = Duration::seconds(64);
 
-  explicit SynCookies(const HashKey& master) : master_(master) {}
+  explicit SynCookies(const HashKey& master, const net::Ipv6Aliases* aliases = nullptr)
+      : master_(master), aliases_(aliases) {}
 
   // The sequence number of a SYN-ACK to a SYN with these options and sequence number irs.
   Seq make(const FlowKey& flow, Seq irs, const Options& options, Instant now);
@@ -55,6 +56,7 @@ class SynCookies {
   const HashKey& key_of(uint64_t at_period);
 
   HashKey master_;
+  const net::Ipv6Aliases* aliases_;
   HashKey key_;  // of key_period_
   uint64_t key_period_ = UINT64_MAX;
   bool made_any_ = false;

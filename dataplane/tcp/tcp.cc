@@ -32,8 +32,9 @@ uint32_t repairs_for(const Limits& limits) {
 Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOutput& output,
          Counters& counters, Instant start)
     : limits_(limits),
+      aliases_(output.ipv6() == nullptr ? nullptr : &output.ipv6()->aliases),
       isn_key_(keys.isn),
-      cookies_(HashKey{siphash24(keys.isn, 0, 1), siphash24(keys.isn, 0, 2)}),
+      cookies_(HashKey{siphash24(keys.isn, 0, 1), siphash24(keys.isn, 0, 2)}, aliases_),
       random_(keys.random_seed),
       reset_limiter_(resets_per_second_min, random_.next()),
       path_mtus_(HashKey{random_.next(), random_.next()}),
@@ -46,7 +47,7 @@ Tcp::Tcp(const Limits& limits, const Keys& keys, packet::Arena& arena, net::IpOu
       repairs_(repairs_for(limits)),
       reassemblies_(repairs_for(limits)),
       flows_(limits.connections, keys.flow),
-      time_wait_(limits.time_wait, keys.flow),
+      time_wait_(limits.time_wait, keys.flow, aliases_),
       wheel_(limits.connections, start),
       listeners_(std::make_unique<SocketAddress[]>(limits.listeners)),
       // An eighth of the arena answers peers even when their text fills the rest.
@@ -70,8 +71,7 @@ bool Tcp::is_listening(SocketAddress local) const {
 
 // RFC 6528: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M a 4 us clock.
 Seq Tcp::initial_sequence_number(const FlowKey& flow, Instant now) const {
-  const uint64_t addresses =
-      uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
+  const uint64_t addresses = word_of_addresses(flow, aliases_);
   const uint64_t ports = uint64_t{flow.local.port} << 16 | flow.remote.port;
   const uint64_t clock_4us = now.since_origin_ns() / 4'000;
   return Seq(static_cast<uint32_t>(clock_4us + siphash24(isn_key_, addresses, ports)));
@@ -80,14 +80,35 @@ Seq Tcp::initial_sequence_number(const FlowKey& flow, Instant now) const {
 // It hides our uptime and differs between connections (RFC 7323 section 5.4, T13); the same for the
 // same flow, so that it goes on where TIME-WAIT or a SYN cookie has left it.
 uint32_t Tcp::timestamp_offset_of(const FlowKey& flow) const {
-  const uint64_t addresses =
-      uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
+  const uint64_t addresses = word_of_addresses(flow, aliases_);
   const uint64_t ports = uint64_t{flow.local.port} << 16 | flow.remote.port;
   return static_cast<uint32_t>(siphash13(isn_key_, addresses, ports));
 }
 
 uint32_t Tcp::find_flow(const FlowKey& flow, uint32_t hash) const {
   return flows_.find(hash, [&](uint32_t index) { return connections_.at(index).flow == flow; });
+}
+
+// A visitor gets an alias of its own, and with it another place in the flow table.
+bool Tcp::hold_peer(Connection& c, uint32_t* hash) {
+  if (!net::is_ipv6_alias(c.flow.remote.address)) return true;
+  const auto alias = aliases_->hold(c.flow.remote.address);
+  if (!alias) {
+    counters_.add(Counter::tcp_connection_table_full);
+    return false;
+  }
+  if (*alias == c.flow.remote.address) return true;
+  c.flow.remote.address = *alias;
+  *hash = flows_.hash(c.flow);
+  return true;
+}
+
+size_t Tcp::write_address(Ipv4Address address, char* out) const {
+  return is_ipv6(address) ? aliases_->address(address).write_text(out) : address.write_text(out);
+}
+
+uint64_t Tcp::path_mtu_key(Ipv4Address peer) const {
+  return net::is_ipv6_alias(peer) ? aliases_->hash_of(peer) : peer.host_order();
 }
 
 uint32_t Tcp::open_record(const FlowKey& flow, uint32_t hash, const net::Path& path) {
@@ -102,6 +123,11 @@ uint32_t Tcp::open_record(const FlowKey& flow, uint32_t hash, const net::Path& p
     return none;
   }
   c.flow = flow;
+  if (!hold_peer(c, &hash)) {
+    drop_transfer(c);
+    connections_.release(id);
+    return none;
+  }
   c.path = path;
   c.receive_slots_budget = static_cast<uint16_t>(limits_.receive_slots_initial);
   c.timestamp_offset = timestamp_offset_of(flow);
@@ -116,6 +142,7 @@ void Tcp::release(uint32_t index) {
   flows_.erase(flows_.hash(c.flow), index);
   wheel_.cancel(index);
   if (ready_links_.linked(index)) ready_links_.remove(ready_, index);
+  if (net::is_ipv6_alias(c.flow.remote.address)) aliases_->release(c.flow.remote.address);
   connections_.release(connections_.id_at(index));
 }
 
@@ -182,8 +209,10 @@ void Tcp::retire_to_time_wait(uint32_t index, Connection& c, Instant now) {
   record.ts_recent = c.ts_recent;
   record.timestamps = c.timestamps;
   record.window = window_to_announce(c);
+  // The peer's alias goes over from one record to the other.
+  const bool evicted = time_wait_.add(record, now);
   release(index);
-  if (time_wait_.add(record, now)) counters_.add(Counter::tcp_time_wait_evicted);
+  if (evicted) counters_.add(Counter::tcp_time_wait_evicted);
 }
 
 void Tcp::notify(uint32_t index, Connection& c, uint8_t events) {
@@ -666,6 +695,14 @@ void Tcp::check_invariants() const {
     const bool owes = c.snd_una != t.snd_max || t.flags.syn_to_send;
     if (owes && !egress_links_.linked(c.transfer)) CHECK(wheel_.is_armed(i));
   }
+  if (aliases_ == nullptr) return;
+  uint32_t ipv6_peers = time_wait_.ipv6_count();
+  for (uint32_t i = 0; i < connections_.capacity(); ++i) {
+    if (!connections_.live_at(i)) continue;
+    ipv6_peers += net::is_ipv6_alias(connections_.at(i).flow.remote.address) ? 1 : 0;
+  }
+  // Neighbors and the configuration hold the others.
+  CHECK(aliases_->reference_count() == ipv6_peers + output_.alias_references());
 }
 
 }  // namespace millrace::tcp

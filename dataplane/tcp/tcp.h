@@ -27,6 +27,7 @@
 #include "dataplane/net/icmp.h"
 #include "dataplane/net/ip_output.h"
 #include "dataplane/net/ipv4.h"
+#include "dataplane/net/ipv6_network.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/tcp/connection.h"
 #include "dataplane/tcp/path_mtu.h"
@@ -126,7 +127,8 @@ class Tcp {
   bool is_listening(SocketAddress local) const;
 
   // --- what the stack feeds in ---
-  // packet: IPv4 with protocol TCP whose destination is ours; checksum already verified.
+  // packet: of protocol TCP whose destination is ours; checksum already verified. IPv6 hosts come
+  // by their aliases, here and in all other calls.
   // back: the path to whoever sent the frame, used for borrowed destinations; absent for owned
   // ones.
   void ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>& back, Instant now);
@@ -268,6 +270,13 @@ class Tcp {
   }
   SocketAddress remote(ConnId id) const { return connections_.find(id)->flow.remote; }
   SocketAddress local(ConnId id) const { return connections_.find(id)->flow.local; }
+  // An address as it is on the wire, of either family: writes up to address_text_bytes_max
+  // characters, returns how many.
+  static constexpr size_t address_text_bytes_max = Ipv6Address::text_bytes_max;
+  size_t write_address(Ipv4Address address, char* out) const;
+  bool is_ipv6(Ipv4Address address) const {
+    return aliases_ != nullptr && net::is_ipv6_alias(address);
+  }
 
   // --- for invariants, tests and the stats page ---
   uint32_t connection_count() const { return connections_.in_use(); }
@@ -369,6 +378,8 @@ class Tcp {
   void update_send_window(Connection& c, const Segment& segment, bool acknowledges_more);
   // path_mtu.cc
   static uint32_t header_bytes_of(const Connection& c);
+  static uint16_t path_mtu_least(const Connection& c);
+  uint64_t path_mtu_key(Ipv4Address peer) const;
   void on_packet_too_big(Connection& c, uint16_t mtu_bytes, Instant now);
   void shrink_segments(Connection& c, uint16_t mtu_bytes);
   void suspect_black_hole(Connection& c, const Transfer& t, uint8_t timeouts);
@@ -472,6 +483,9 @@ class Tcp {
   size_t tail_room(const Connection& c) const;
   uint32_t timestamp_offset_of(const FlowKey& flow) const;
   uint32_t find_flow(const FlowKey& flow, uint32_t hash) const;
+  bool hold_peer(Connection& c, uint32_t* hash);
+  bool allow_reset(Ipv4Address peer, Instant now);
+  uint64_t pseudo_header_addresses(const FlowKey& flow) const;
   uint32_t open_record(const FlowKey& flow, uint32_t hash, const net::Path& path);
   void release(uint32_t index);
   void close_keeping_sent(Connection& c);
@@ -493,6 +507,7 @@ class Tcp {
   Connection& at(uint32_t index) { return connections_.at(index); }
 
   Limits limits_;
+  net::Ipv6Aliases* aliases_;  // nullptr without IPv6
   HashKey isn_key_;
   SynCookies cookies_;
   Random random_;

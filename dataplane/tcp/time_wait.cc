@@ -1,9 +1,12 @@
 #include "dataplane/tcp/time_wait.h"
 
+#include "base/check.h"
+
 namespace millrace::tcp {
 
-TimeWaitTable::TimeWaitTable(uint32_t capacity, const HashKey& key)
+TimeWaitTable::TimeWaitTable(uint32_t capacity, const HashKey& key, net::Ipv6Aliases* aliases)
     : capacity_(capacity),
+      aliases_(aliases),
       ring_(std::make_unique<TimeWaitRecord[]>(capacity)),
       table_(capacity, key) {}
 
@@ -12,10 +15,22 @@ void TimeWaitTable::forget(uint32_t index) {
   if (!record.live) return;
   table_.erase(table_.hash(record.flow()), index);
   record.live = false;
+  if (net::is_ipv6_alias(record.remote)) aliases_->release(record.remote);
+}
+
+uint32_t TimeWaitTable::ipv6_count() const {
+  uint32_t count = 0;
+  for (uint64_t at = first_; at != end_; ++at) {
+    const TimeWaitRecord& record = ring_[at % capacity_];
+    count += record.live && net::is_ipv6_alias(record.remote) ? 1 : 0;
+  }
+  return count;
 }
 
 bool TimeWaitTable::add(const TimeWaitRecord& record, Instant now) {
   bool evicted = false;
+  // Before another record lets go of it.
+  if (net::is_ipv6_alias(record.remote)) CHECK(aliases_->hold(record.remote).has_value());
   if (end_ - first_ == capacity_) {
     evicted = ring_[first_ % capacity_].live;
     forget(static_cast<uint32_t>(first_ % capacity_));

@@ -57,7 +57,8 @@ static_assert(sizeof(TimeWaitRecord) == 32);
 
 class TimeWaitTable {
  public:
-  TimeWaitTable(uint32_t capacity, const HashKey& key);
+  // A record holds its peer's alias. aliases: nullptr without IPv6.
+  TimeWaitTable(uint32_t capacity, const HashKey& key, net::Ipv6Aliases* aliases = nullptr);
 
   // Adds a record; when the ring is full the oldest one ends early and true is returned.
   bool add(const TimeWaitRecord& record, Instant now);
@@ -68,6 +69,7 @@ class TimeWaitTable {
   // Ends what is due, at most expire_max records a call.
   void expire(Instant now);
   uint32_t size() const { return table_.size(); }
+  uint32_t ipv6_count() const;  // for invariants
   size_t memory_bytes() const {
     return size_t{capacity_} * sizeof(TimeWaitRecord) + table_.memory_bytes();
   }
@@ -77,6 +79,7 @@ class TimeWaitTable {
   void forget(uint32_t index);
 
   uint32_t capacity_;
+  net::Ipv6Aliases* aliases_;
   std::unique_ptr<TimeWaitRecord[]> ring_;
   FlowTable table_;
   uint64_t first_ = 0;  // ring positions, counted without wrap
