@@ -1,9 +1,11 @@
 /* The XDP program of an uplink: our frames go to the data plane's socket, everything else to the
  * kernel, always.
  *
- * Ours are: to an owned address, any IPv4 packet and ARP whose target it is; to a borrowed address,
- * TCP to a listed port and ICMP errors about such a connection. Fragments and VLAN-tagged frames
- * are the kernel's. The kernel's frames pass whatever state the data plane is in.
+ * Ours are: to an owned address, any IP packet, and ARP or neighbor discovery whose target it is;
+ * to a borrowed address, TCP to a listed port and ICMP errors about such a connection. Fragments
+ * and VLAN-tagged frames are the kernel's, and so is IPv6 multicast but for that neighbor
+ * discovery: router advertisements, multicast listener queries, what other hosts announce. The
+ * kernel's frames pass whatever state the data plane is in.
  *
  * A silent data plane (heartbeat too old) or a missing socket never hangs a node: our own frames
  * are dropped for a while, so that clients retransmit across a pause or restart, then
@@ -52,7 +54,33 @@ struct ipv4_header { /* RFC 791 section 3.1 */
   __be32 destination;
 } __attribute__((packed));
 
-struct icmp_header { /* RFC 792; errors carry the offending IP header and 8 bytes behind it */
+struct ipv6_header { /* RFC 8200 section 3 */
+  __u8 version_and_class;
+  __u8 class_and_label[3];
+  __be16 payload_length;
+  __u8 next_header;
+  __u8 hop_limit;
+  struct millrace_ipv6_address source;
+  struct millrace_ipv6_address destination;
+} __attribute__((packed));
+
+struct ipv6_fragment_header { /* RFC 8200 section 4.5 */
+  __u8 next_header;
+  __u8 reserved;
+  __be16 offset_and_more;
+  __be32 identification;
+} __attribute__((packed));
+
+struct neighbor_message { /* RFC 4861 sections 4.3 and 4.4, without options */
+  __u8 type;
+  __u8 code;
+  __be16 checksum;
+  __be32 flags;
+  struct millrace_ipv6_address target;
+} __attribute__((packed));
+
+/* RFC 792 and RFC 4443: errors carry the offending IP header and at least 8 bytes behind it. */
+struct icmp_header {
   __u8 type;
   __u8 code;
   __be16 checksum;
@@ -67,9 +95,14 @@ struct tcp_ports {
 enum { ethertype_ipv4 = 0x0800, ethertype_arp = 0x0806, ethertype_ipv6 = 0x86dd };
 enum { ethertype_8021q = 0x8100, ethertype_8021ad = 0x88a8, ethertype_old_qinq = 0x9100 };
 enum { arp_hardware_ethernet = 1 };
-enum { protocol_icmp = 1, protocol_tcp = 6 };
+enum { protocol_icmp = 1, protocol_tcp = 6, protocol_icmpv6 = 58 };
 enum { icmp_unreachable = 3, icmp_time_exceeded = 11, icmp_parameter_problem = 12 };
 enum { ipv4_more_fragments = 0x2000, ipv4_offset_mask = 0x1fff };
+enum { ipv6_hop_by_hop = 0, ipv6_routing = 43, ipv6_fragment = 44, ipv6_destination_options = 60 };
+enum { ipv6_offset_and_more_mask = 0xfff9 };
+/* RFC 4443: errors are 1 (unreachable), 2 (too big), 3 (time exceeded), 4 (parameter problem). */
+enum { icmpv6_error_first = 1, icmpv6_error_last = 4 };
+enum { icmpv6_neighbor_solicitation = 135, icmpv6_neighbor_advertisement = 136 };
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -84,6 +117,20 @@ struct {
   __type(key, struct millrace_address_port);
   __type(value, __u8);
 } borrowed_ports SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, millrace_addresses_max);
+  __type(key, struct millrace_ipv6_address);
+  __type(value, struct millrace_address);
+} ipv6_addresses SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, millrace_borrowed_ports_max);
+  __type(key, struct millrace_ipv6_address_port);
+  __type(value, __u8);
+} ipv6_ports SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -201,6 +248,93 @@ static __always_inline enum millrace_outcome classify_arp(const struct arp_packe
                                                             : millrace_outcome_passed_not_ours;
 }
 
+static __always_inline int is_borrowed_ipv6_port(const struct millrace_ipv6_address* address,
+                                                 __be16 port) {
+  struct millrace_ipv6_address_port key = {.address = *address, .port = port, .zero = 0};
+  return bpf_map_lookup_elem(&ipv6_ports, &key) != 0;
+}
+
+/* As classify_borrowed_icmp. What we send has no extension header, so neither has what an error
+ * about it carries. */
+static __always_inline enum millrace_outcome classify_borrowed_icmpv6(
+    const struct icmp_header* icmp, const void* end) {
+  if ((const void*)(icmp + 1) > end) return millrace_outcome_passed_malformed;
+  if (icmp->type < icmpv6_error_first || icmp->type > icmpv6_error_last) {
+    return millrace_outcome_passed_not_ours;
+  }
+  const struct ipv6_header* about = (const void*)(icmp + 1);
+  if ((const void*)(about + 1) > end) return millrace_outcome_passed_malformed;
+  if ((about->version_and_class >> 4) != 6) return millrace_outcome_passed_malformed;
+  if (about->next_header != protocol_tcp) return millrace_outcome_passed_not_ours;
+  const struct tcp_ports* ports = (const void*)(about + 1);
+  if ((const void*)(ports + 1) > end) return millrace_outcome_passed_malformed;
+  return is_borrowed_ipv6_port(&about->source, ports->source) ? millrace_outcome_redirected
+                                                              : millrace_outcome_passed_not_ours;
+}
+
+/* Only the first next header is looked at: ordinary TCP has no extension header before it, and a
+ * walk would cost the node's own traffic. */
+static __always_inline enum millrace_outcome classify_borrowed_ipv6(const struct ipv6_header* ip,
+                                                                    const void* end) {
+  const struct tcp_ports* ports = (const void*)(ip + 1);
+  switch (ip->next_header) {
+    case protocol_tcp: break;
+    case protocol_icmpv6: return classify_borrowed_icmpv6((const void*)(ip + 1), end);
+    case ipv6_fragment: return millrace_outcome_passed_fragment;
+    case ipv6_hop_by_hop:
+    case ipv6_routing:
+    case ipv6_destination_options: return millrace_outcome_passed_ipv6_extension;
+    default: return millrace_outcome_passed_not_ours;
+  }
+  if ((const void*)(ports + 1) > end) return millrace_outcome_passed_malformed;
+  return is_borrowed_ipv6_port(&ip->destination, ports->destination)
+             ? millrace_outcome_redirected
+             : millrace_outcome_passed_not_ours;
+}
+
+/* Whatever follows is ours, but for a fragment: the stack walks extension headers, and takes an
+ * atomic fragment (RFC 6946) for the whole packet it is. */
+static __always_inline enum millrace_outcome classify_owned_ipv6(const struct ipv6_header* ip,
+                                                                 const void* end) {
+  if (ip->next_header != ipv6_fragment) return millrace_outcome_redirected;
+  const struct ipv6_fragment_header* fragment = (const void*)(ip + 1);
+  if ((const void*)(fragment + 1) > end) return millrace_outcome_passed_malformed;
+  return fragment->offset_and_more & bpf_htons(ipv6_offset_and_more_mask)
+             ? millrace_outcome_passed_fragment
+             : millrace_outcome_redirected;
+}
+
+/* Solicitations for an owned address, and advertisements by somebody else who claims it: to all
+ * nodes if they answer duplicate address detection (RFC 4861 section 7.2.4). As for ARP the target
+ * decides; groups are shared with other addresses. Not behind a hop-by-hop header, where multicast
+ * listener queries are: a frame cannot go to both, and the kernel answers them for the groups that
+ * the data plane has it join. */
+static __always_inline enum millrace_outcome classify_ipv6_multicast(const struct ipv6_header* ip,
+                                                                     const void* end) {
+  if (ip->next_header != protocol_icmpv6) return millrace_outcome_passed_not_ours;
+  const struct neighbor_message* message = (const void*)(ip + 1);
+  if ((const void*)&message->code > end) return millrace_outcome_passed_malformed;
+  if (message->type != icmpv6_neighbor_solicitation &&
+      message->type != icmpv6_neighbor_advertisement) {
+    return millrace_outcome_passed_not_ours;
+  }
+  if ((const void*)(message + 1) > end) return millrace_outcome_passed_malformed;
+  const struct millrace_address* address = bpf_map_lookup_elem(&ipv6_addresses, &message->target);
+  return address && address->kind == millrace_address_owned ? millrace_outcome_redirected
+                                                            : millrace_outcome_passed_not_ours;
+}
+
+static __always_inline enum millrace_outcome classify_ipv6(const struct ipv6_header* ip,
+                                                           const void* end) {
+  if ((const void*)(ip + 1) > end) return millrace_outcome_passed_malformed;
+  if ((ip->version_and_class >> 4) != 6) return millrace_outcome_passed_malformed;
+  if (ip->destination.octets[0] == 0xff) return classify_ipv6_multicast(ip, end);
+  const struct millrace_address* address = bpf_map_lookup_elem(&ipv6_addresses, &ip->destination);
+  if (!address) return millrace_outcome_passed_not_ours;
+  return address->kind == millrace_address_owned ? classify_owned_ipv6(ip, end)
+                                                 : classify_borrowed_ipv6(ip, end);
+}
+
 /* millrace_outcome_redirected means "ours"; every other answer is a frame for the kernel. */
 static __always_inline enum millrace_outcome classify(const void* data, const void* end) {
   const struct ethernet_header* ethernet = data;
@@ -209,7 +343,7 @@ static __always_inline enum millrace_outcome classify(const void* data, const vo
   switch (bpf_ntohs(ethernet->type)) {
     case ethertype_ipv4: return classify_ipv4(payload, end);
     case ethertype_arp: return classify_arp(payload, end);
-    case ethertype_ipv6: return millrace_outcome_passed_ipv6;
+    case ethertype_ipv6: return classify_ipv6(payload, end);
     case ethertype_8021q:
     case ethertype_8021ad:
     case ethertype_old_qinq: return millrace_outcome_passed_vlan;

@@ -31,6 +31,9 @@ constexpr size_t write_bytes = 256 * 1024;
 const Ipv4Address node_address = Ipv4Address::from_octets(10, 78, 0, 1);
 const Ipv4Address client_address = Ipv4Address::from_octets(10, 78, 0, 2);
 const Ipv4Address our_address = Ipv4Address::from_octets(10, 78, 0, 100);
+const Ipv6Address node_address6 = *Ipv6Address::parse("2001:db8:78::1");
+const Ipv6Address client_address6 = *Ipv6Address::parse("2001:db8:78::2");
+const Ipv6Address our_address6 = *Ipv6Address::parse("2001:db8:78::100");
 
 enum class Arm { nothing, bare_native, ours_native, ours_generic };
 constexpr Arm arms[] = {Arm::nothing, Arm::bare_native, Arm::ours_native, Arm::ours_generic};
@@ -72,6 +75,7 @@ Redirect attach(AttachMode mode) {
   options.mode = mode;
   options.pin_root = "/nowhere/millrace";
   options.addresses = {{our_address, false, {}}, {node_address, true, {8080}}};
+  options.ipv6_addresses = {{our_address6, false, {}}, {node_address6, true, {8080}}};
   Result<Redirect> redirect = Redirect::attach(options);
   if (!redirect) {
     std::fprintf(stderr, "%s\n", redirect.error().c_str());
@@ -196,6 +200,16 @@ std::vector<uint8_t> tcp_frame(Ipv4Address to, uint16_t port) {
   return frame;
 }
 
+std::vector<uint8_t> tcp_frame(const Ipv6Address& to, uint16_t port) {
+  std::vector<uint8_t> frame(74);
+  store_be16(&frame[12], 0x86dd);
+  frame[14] = 0x60;
+  frame[20] = 6;
+  to.store(&frame[38]);
+  store_be16(&frame[56], port);
+  return frame;
+}
+
 int run(int rounds) {
   const std::string reason = lab::why_no_namespaces();
   if (!reason.empty()) {
@@ -228,6 +242,10 @@ int run(int rounds) {
   print_program_time(redirect, "IPv4 to somebody else", tcp_frame(client_address, 80));
   print_program_time(redirect, "TCP to the node, port not ours", tcp_frame(node_address, 22));
   print_program_time(redirect, "ours, no socket", tcp_frame(our_address, 80));
+  print_program_time(redirect, "IPv6 to somebody else", tcp_frame(client_address6, 80));
+  print_program_time(redirect, "IPv6, TCP to the node, port not ours",
+                     tcp_frame(node_address6, 22));
+  print_program_time(redirect, "IPv6, ours, no socket", tcp_frame(our_address6, 80));
   return 0;
 }
 

@@ -167,8 +167,9 @@ std::optional<std::string> pin_directory_of(const std::string& pin_root, uint32_
   return pin_root + "/net" + std::to_string(*cookie) + "-if" + std::to_string(interface_index);
 }
 
-constexpr std::array<const char*, 6> pinned_maps = {"addresses", "borrowed_ports", "config",
-                                                    "heartbeat", "counters",       "xsks"};
+constexpr std::array<const char*, 8> pinned_maps = {
+    "addresses", "borrowed_ports", "ipv6_addresses", "ipv6_ports",
+    "config",    "heartbeat",      "counters",       "xsks"};
 
 void remove_pins(const std::string& directory) {
   unlink((directory + "/link").c_str());
@@ -243,6 +244,8 @@ struct Redirect::State {
 
   int fd_of(const bpf_map* map) const { return bpf_map__fd(map); }
   Status load();
+  template <class AddressKey, class PortKey, class Steered>
+  Status steer(const Steered& steered, const bpf_map* addresses, const bpf_map* ports);
   Status fill_maps(const RedirectOptions& options);
   Status attach_link(const RedirectOptions& options);
   Status take_over(Descriptor old_link, const RedirectOptions& options);
@@ -292,6 +295,34 @@ Status Redirect::State::load() {
   return Ok{};
 }
 
+template <class AddressKey, class PortKey, class Steered>
+Status Redirect::State::steer(const Steered& steered, const bpf_map* addresses,
+                              const bpf_map* ports) {
+  AddressKey address_key{};
+  steered.address.store(reinterpret_cast<uint8_t*>(&address_key));
+  const millrace_address value{steered.borrowed ? uint32_t{millrace_address_borrowed}
+                                                : uint32_t{millrace_address_owned}};
+  if (bpf_map_update_elem(fd_of(addresses), &address_key, &value, BPF_ANY) != 0) {
+    if (errno == E2BIG) {
+      return on_interface(facts.interface, "more than " + std::to_string(millrace_addresses_max) +
+                                               " addresses of one family");
+    }
+    return refused(facts.interface, "address " + steered.address.text(), errno);
+  }
+  if (!steered.borrowed) return Ok{};
+  for (const uint16_t port : steered.tcp_ports) {
+    PortKey key{};
+    key.address = address_key;
+    store_be16(reinterpret_cast<uint8_t*>(&key.port), port);
+    const uint8_t listed = 1;
+    if (bpf_map_update_elem(fd_of(ports), &key, &listed, BPF_ANY) != 0) {
+      return refused(facts.interface,
+                     "port " + std::to_string(port) + " of " + steered.address.text(), errno);
+    }
+  }
+  return Ok{};
+}
+
 Status Redirect::State::fill_maps(const RedirectOptions& options) {
   const uint32_t zero = 0;
   millrace_redirect_config config{};
@@ -303,28 +334,14 @@ Status Redirect::State::fill_maps(const RedirectOptions& options) {
     return refused(facts.interface, "writing the XDP program's settings", errno);
   }
   for (const SteeredAddress& steered : options.addresses) {
-    uint32_t address_key = 0;
-    steered.address.store(reinterpret_cast<uint8_t*>(&address_key));
-    const millrace_address value{steered.borrowed ? uint32_t{millrace_address_borrowed}
-                                                  : uint32_t{millrace_address_owned}};
-    if (bpf_map_update_elem(fd_of(program->maps.addresses), &address_key, &value, BPF_ANY) != 0) {
-      if (errno == E2BIG) {
-        return on_interface(facts.interface,
-                            "more than " + std::to_string(millrace_addresses_max) + " addresses");
-      }
-      return refused(facts.interface, "address " + steered.address.text(), errno);
-    }
-    if (!steered.borrowed) continue;
-    for (const uint16_t port : steered.tcp_ports) {
-      millrace_address_port key{};
-      key.address = address_key;
-      store_be16(reinterpret_cast<uint8_t*>(&key.port), port);
-      const uint8_t listed = 1;
-      if (bpf_map_update_elem(fd_of(program->maps.borrowed_ports), &key, &listed, BPF_ANY) != 0) {
-        return refused(facts.interface,
-                       "port " + std::to_string(port) + " of " + steered.address.text(), errno);
-      }
-    }
+    const Status put = steer<__be32, millrace_address_port>(steered, program->maps.addresses,
+                                                            program->maps.borrowed_ports);
+    if (!put) return put;
+  }
+  for (const SteeredIpv6Address& steered : options.ipv6_addresses) {
+    const Status put = steer<millrace_ipv6_address, millrace_ipv6_address_port>(
+        steered, program->maps.ipv6_addresses, program->maps.ipv6_ports);
+    if (!put) return put;
   }
   return Ok{};
 }

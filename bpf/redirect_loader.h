@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/ipv6_address.h"
 #include "base/result.h"
 #include "base/time.h"
 #include "bpf/redirect_maps.h"
@@ -46,13 +47,20 @@ struct SteeredAddress {
   std::vector<uint16_t> tcp_ports;  // of a borrowed address; ignored for an owned one
 };
 
+struct SteeredIpv6Address {
+  Ipv6Address address;
+  bool borrowed = false;
+  std::vector<uint16_t> tcp_ports;
+};
+
 inline constexpr std::string_view default_pin_root = "/sys/fs/bpf/millrace";
 
 struct RedirectOptions {
   std::string interface;
   AttachMode mode = AttachMode::automatic;
   OnSilence on_silence = OnSilence::drop;
-  std::vector<SteeredAddress> addresses;  // at most millrace_addresses_max
+  std::vector<SteeredAddress> addresses;           // at most millrace_addresses_max
+  std::vector<SteeredIpv6Address> ipv6_addresses;  // as many again
   std::string pin_root = std::string(default_pin_root);
   Duration heartbeat_limit = Duration::nanoseconds(int64_t{MILLRACE_HEARTBEAT_LIMIT_NS});
   Duration silence_drop = Duration::nanoseconds(int64_t{MILLRACE_SILENCE_DROP_NS});

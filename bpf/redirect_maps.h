@@ -6,10 +6,14 @@
 
 #include <linux/types.h>
 
+#ifdef __cplusplus
+#include <cstddef>
+#endif
+
 /* Bounds of the maps. */
 enum {
-  millrace_addresses_max = 256,       /* owned and borrowed addresses of one interface */
-  millrace_borrowed_ports_max = 4096, /* address:port pairs of borrowed addresses */
+  millrace_addresses_max = 256,       /* owned and borrowed addresses of one interface and family */
+  millrace_borrowed_ports_max = 4096, /* address:port pairs of borrowed addresses of one family */
   millrace_queues_max = 64,           /* receive queues of one interface */
   millrace_cpus_max = 1024            /* possible CPUs of a machine */
 };
@@ -28,7 +32,8 @@ enum millrace_address_kind {
   millrace_address_borrowed = 2 /* the node's own: only listed TCP ports and their ICMP errors */
 };
 
-/* Value of map `addresses`; the key is the IPv4 address in wire order. */
+/* Value of the maps `addresses` and `ipv6_addresses`; the key of the first is the IPv4 address in
+ * wire order. */
 struct millrace_address {
   __u32 kind; /* enum millrace_address_kind */
 };
@@ -36,6 +41,18 @@ struct millrace_address {
 /* Key of map `borrowed_ports`; the value is one byte that is not looked at. */
 struct millrace_address_port {
   __be32 address;
+  __be16 port;
+  __u16 zero; /* padding is part of the key: always 0 */
+};
+
+/* Key of map `ipv6_addresses`, in wire order. */
+struct millrace_ipv6_address {
+  __u8 octets[16];
+};
+
+/* Key of map `ipv6_ports`, as of `borrowed_ports`. */
+struct millrace_ipv6_address_port {
+  struct millrace_ipv6_address address;
   __be16 port;
   __u16 zero; /* padding is part of the key: always 0 */
 };
@@ -60,9 +77,10 @@ struct millrace_heartbeat {
 #define MILLRACE_REDIRECT_OUTCOMES(X)                                                              \
   X(redirected, "Frame of ours, handed to the data plane's socket.")                               \
   X(passed_not_ours, "Frame for an address or port that is not ours, left to the kernel.")         \
-  X(passed_ipv6, "IPv6 frame, left to the kernel.")                                                \
+  X(passed_ipv6_extension,                                                                         \
+    "IPv6 packet to a borrowed address behind an extension header, left alone.")                   \
   X(passed_vlan, "VLAN-tagged frame, left to the kernel whatever it carries.")                     \
-  X(passed_fragment, "Fragment of an IPv4 packet to one of our addresses, left to the kernel.")    \
+  X(passed_fragment, "Fragment of a packet to one of our addresses, left to the kernel.")          \
   X(passed_malformed, "Frame too short or inconsistent for its own headers, left to the kernel.")  \
   X(passed_silent, "Frame of ours, left to the kernel: silent too long and on_silence is pass.")   \
   X(dropped_silent, "Frame of ours, dropped: the data plane has missed its heartbeat.")            \
@@ -89,6 +107,9 @@ struct millrace_redirect_counters {
 #ifdef __cplusplus
 static_assert(sizeof(millrace_address) == 4);
 static_assert(sizeof(millrace_address_port) == 8);
+static_assert(sizeof(millrace_ipv6_address) == 16);
+static_assert(sizeof(millrace_ipv6_address_port) == 20);
+static_assert(offsetof(millrace_ipv6_address_port, port) == 16);
 static_assert(sizeof(millrace_redirect_config) == 24);
 static_assert(sizeof(millrace_heartbeat) == 8);
 static_assert(sizeof(millrace_redirect_counters) == 128);

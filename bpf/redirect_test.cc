@@ -25,6 +25,7 @@ namespace {
 
 constexpr size_t ethernet_bytes = 14;
 constexpr size_t ipv4_bytes = 20;
+constexpr size_t ipv6_bytes = 40;
 // The kernel refuses to run an XDP program on less than an Ethernet header.
 constexpr size_t test_run_bytes_min = ethernet_bytes;
 
@@ -32,10 +33,24 @@ const Ipv4Address owned = Ipv4Address::from_octets(10, 1, 0, 100);
 const Ipv4Address borrowed = Ipv4Address::from_octets(10, 1, 0, 1);
 const Ipv4Address elsewhere = Ipv4Address::from_octets(10, 1, 0, 7);
 const Ipv4Address peer = Ipv4Address::from_octets(192, 0, 2, 9);
+const Ipv6Address owned6 = *Ipv6Address::parse("2001:db8:1::100");
+const Ipv6Address borrowed6 = *Ipv6Address::parse("2001:db8:1::1");
+// In the solicited-node groups of the owned and of the borrowed one.
+const Ipv6Address elsewhere6 = *Ipv6Address::parse("2001:db8:2::100");
+const Ipv6Address nodes_own6 = *Ipv6Address::parse("fe80::1");
+const Ipv6Address peer6 = *Ipv6Address::parse("2001:db8:9::9");
+const Ipv6Address unspecified6;
 constexpr uint16_t listed_port = 8080;
 constexpr uint8_t icmp = 1;
 constexpr uint8_t tcp = 6;
 constexpr uint8_t udp = 17;
+constexpr uint8_t icmpv6 = 58;
+constexpr uint8_t hop_by_hop = 0;
+constexpr uint8_t routing = 43;
+constexpr uint8_t fragment_header = 44;
+constexpr uint8_t destination_options = 60;
+constexpr uint8_t solicitation = 135;
+constexpr uint8_t advertisement = 136;
 
 // Builds a frame from the outside in; the payload is appended last.
 class FrameText {
@@ -68,6 +83,33 @@ class FrameText {
         .zeros(4);
   }
 
+  static FrameText ipv6(uint8_t next, Ipv6Address to, Ipv6Address from = peer6) {
+    return ethernet(0x86dd).ipv6_header(next, from, to);
+  }
+  // Neighbor discovery about target, with the option that carries a link-layer address.
+  static FrameText neighbor(uint8_t type, Ipv6Address from, Ipv6Address to, Ipv6Address target) {
+    return ipv6(icmpv6, to, from)
+        .raw({type, 0, 0, 0, 0, 0, 0, 0})
+        .address(target)
+        .raw({1, 1, 2, 0, 0, 0, 0, 9});
+  }
+  static FrameText icmpv6_error(uint8_t type, Ipv6Address to, uint8_t about_next,
+                                Ipv6Address about_source, uint16_t about_port) {
+    return ipv6(icmpv6, to)
+        .raw({type, 0, 0, 0, 0, 0, 0, 0})
+        .ipv6_header(about_next, about_source, peer6)
+        .ports(about_port, 40000)
+        .zeros(4);
+  }
+
+  FrameText& ipv6_header(uint8_t next, Ipv6Address from, Ipv6Address to) {
+    header_at_ = bytes_.size();
+    return raw({0x60, 0, 0, 0, 0, 20, next, 64}).address(from).address(to);
+  }
+  // A fragment header behind the innermost IPv6 header, TCP after it.
+  FrameText& fragment_of_tcp(uint16_t offset_and_more) {
+    return raw({tcp, 0}).be16(offset_and_more).zeros(4);
+  }
   FrameText& ipv4_header(uint8_t protocol, Ipv4Address from, Ipv4Address to) {
     header_at_ = bytes_.size();
     return raw({0x45, 0, 0, 60, 0, 1, 0, 0, 64, protocol, 0, 0}).address(from).address(to);
@@ -104,6 +146,9 @@ class FrameText {
     std::vector<uint8_t> wire(4);
     value.store(wire.data());
     return raw(wire);
+  }
+  FrameText& address(const Ipv6Address& value) {
+    return raw({value.octets().begin(), value.octets().end()});
   }
   const std::vector<uint8_t>& bytes() const { return bytes_; }
 
@@ -147,6 +192,7 @@ class RedirectProgram : public testing::Test {
     options.on_silence = on_silence;
     options.pin_root = "/nowhere";
     options.addresses = {{owned, false, {}}, {borrowed, true, {listed_port, 443}}};
+    options.ipv6_addresses = {{owned6, false, {}}, {borrowed6, true, {listed_port, 443}}};
     Result<Redirect> attached = Redirect::attach(options);
     ASSERT_TRUE(attached.ok()) << attached.error();
     redirect_ = std::make_unique<Redirect>(std::move(*attached));
@@ -202,12 +248,12 @@ class RedirectProgram : public testing::Test {
 };
 
 struct Row {
-  const char* what;
+  std::string what;
   FrameText frame;
   std::string_view expected;
 };
 
-std::vector<Row> steering_table() {
+std::vector<Row> ipv4_table() {
   using F = FrameText;
   return {
       // Owned addresses: everything is ours.
@@ -292,7 +338,6 @@ std::vector<Row> steering_table() {
       {"ARP of another protocol", F::arp(1, peer, owned).byte_at(16, 0x86), "passed_not_ours"},
       {"ARP with odd hardware length", F::arp(1, peer, owned).byte_at(18, 8), "passed_not_ours"},
       {"ARP with odd protocol length", F::arp(1, peer, owned).byte_at(19, 16), "passed_not_ours"},
-      {"IPv6", F::ethernet(0x86dd).zeros(40), "passed_ipv6"},
       {"LLDP", F::ethernet(0x88cc).zeros(46), "passed_not_ours"},
       {"802.3 length instead of a type", F::ethernet(0x0026).zeros(46), "passed_not_ours"},
 
@@ -322,6 +367,153 @@ std::vector<Row> steering_table() {
        "redirected"},
       {"as long, but not ours", F::ipv4(tcp, elsewhere).zeros(2000), "passed_not_ours"},
   };
+}
+
+std::vector<Row> ipv6_unicast_table() {
+  using F = FrameText;
+  return {
+      // Owned addresses: everything is ours.
+      {"TCP to an owned address", F::ipv6(tcp, owned6).tcp_to(80), "redirected"},
+      {"TCP to any port of it", F::ipv6(tcp, owned6).tcp_to(1), "redirected"},
+      {"UDP to it", F::ipv6(udp, owned6).zeros(8), "redirected"},
+      {"ping to it", F::ipv6(icmpv6, owned6).raw({128, 0, 0, 0}), "redirected"},
+      {"Packet Too Big to it", F::icmpv6_error(2, owned6, tcp, elsewhere6, 1), "redirected"},
+      {"an unknown next header", F::ipv6(253, owned6).zeros(20), "redirected"},
+      {"no next header", F::ipv6(59, owned6), "redirected"},
+      {"hop-by-hop options: the stack judges them",
+       F::ipv6(hop_by_hop, owned6).raw({tcp, 0, 1, 4, 0, 0, 0, 0}).tcp_to(80), "redirected"},
+      {"a header and nothing behind it", F::ipv6(tcp, owned6), "redirected"},
+      {"an atomic fragment is a whole packet",
+       F::ipv6(fragment_header, owned6).fragment_of_tcp(0).tcp_to(80), "redirected"},
+      {"reserved bits are no fragment",
+       F::ipv6(fragment_header, owned6).fragment_of_tcp(0x0006).tcp_to(80), "redirected"},
+      {"solicited advertisement to an owned address",
+       F::neighbor(advertisement, peer6, owned6, peer6), "redirected"},
+      {"probe of an owned address", F::neighbor(solicitation, peer6, owned6, owned6), "redirected"},
+      {"from link-local to it", F::ipv6(tcp, owned6, nodes_own6).tcp_to(80), "redirected"},
+
+      // Borrowed addresses: listed ports and their errors only.
+      {"TCP to a listed port", F::ipv6(tcp, borrowed6).tcp_to(listed_port), "redirected"},
+      {"TCP to the other listed port", F::ipv6(tcp, borrowed6).tcp_to(443), "redirected"},
+      {"ssh to the node", F::ipv6(tcp, borrowed6).tcp_to(22), "passed_not_ours"},
+      {"from, not to, a listed port", F::ipv6(tcp, borrowed6).ports(listed_port, 40000).zeros(16),
+       "passed_not_ours"},
+      {"UDP to the same number", F::ipv6(udp, borrowed6).ports(40000, listed_port).zeros(4),
+       "passed_not_ours"},
+      {"ping to the node", F::ipv6(icmpv6, borrowed6).raw({128, 0, 0, 0, 0, 0, 0, 0}),
+       "passed_not_ours"},
+      {"probe of the node", F::neighbor(solicitation, peer6, borrowed6, borrowed6),
+       "passed_not_ours"},
+      {"advertisement to the node", F::neighbor(advertisement, peer6, borrowed6, peer6),
+       "passed_not_ours"},
+      {"no next header to it", F::ipv6(59, borrowed6), "passed_not_ours"},
+      {"hop-by-hop options before a listed port",
+       F::ipv6(hop_by_hop, borrowed6).raw({tcp, 0, 1, 4, 0, 0, 0, 0}).tcp_to(listed_port),
+       "passed_ipv6_extension"},
+      {"a routing header", F::ipv6(routing, borrowed6).zeros(8).tcp_to(listed_port),
+       "passed_ipv6_extension"},
+      {"destination options", F::ipv6(destination_options, borrowed6).zeros(8).tcp_to(22),
+       "passed_ipv6_extension"},
+      {"a listed port of an unknown address", F::ipv6(tcp, elsewhere6).tcp_to(listed_port),
+       "passed_not_ours"},
+
+      {"unreachable about our connection",
+       F::icmpv6_error(1, borrowed6, tcp, borrowed6, listed_port), "redirected"},
+      {"Packet Too Big about it", F::icmpv6_error(2, borrowed6, tcp, borrowed6, listed_port),
+       "redirected"},
+      {"time exceeded about it", F::icmpv6_error(3, borrowed6, tcp, borrowed6, 443), "redirected"},
+      {"parameter problem about it", F::icmpv6_error(4, borrowed6, tcp, borrowed6, listed_port),
+       "redirected"},
+      {"type 0 about it", F::icmpv6_error(0, borrowed6, tcp, borrowed6, listed_port),
+       "passed_not_ours"},
+      {"type 5 about it", F::icmpv6_error(5, borrowed6, tcp, borrowed6, listed_port),
+       "passed_not_ours"},
+      {"redirect: the kernel's routes", F::icmpv6_error(137, borrowed6, tcp, borrowed6, 443),
+       "passed_not_ours"},
+      {"about the node's own connection", F::icmpv6_error(2, borrowed6, tcp, borrowed6, 22),
+       "passed_not_ours"},
+      {"about UDP from the same number", F::icmpv6_error(1, borrowed6, udp, borrowed6, listed_port),
+       "passed_not_ours"},
+      {"about another address's connection",
+       F::icmpv6_error(2, borrowed6, tcp, elsewhere6, listed_port), "passed_not_ours"},
+      {"about an owned address's, sent to the node",
+       F::icmpv6_error(2, borrowed6, tcp, owned6, listed_port), "passed_not_ours"},
+      {"about a fragment of the node's",
+       F::icmpv6_error(2, borrowed6, fragment_header, borrowed6, listed_port), "passed_not_ours"},
+      {"about something that is not IPv6",
+       F::icmpv6_error(2, borrowed6, tcp, borrowed6, listed_port).version_and_length(0x45),
+       "passed_malformed"},
+
+      // Never ours.
+      {"IPv6 to somebody else", F::ipv6(tcp, elsewhere6).tcp_to(80), "passed_not_ours"},
+      {"from an owned address", F::ipv6(tcp, elsewhere6, owned6).tcp_to(80), "passed_not_ours"},
+      {"to the node's link-local address", F::ipv6(tcp, nodes_own6).tcp_to(listed_port),
+       "passed_not_ours"},
+
+      // Counted as what they are.
+      {"first fragment to us", F::ipv6(fragment_header, owned6).fragment_of_tcp(1).tcp_to(80),
+       "passed_fragment"},
+      {"last fragment to us", F::ipv6(fragment_header, owned6).fragment_of_tcp(0x05a8).zeros(30),
+       "passed_fragment"},
+      {"fragment to a borrowed address",
+       F::ipv6(fragment_header, borrowed6).fragment_of_tcp(1).tcp_to(8080), "passed_fragment"},
+      {"fragment to somebody else",
+       F::ipv6(fragment_header, elsewhere6).fragment_of_tcp(1).tcp_to(80), "passed_not_ours"},
+      {"version 4 in an IPv6 frame", F::ipv6(tcp, owned6).version_and_length(0x45).tcp_to(80),
+       "passed_malformed"},
+      {"nothing but zeros", F::ethernet(0x86dd).zeros(40), "passed_malformed"},
+      {"longer than a receive frame",
+       F::ipv6(tcp, owned6)
+           .zeros(millrace_receive_frame_bytes_max + 1 - ethernet_bytes - ipv6_bytes),
+       "dropped_too_long"},
+  };
+}
+
+std::vector<Row> ipv6_multicast_table() {
+  using F = FrameText;
+  const Ipv6Address all_nodes = Ipv6Address::all_nodes();
+  const Ipv6Address group = owned6.solicited_node();
+  return {
+      {"solicitation for an owned address", F::neighbor(solicitation, peer6, group, owned6),
+       "redirected"},
+      {"duplicate address detection of it", F::neighbor(solicitation, unspecified6, group, owned6),
+       "redirected"},
+      {"for another address of the same group", F::neighbor(solicitation, peer6, group, elsewhere6),
+       "passed_not_ours"},
+      {"solicitation for the node",
+       F::neighbor(solicitation, peer6, borrowed6.solicited_node(), borrowed6), "passed_not_ours"},
+      {"solicitation for the node's link-local address",
+       F::neighbor(solicitation, peer6, nodes_own6.solicited_node(), nodes_own6),
+       "passed_not_ours"},
+      {"somebody answers our duplicate address detection",
+       F::neighbor(advertisement, owned6, all_nodes, owned6), "redirected"},
+      {"somebody announces himself", F::neighbor(advertisement, peer6, all_nodes, peer6),
+       "passed_not_ours"},
+      {"router advertisement", F::ipv6(icmpv6, all_nodes, nodes_own6).raw({134, 0}).zeros(14),
+       "passed_not_ours"},
+      {"one that names an owned address where a target would be",
+       F::neighbor(134, nodes_own6, all_nodes, owned6), "passed_not_ours"},
+      {"multicast listener query, as it is sent behind hop-by-hop options",
+       F::ipv6(hop_by_hop, all_nodes, nodes_own6)
+           .raw({icmpv6, 0, 5, 2, 0, 0, 1, 0})
+           .raw({130, 0})
+           .zeros(26),
+       "passed_not_ours"},
+      {"echo request to all nodes", F::ipv6(icmpv6, all_nodes).raw({128, 0}).zeros(22),
+       "passed_not_ours"},
+      {"UDP to a group", F::ipv6(udp, group).zeros(30), "passed_not_ours"},
+      {"TCP to a group", F::ipv6(tcp, group).tcp_to(80), "passed_not_ours"},
+  };
+}
+
+std::vector<Row> steering_table() {
+  std::vector<Row> all = ipv4_table();
+  for (Row& row : ipv6_unicast_table())
+    all.push_back({"IPv6: " + row.what, row.frame, row.expected});
+  for (Row& row : ipv6_multicast_table()) {
+    all.push_back({"IPv6 multicast: " + row.what, row.frame, row.expected});
+  }
+  return all;
 }
 
 TEST_F(RedirectProgram, X2_SteersEveryKindOfFrame) {
@@ -362,6 +554,14 @@ TEST_F(RedirectProgram, IsOursFromTheByteOnThatDecides) {
        14 + 60 + 4},
       {"ICMP error: the embedded ports", F::icmp_error(3, borrowed, tcp, borrowed, listed_port),
        14 + 20 + 8 + 20 + 4},
+      {"owned: the IPv6 header", F::ipv6(tcp, owned6).tcp_to(80), 14 + 40},
+      {"owned: the fragment header", F::ipv6(fragment_header, owned6).fragment_of_tcp(0).tcp_to(80),
+       14 + 40 + 8},
+      {"neighbor discovery: the target",
+       F::neighbor(solicitation, peer6, owned6.solicited_node(), owned6), 14 + 40 + 24},
+      {"borrowed IPv6: both ports", F::ipv6(tcp, borrowed6).tcp_to(listed_port), 14 + 40 + 4},
+      {"ICMPv6 error: the embedded ports",
+       F::icmpv6_error(2, borrowed6, tcp, borrowed6, listed_port), 14 + 40 + 8 + 40 + 4},
   };
   for (const Shortest& row : rows) {
     const std::vector<uint8_t>& whole = row.frame.bytes();
@@ -415,10 +615,12 @@ TEST_F(RedirectProgram, X4_ABeatAheadOfTheProgramsClockIsFresh) {
 }
 
 // A killed process takes its socket along at once, its last beat stays fresh for 300 ms.
-TEST_F(RedirectProgram, X1_WithoutASocketOurFramesWaitAndOtherFramesPass) {
+TEST_F(RedirectProgram, X1_T53_WithoutASocketOurFramesWaitAndOtherFramesPass) {
   socket_.reset();
   EXPECT_EQ(verdict(FrameText::ipv4(tcp, owned).tcp_to(80).bytes()).name, "dropped_no_socket");
   EXPECT_EQ(verdict(FrameText::arp(1, peer, owned).bytes()).name, "dropped_no_socket");
+  EXPECT_EQ(verdict(FrameText::ipv6(tcp, owned6).tcp_to(80).bytes()).name, "dropped_no_socket");
+  EXPECT_EQ(verdict(FrameText::ipv6(tcp, borrowed6).tcp_to(22).bytes()).name, "passed_not_ours");
   EXPECT_EQ(verdict(FrameText::ipv4(tcp, borrowed).tcp_to(8080).bytes()).name, "dropped_no_socket");
   EXPECT_EQ(verdict(FrameText::ipv4(tcp, borrowed).tcp_to(22).bytes()).name, "passed_not_ours");
   EXPECT_EQ(verdict(FrameText::arp(1, peer, borrowed).bytes()).name, "passed_not_ours");

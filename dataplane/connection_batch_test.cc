@@ -157,9 +157,9 @@ TEST_F(ConnectionBatchTest, ARecordSaysWhatIsUnderWay) {
   ASSERT_EQ(records.size(), 1U);
   const ConnectionRecord& record = records[0];
   EXPECT_EQ(record.state, static_cast<uint8_t>(shm::ConnectionState::established));
-  EXPECT_EQ(record.local_address, address_octets(local_.address));
+  EXPECT_EQ(record.local_address, address_octets(tcp_, local_.address));
   EXPECT_EQ(record.local_port, local_.port);
-  EXPECT_EQ(record.remote_address, address_octets(remote_.address));
+  EXPECT_EQ(record.remote_address, address_octets(tcp_, remote_.address));
   EXPECT_EQ(record.remote_port, 5'000U);
   EXPECT_EQ(record.worker, 3U);
   EXPECT_EQ(record.flags, shm::connection_passive);
@@ -175,7 +175,7 @@ TEST_F(ConnectionBatchTest, ARecordSaysWhatIsUnderWay) {
 }
 
 TEST_F(ConnectionBatchTest, AnIpv4AddressIsSixteenOctets) {
-  const auto octets = address_octets(Ipv4Address::from_octets(10, 1, 2, 3));
+  const auto octets = address_octets(tcp_, Ipv4Address::from_octets(10, 1, 2, 3));
   EXPECT_EQ(octets,
             (ConnectionRecord::Address{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 1, 2, 3}));
 }

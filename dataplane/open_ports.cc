@@ -13,7 +13,8 @@
 namespace millrace {
 namespace {
 
-constexpr uint16_t mtu_min = 576;  // RFC 1122 section 3.3.2
+constexpr uint16_t mtu_min = 576;        // RFC 1122 section 3.3.2
+constexpr uint16_t ipv6_mtu_min = 1280;  // RFC 8200 section 5
 
 bpf::RedirectOptions redirect_options(const PortConfig& port) {
   bpf::RedirectOptions options;
@@ -26,10 +27,28 @@ bpf::RedirectOptions redirect_options(const PortConfig& port) {
   options.on_silence =
       port.on_silence == OnSilence::pass ? bpf::OnSilence::pass : bpf::OnSilence::drop;
   for (const AddressConfig& address : port.addresses) {
-    if (address.ipv6) continue;  // the program's maps hold IPv4 addresses only
-    options.addresses.push_back({address.prefix.address, address.borrowed, address.tcp_ports});
+    if (address.ipv6) {
+      options.ipv6_addresses.push_back(
+          {address.ipv6->address, address.borrowed, address.tcp_ports});
+    } else {
+      options.addresses.push_back({address.prefix.address, address.borrowed, address.tcp_ports});
+    }
   }
   return options;
+}
+
+bool has_ipv6(const PortConfig& port) {
+  return std::any_of(port.addresses.begin(), port.addresses.end(),
+                     [](const AddressConfig& address) { return address.ipv6.has_value(); });
+}
+
+// Neighbor discovery for a borrowed address is the kernel's, and so are its groups.
+std::vector<Ipv6Address> owned_ipv6_addresses(const PortConfig& port) {
+  std::vector<Ipv6Address> owned;
+  for (const AddressConfig& address : port.addresses) {
+    if (address.ipv6 && !address.borrowed) owned.push_back(address.ipv6->address);
+  }
+  return owned;
 }
 
 // What to add to the monotonic clock for wall time, for the timestamps of captures.
@@ -56,7 +75,17 @@ uint32_t dpdk_port_count(const Config& config) {
                     [](const PortConfig& port) { return port.dpdk.has_value(); }));
 }
 
+Status check_mtu(const PortConfig& port, uint16_t mtu) {
+  const bool ipv6 = has_ipv6(port);
+  const uint16_t least = ipv6 ? ipv6_mtu_min : mtu_min;
+  if (mtu >= least) return Ok{};
+  return failed(port, "MTU " + std::to_string(mtu) + " is below the " + std::to_string(least) +
+                          (ipv6 ? " that IPv6 needs" : " that every IPv4 host accepts"));
+}
+
 Result<OpenPort> open_xdp(const PortConfig& config, nic::XdpUmem& umem) {
+  auto groups = SolicitedNodeGroups::join(config.interface, owned_ipv6_addresses(config));
+  if (!groups.ok()) return failed(config, groups.error());
   auto program = bpf::Redirect::attach(redirect_options(config));
   if (!program.ok()) return failed(config, program.error());
   nic::XdpPortOptions options;
@@ -69,9 +98,14 @@ Result<OpenPort> open_xdp(const PortConfig& config, nic::XdpUmem& umem) {
     program->stop();
     return failed(config, socket.error());
   }
+  if (Status enough = check_mtu(config, (*socket)->facts().mtu); !enough) {
+    program->stop();
+    return Error{enough.error()};
+  }
+  if (!groups->note().empty()) spdlog::warn("port {}: {}", config.name, groups->note());
   spdlog::info("port {}: {}; {}", config.name, program->facts().note,
                (*socket)->zero_copy() ? "zero-copy" : "copy mode");
-  return OpenPort{std::move(*program), std::move(*socket), nullptr, nullptr};
+  return OpenPort{std::move(*program), std::move(*socket), nullptr, nullptr, std::move(*groups)};
 }
 
 nic::DpdkPortOptions dpdk_options(const PortConfig& port, std::optional<uint32_t> user) {
@@ -99,12 +133,15 @@ Result<OpenPort> open_dpdk(const PortConfig& config, const nic::DpdkPortOptions&
                            nic::DpdkEnvironment& environment) {
   auto device = nic::DpdkPort::open(options, environment);
   if (!device.ok()) return failed(config, device.error());
+  if (Status enough = check_mtu(config, (*device)->facts().mtu); !enough) {
+    return Error{enough.error()};
+  }
   spdlog::info(
       "port {}: DPDK, {}, address {}", config.name,
       config.dpdk->kind == DpdkKind::memif ? "memif " + config.dpdk->socket : config.dpdk->device,
       to_text((*device)->facts().mac));
   nic::DpdkPort* port = device->get();
-  return OpenPort{std::nullopt, std::move(*device), port, nullptr};
+  return OpenPort{std::nullopt, std::move(*device), port, nullptr, {}};
 }
 
 Status add_capture(const PortConfig& config, packet::Arena& arena, OpenPort& port) {
@@ -168,10 +205,6 @@ Status Ports::open_all(const Config& config) {
     if (!opened.ok()) return Error{opened.error()};
     ports_.push_back(std::move(*opened));
     OpenPort& last = ports_.back();
-    if (last.device->facts().mtu < mtu_min) {
-      return failed(port, "MTU " + std::to_string(last.device->facts().mtu) + " is below the " +
-                              std::to_string(mtu_min) + " that every IPv4 host accepts");
-    }
     if (Status captured = add_capture(port, *arena_, last); !captured) return captured;
   }
   return Ok{};

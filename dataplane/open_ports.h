@@ -15,6 +15,7 @@
 #include "dataplane/nic/xdp_umem.h"
 #include "dataplane/packet/arena.h"
 #include "dataplane/packet/frame_memory.h"
+#include "dataplane/solicited_node_groups.h"
 
 namespace millrace {
 
@@ -23,6 +24,7 @@ struct OpenPort {
   std::unique_ptr<nic::Port> device;
   nic::DpdkPort* dpdk = nullptr;           // the device, if it is of driver dpdk
   std::unique_ptr<nic::PcapPort> capture;  // around the device, if asked for
+  SolicitedNodeGroups groups;              // of a port of driver xdp with owned IPv6 addresses
 
   nic::Port* port() const {
     if (capture) return capture.get();

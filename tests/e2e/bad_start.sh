@@ -48,6 +48,11 @@ refused 'no privilege' 'CAP_|privilege|root' \
 changed 's/mr-up0/mr-nowhere/'
 refused 'missing interface' 'mr-nowhere' "$dataplane" --config "$lab_dir/bad.yaml"
 
+changed 's|^      - {address: 10.20.0.100/24.*|&\n      - {address: "2001:db8::100/64", kind: owned}|'
+lab_ip node link set mr-up0 mtu 1200
+refused 'an MTU too small for IPv6' 'port uplink: MTU 1200 is below the 1280' "$dataplane" --config "$lab_dir/bad.yaml"
+lab_ip node link set mr-up0 mtu 1500
+
 # Somebody else's XDP program on the uplink: it is named and left alone.
 cat >"$lab_dir/other.c" <<'C'
 struct xdp_md;

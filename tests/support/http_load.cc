@@ -103,7 +103,7 @@ bool HttpLoad::may_send(uint64_t now) const {
 
 void HttpLoad::open(uint32_t index) {
   Connection& connection = connections_[index];
-  connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  connection.fd = socket(options_.target.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   CHECK(connection.fd >= 0);
   const int on = 1;
   setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -116,7 +116,7 @@ void HttpLoad::open(uint32_t index) {
   wanted.data.u64 = uint64_t{connection.generation} << 32 | index;
   CHECK(epoll_ctl(epoll_, EPOLL_CTL_ADD, connection.fd, &wanted) == 0);
   const auto* target = reinterpret_cast<const sockaddr*>(&options_.target);
-  if (connect(connection.fd, target, sizeof options_.target) != 0 && errno != EINPROGRESS) {
+  if (connect(connection.fd, target, options_.target_bytes) != 0 && errno != EINPROGRESS) {
     fail(connection, std::strerror(errno));
   }
 }

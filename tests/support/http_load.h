@@ -8,6 +8,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 #include <deque>
@@ -23,7 +24,8 @@
 namespace millrace::support {
 
 struct LoadOptions {
-  sockaddr_in target{};
+  sockaddr_storage target{};  // of either family
+  socklen_t target_bytes = 0;
   uint32_t connections = 1;
   double seconds = 0;     // 0: no limit
   uint64_t requests = 0;  // 0: no limit

@@ -21,7 +21,8 @@ using millrace::support::LoadOptions;
 using millrace::support::LoadRows;
 
 constexpr const char* usage =
-    "http_load --target ADDRESS:PORT --row 'HOST PATH ANSWER[,ANSWER]'... [--rows FILE]\n"
+    "http_load --target ADDRESS:PORT|[IPV6ADDRESS]:PORT --row 'HOST PATH ANSWER[,ANSWER]'... "
+    "[--rows FILE]\n"
     "          [--connections N] [--seconds S] [--requests N] [--rate N] [--warmup S]\n"
     "          [--timeout S] [--close-each] [--control]\n"
     "An ANSWER is the first word of the body of a 200, or the expected status in digits.\n"
@@ -44,18 +45,28 @@ double positive(const char* name, const char* text) {
   return value;
 }
 
-sockaddr_in target(const std::string& text) {
+// "10.0.0.1:80" or "[2001:db8::1]:80".
+void set_target(LoadOptions& options, const std::string& text) {
   const size_t colon = text.rfind(':');
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
   unsigned port = 0;
-  const std::string host = text.substr(0, colon);
-  if (colon == std::string::npos || inet_pton(AF_INET, host.c_str(), &address.sin_addr) != 1 ||
-      std::sscanf(text.c_str() + colon + 1, "%u", &port) != 1 || port == 0 || port > 65535) {
+  if (colon == std::string::npos || std::sscanf(text.c_str() + colon + 1, "%u", &port) != 1 ||
+      port == 0 || port > 65535) {
     refuse("--target: not ADDRESS:PORT: " + text);
   }
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  return address;
+  auto* ipv4 = reinterpret_cast<sockaddr_in*>(&options.target);
+  auto* ipv6 = reinterpret_cast<sockaddr_in6*>(&options.target);
+  const bool bracketed = colon >= 2 && text.front() == '[' && text[colon - 1] == ']';
+  if (bracketed && inet_pton(AF_INET6, text.substr(1, colon - 2).c_str(), &ipv6->sin6_addr) == 1) {
+    ipv6->sin6_family = AF_INET6;
+    ipv6->sin6_port = htons(static_cast<uint16_t>(port));
+    options.target_bytes = sizeof *ipv6;
+  } else if (inet_pton(AF_INET, text.substr(0, colon).c_str(), &ipv4->sin_addr) == 1) {
+    ipv4->sin_family = AF_INET;
+    ipv4->sin_port = htons(static_cast<uint16_t>(port));
+    options.target_bytes = sizeof *ipv4;
+  } else {
+    refuse("--target: not ADDRESS:PORT: " + text);
+  }
 }
 
 void add_row(LoadRows& rows, const std::string& line) {
@@ -94,7 +105,7 @@ int main(int argc, char** argv) {
   int which = 0;
   for (int key = 0; (key = getopt_long(argc, argv, "", names.data(), &which)) != -1;) {
     switch (key) {
-      case 't': options.target = target(optarg); break;
+      case 't': set_target(options, optarg); break;
       case 'r': row_lines.emplace_back(optarg); break;
       case 'f': row_files.push_back(optarg); break;
       case 'c': options.connections = static_cast<uint32_t>(positive("connections", optarg)); break;
@@ -113,7 +124,7 @@ int main(int argc, char** argv) {
   LoadRows rows(options.close_each);
   for (const char* path : row_files) add_file(rows, path);
   for (const std::string& line : row_lines) add_row(rows, line);
-  if (options.target.sin_port == 0) refuse("--target ADDRESS:PORT is missing");
+  if (options.target_bytes == 0) refuse("--target ADDRESS:PORT is missing");
   if (rows.rows().empty()) refuse("no --row and no --rows: nothing to ask for");
   if (options.connections == 0) refuse("--connections 0: nobody to ask");
 
