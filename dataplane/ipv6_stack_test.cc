@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/connection_batch.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/icmpv6.h"
 #include "dataplane/net/neighbor_discovery.h"
@@ -448,6 +449,16 @@ TEST_F(Ipv6PathMtuTest, T39_PacketTooBigIsNotBelievedWhereNothingIsInFlightOrBel
   EXPECT_EQ(tcp().segment_octets(id_), 1'440U);
   packet_too_big(1'280, our_seq_);
   EXPECT_EQ(tcp().segment_octets(id_), 1'220U);
+}
+
+TEST_F(Ipv6StackTest, AnOperatorSeesTheAddressesAndNotTheAliases) {
+  establish();
+  const auto view = tcp().view_at(id_.index);
+  ASSERT_TRUE(view);
+  const shm::ConnectionRecord record = record_of(tcp(), *view, id_.index, now_);
+  EXPECT_EQ(record.local_address, ours.octets());
+  EXPECT_EQ(record.remote_address, far_client.octets());
+  EXPECT_EQ(record.remote_port, 40'000U);
 }
 
 TEST_F(Ipv6StackTest, ConnectsFromAnAddressOfOurs) {

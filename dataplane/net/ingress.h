@@ -69,8 +69,8 @@ class Ingress {
   void on_arp(uint8_t port, const EthernetFrame& frame, Instant now, Delivery* delivery);
   void on_ipv4(const packet::Frame& received, const EthernetFrame& frame, Instant now,
                Delivery* delivery);
-  void on_ipv6(const packet::Frame& received, const EthernetFrame& frame, Instant now,
-               Delivery* delivery);
+  [[gnu::noinline]] void on_ipv6(const packet::Frame& received, const EthernetFrame& frame,
+                                 Instant now, Delivery* delivery);
   void deliver_ipv6_tcp(Delivery* delivery);
   void deliver_icmpv6_error(const Icmpv6Error& error, Delivery* delivery);
   void on_tcp(const packet::Frame& received, const LocalAddress& local, Delivery* delivery);

@@ -105,12 +105,9 @@ void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destinatio
   const packet::TransmitFrame frame{segment.slot, static_cast<uint16_t>(segment.offset - headers),
                                     static_cast<uint16_t>(segment.length + headers)};
   uint8_t* at = arena_.slot_data(frame.slot) + frame.offset;
-  const bool ipv6 = ip_header == ipv6_header_bytes;
-  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[port].mac,
-                 ipv6 ? ethertype_ipv6 : ethertype_ipv4);
-  if (ipv6) {
-    write_ipv6(at + ethernet_header_bytes, ipv6_->aliases.address(source),
-               ipv6_->aliases.address(destination), protocol, segment.length);
+  write_ethernet(at, next != nullptr ? *next : MacAddress{}, ports_[port].mac, ethertype_ipv4);
+  if (is_ipv6_alias(destination)) [[unlikely]] {
+    write_ipv6_headers(at, source, destination, protocol, segment.length);
   } else {
     write_ipv4(at + ethernet_header_bytes, source, destination, protocol, segment.length);
   }
@@ -120,6 +117,13 @@ void IpOutput::send(const Path& path, Ipv4Address source, Ipv4Address destinatio
   } else {
     neighbors_.wait(neighbor, frame);
   }
+}
+
+void IpOutput::write_ipv6_headers(uint8_t* at, Ipv4Address source, Ipv4Address destination,
+                                  uint8_t protocol, uint16_t length) const {
+  store_be16(at + ethernet_header_bytes - 2, ethertype_ipv6);
+  write_ipv6(at + ethernet_header_bytes, ipv6_->aliases.address(source),
+             ipv6_->aliases.address(destination), protocol, length);
 }
 
 void IpOutput::send_ipv6(uint8_t port, const MacAddress& next, const Ipv6Address& source,

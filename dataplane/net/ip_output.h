@@ -139,7 +139,11 @@ class IpOutput {
   };
   bool enqueue(uint8_t port, const packet::TransmitFrame& frame);
   uint16_t entry_of(const Path& path) const;
-  std::optional<Path> path_to_ipv6(Ipv4Address alias);
+  // Behind the MAC addresses: what differs between the families.
+  [[gnu::noinline]] void write_ipv6_headers(uint8_t* at, Ipv4Address source,
+                                            Ipv4Address destination, uint8_t protocol,
+                                            uint16_t length) const;
+  [[gnu::noinline]] std::optional<Path> path_to_ipv6(Ipv4Address alias);
   packet::SlotIndex slot_for_discovery(uint8_t port);
 
   struct PortAddress {

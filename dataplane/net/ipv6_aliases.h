@@ -34,6 +34,8 @@ constexpr uint32_t ip_header_bytes(Ipv4Address address) {
   return is_ipv6_alias(address) ? ipv6_header_bytes : ipv4_header_bytes;
 }
 
+// What looks an alias up stays out of line, here and where it is called: the ways of IPv4 pass by
+// it and shall stay as small as they are.
 class Ipv6Aliases {
  public:
   static constexpr uint32_t hosts_max = 1U << 24;
@@ -43,19 +45,19 @@ class Ipv6Aliases {
   Ipv6Aliases(uint32_t hosts_held_max, const HashKey& key);
 
   // The alias of a known host, or nothing.
-  std::optional<Ipv4Address> find(const Ipv6Address& address) const;
+  [[gnu::noinline]] std::optional<Ipv4Address> find(const Ipv6Address& address) const;
   // The alias of a known host, else the visitor's, which names this address until the next call:
   // what is answered without being remembered (resets, SYN cookies) goes by it, and nothing is kept
   // for a peer that has proven nothing (T9, T10).
-  Ipv4Address find_or_visit(const Ipv6Address& address);
+  [[gnu::noinline]] Ipv4Address find_or_visit(const Ipv6Address& address);
 
   // One more reference; of the visitor's alias, to the one that its host has or now gets. Nothing
   // when the table is full.
-  std::optional<Ipv4Address> hold(Ipv4Address alias);
+  [[gnu::noinline]] std::optional<Ipv4Address> hold(Ipv4Address alias);
   std::optional<Ipv4Address> hold(const Ipv6Address& address) {
     return hold(find_or_visit(address));
   }
-  void release(Ipv4Address alias);
+  [[gnu::noinline]] void release(Ipv4Address alias);
 
   // Whether the value is an alias of this table at all: other values of 240.0.0.0/4 name nobody.
   bool is_alias(Ipv4Address value) const {

@@ -61,11 +61,11 @@ class Ipv6Ingress {
 
   // Takes one frame of ethertype_ipv6 whose MAC addresses Ingress has checked; output must have
   // been given its room for this turn.
-  void receive(const packet::Frame& received, const EthernetFrame& frame, Instant now,
-               Delivery* delivery);
+  [[gnu::noinline]] void receive(const packet::Frame& received, const EthernetFrame& frame,
+                                 Instant now, Delivery* delivery);
 
   // Duplicate address detection and announcements after a start; about every 100 ms.
-  void tick(Instant now);
+  [[gnu::noinline]] void tick(Instant now);
 
  private:
   bool say_of(const LocalIpv6Address& local);

@@ -402,9 +402,13 @@ void Tcp::note_ack_sent(Connection& c) {
 // The sum of the addresses in a pseudo-header (RFC 9293 section 3.1, RFC 8200 section 8.1), in the
 // order of the wire's numbers.
 uint64_t Tcp::pseudo_header_addresses(const FlowKey& flow) const {
-  if (!net::is_ipv6_alias(flow.remote.address)) {
-    return uint64_t{flow.local.address.host_order()} + flow.remote.address.host_order();
+  if (net::is_ipv6_alias(flow.remote.address)) [[unlikely]] {
+    return ipv6_pseudo_header_addresses(flow);
   }
+  return uint64_t{flow.local.address.host_order()} + flow.remote.address.host_order();
+}
+
+uint64_t Tcp::ipv6_pseudo_header_addresses(const FlowKey& flow) const {
   uint64_t sum = 0;
   for (const Ipv4Address alias : {flow.local.address, flow.remote.address}) {
     const Ipv6Address& address = aliases_->address(alias);

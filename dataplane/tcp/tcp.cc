@@ -92,7 +92,6 @@ uint32_t Tcp::find_flow(const FlowKey& flow, uint32_t hash) const {
 
 // A visitor gets an alias of its own, and with it another place in the flow table.
 bool Tcp::hold_peer(Connection& c, uint32_t* hash) {
-  if (!net::is_ipv6_alias(c.flow.remote.address)) return true;
   const auto alias = aliases_->hold(c.flow.remote.address);
   if (!alias) {
     counters_.add(Counter::tcp_connection_table_full);
@@ -124,7 +123,7 @@ uint32_t Tcp::open_record(const FlowKey& flow, uint32_t hash, const net::Path& p
     return none;
   }
   c.flow = flow;
-  if (!hold_peer(c, &hash)) {
+  if (net::is_ipv6_alias(flow.remote.address) && !hold_peer(c, &hash)) {
     drop_transfer(c);
     connections_.release(id);
     return none;

@@ -281,7 +281,7 @@ class Tcp {
   // An address as it is on the wire, of either family: writes up to address_text_bytes_max
   // characters, returns how many.
   static constexpr size_t address_text_bytes_max = Ipv6Address::text_bytes_max;
-  size_t write_address(Ipv4Address address, char* out) const;
+  [[gnu::noinline]] size_t write_address(Ipv4Address address, char* out) const;
   bool is_ipv6(Ipv4Address address) const {
     return aliases_ != nullptr && net::is_ipv6_alias(address);
   }
@@ -493,8 +493,9 @@ class Tcp {
   size_t tail_room(const Connection& c) const;
   uint32_t timestamp_offset_of(const FlowKey& flow) const;
   uint32_t find_flow(const FlowKey& flow, uint32_t hash) const;
-  bool hold_peer(Connection& c, uint32_t* hash);
+  [[gnu::noinline]] bool hold_peer(Connection& c, uint32_t* hash);
   bool allow_reset(Ipv4Address peer, Instant now);
+  [[gnu::noinline]] uint64_t ipv6_pseudo_header_addresses(const FlowKey& flow) const;
   uint64_t pseudo_header_addresses(const FlowKey& flow) const;
   uint32_t open_record(const FlowKey& flow, uint32_t hash, const net::Path& path);
   void release(uint32_t index);
