@@ -65,6 +65,12 @@ node_unharmed 'before'
 test_millrace
 node_unharmed 'with Millrace'
 
+# The data plane's own count; housekeeping copies it a few times a second.
+seen() { # COUNTER
+  "$lab_build/dataplane/millrace-dataplane" --stats "$lab_dir/stats" |
+    awk -v name="$1" '$1 == name { print $2 }'
+}
+
 # ---- ours ---------------------------------------------------------------------------------------
 
 get6() { # BOX HOST URL: as lab_get
@@ -112,16 +118,18 @@ lab_in far curl -6 -sS --fail --max-time 20 -H 'Host: home.example' -o /dev/null
   "http://[$vip6]/files/response" || fail 'a second response through the router'
 again=$(($(too_big) - complaints))
 
+# By the complaint, and not by guessing from what is lost (RFC 8899).
+sleep 1
+lowered=$(seen tcp_path_mtu_lowered) guessed=$(seen tcp_black_hole_suspected)
+[ "$lowered" -gt 0 ] && [ "$guessed" = 0 ] ||
+  fail "the complaints were not believed: tcp_path_mtu_lowered $lowered, tcp_black_hole_suspected $guessed"
+
 # ---- floods -------------------------------------------------------------------------------------
 
 memory_kib() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(lab_pid dataplane)/status"; }
 our_mac=$(lab_ip node -o link show dev mr-up0 | sed -n 's/.*link\/ether \([0-9a-f:]*\).*/\1/p')
 memory_before=$(memory_kib)
 peak=$memory_before
-seen() { # COUNTER
-  "$lab_build/dataplane/millrace-dataplane" --stats "$lab_dir/stats" |
-    awk -v name="$1" '$1 == name { print $2 }'
-}
 flood() { # NAME PREFIX: SYNs from anywhere in the prefix, while clients are served
   local generator clients now before
   before=$(seen tcp_segments_received)
@@ -141,7 +149,6 @@ flood() { # NAME PREFIX: SYNs from anywhere in the prefix, while clients are ser
     --timeout 20 --row 'home.example /wiki wiki-1' >"$lab_dir/flood-fresh" ||
     fail "$1: new connections after it: $(cat "$lab_dir/flood-fresh")"
   lab_running dataplane || fail "$1: the data plane has ended"
-  # Housekeeping copies the counters a few times a second.
   sleep 1
   flood_seen=$(($(seen tcp_segments_received) - before))
   [ "$flood_seen" -gt 10000 ] || fail "$1: only $flood_seen segments of $(cat "$lab_dir/flood") arrived"
