@@ -12,6 +12,25 @@ constexpr uint8_t duplicate_acks_for_loss = 3;  // RFC 5681 section 3.2
 
 }  // namespace
 
+// Counts what the peer has acknowledged since this was done last: at every look of the timer and
+// before the Transfer goes, so that nothing on a segment's way has to.
+void Tcp::count_acknowledged(Connection& c) {
+  Transfer& t = transfer(c);
+  if (!is_synchronized(c.state)) return;
+  const uint32_t fresh = octets_between(t.iss + 1, c.snd_una);
+  c.acknowledged_octets =
+      static_cast<uint16_t>(std::min(c.acknowledged_octets + fresh, uint32_t{UINT16_MAX}));
+  t.iss = c.snd_una - 1;
+}
+
+// How far behind SND.UNA an acknowledgment may be (RFC 5961 section 5.2): what the largest window
+// can have delayed, and nothing from before our first octet, which only a guesser acknowledges.
+uint32_t Tcp::acknowledgment_age_octets_max(Connection& c) {
+  count_acknowledged(c);
+  if (c.acknowledged_octets == UINT16_MAX) return c.snd_wnd_max;
+  return std::min(c.snd_wnd_max, uint32_t{c.acknowledged_octets});
+}
+
 // False when the segment is to be dropped, or when it ended the connection.
 bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
@@ -21,10 +40,12 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
       answer_reset(c.flow, segment, c.path, now);
       return false;
     }
+    take_handshake_round_trip(c, t, now);
     become_established(index, c, segment, now);
   }
   // RFC 5961 section 5.2.
-  if (segment.ack > t.snd_max || segment.ack < c.snd_una - c.snd_wnd_max) {
+  if (segment.ack > t.snd_max ||
+      (segment.ack < c.snd_una && segment.ack < c.snd_una - acknowledgment_age_octets_max(c))) {
     counters_.add(Counter::tcp_unacceptable_ack);
     challenge_ack(c, now);
     return false;

@@ -74,6 +74,8 @@ struct alignas(64) Connection {
   RoundTrip round_trip;
   Congestion congestion;
   uint16_t receive_slots_budget = 0;
+  // That the peer has acknowledged since the connection began; UINT16_MAX and more look the same.
+  uint16_t acknowledged_octets = 0;
   Tick last_sent;
   Tick challenge_ack_allowed;  // RFC 5961 section 7, per connection
   // Deadlines; the wheel holds the least of them, or an earlier one.
@@ -160,12 +162,14 @@ struct alignas(64) Transfer {
   Seq fin_seq;  // of our FIN once queued and all text before it is known
   Seq peer_fin_seq;
   Seq recover;
-  Seq iss;
+  Seq iss;  // once established: all before it is in acknowledged_octets
   Seq irs;
   uint32_t retransmits = 0;
-  Tick stalled_since;   // first expiry without progress, for giving up
-  Tick orphaned_at;     // when the application closed
-  Instant syn_sent_at;  // for the handshake's round trip
+  Tick stalled_since;  // first expiry without progress, for giving up
+  Tick orphaned_at;    // when the application closed
+  // For the handshake's round trip; never: nothing can be measured.
+  Instant syn_sent_at = Instant::never();
+  bool syn_repeated = false;
   CongestionMemory congestion_memory;
   // RFC 8985 section 5.3: how much reordering the path has shown.
   bool reordering_seen = false;

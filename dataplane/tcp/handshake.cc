@@ -115,6 +115,14 @@ void Tcp::become_established(uint32_t index, Connection& c, const Segment& segme
   queue_egress(c);
 }
 
+// Our SYN is acknowledged. It measures the round trip if it was said once only (Karn's rule,
+// RFC 6298 section 3).
+void Tcp::take_handshake_round_trip(Connection& c, Transfer& t, Instant now) {
+  if (!t.syn_repeated && t.syn_sent_at != Instant::never())
+    take_round_trip(c, t, now - t.syn_sent_at, now);
+  if (t.backoff > 0) c.round_trip.start_after_repeated_syn();
+}
+
 // SYN-SENT (section 3.10.7.3).
 void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
@@ -144,6 +152,7 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     c.state = State::syn_received;
     ++half_open_;
     c.snd_wnd = segment.window;
+    c.snd_wnd_max = c.snd_wnd;
     c.snd_wl1 = segment.seq;
     c.snd_wl2 = t.iss;
     t.snd_nxt = t.iss;
@@ -154,7 +163,7 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     return;
   }
   c.snd_wl1 = segment.seq;
-  if (t.backoff == 0) take_round_trip(c, t, now - t.syn_sent_at, now);
+  take_handshake_round_trip(c, t, now);
   c.snd_una = segment.ack;
   t.snd_nxt = seq_max(t.snd_nxt, segment.ack);
   t.backoff = 0;
@@ -163,6 +172,12 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   become_established(index, c, segment, now);
   acknowledge_now(c);
   set_timer(index, c);
+  // "Continue processing at the sixth step": its FIN counts. Nothing promised room for text yet, so
+  // that is not taken (T42).
+  Segment behind_syn = segment;
+  behind_syn.seq = c.rcv_nxt;
+  behind_syn.flags &= static_cast<uint8_t>(~flag_syn);
+  process_text(index, behind_syn, now);
 }
 
 // A SYN for which there is no room: the answer is made of it and forgotten. It is not said again,

@@ -330,12 +330,14 @@ class Tcp {
   // input.cc
   void on_segment_engaged(uint32_t index, const Segment& segment,
                           const std::optional<net::Path>& back, Instant now);
+  [[gnu::cold]] void on_unacceptable(uint32_t index, const Segment& segment, Instant now);
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
   void on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment, const net::Path& path,
                  std::optional<Seq> used_before, Instant now);
   bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
                     const std::optional<net::Path>& back, Instant now);
   // handshake.cc
+  [[gnu::cold]] static void take_handshake_round_trip(Connection& c, Transfer& t, Instant now);
   void on_repeated_syn(uint32_t index, Connection& c, Instant now);
   void answer_with_cookie(const FlowKey& flow, const Segment& segment, const net::Path& path,
                           Instant now);
@@ -344,13 +346,15 @@ class Tcp {
   uint8_t receive_shift_for(bool window_scaling) const;
   bool acceptable(const Connection& c, const Segment& segment) const;
   static void remember_timestamp(Connection& c, const Segment& segment, Instant now);
-  bool paws_rejects(Connection& c, const Segment& segment, Instant now);
+  bool paws_rejects(const Connection& c, const Segment& segment, Instant now);
   void on_reset(uint32_t index, Connection& c);
   // The window of a SYN is never scaled (RFC 7323 section 2.2).
   static uint32_t announced_window(const Connection& c, const Segment& segment) {
     return uint32_t{segment.window} << (segment.has(flag_syn) ? 0 : c.send_shift);
   }
   // acknowledgment.cc
+  void count_acknowledged(Connection& c);
+  [[gnu::cold]] uint32_t acknowledgment_age_octets_max(Connection& c);
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
   template <class Delivered>
   void take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered);
@@ -435,6 +439,8 @@ class Tcp {
   Sent emit_text(Connection& c, SlotIndex slot, Instant now);
   Sent emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now);
   SlotIndex next_text(Connection& c);
+  [[gnu::cold]] SlotIndex next_of_small_window(Connection& c, SlotIndex slot, uint32_t usable);
+  void fill_up(Connection& c, SlotIndex slot, uint32_t octets);
   SlotIndex resendable(Connection& c, SlotIndex slot);
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
   void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum sum,

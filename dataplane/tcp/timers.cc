@@ -114,6 +114,7 @@ void Tcp::on_timer(uint32_t index, Instant now) {
     }
     return;
   }
+  if (c.transfer != Connection::no_transfer) count_acknowledged(c);
   disengage_if_at_rest(c, now);
   set_next_timer(index, c, now);
 }
