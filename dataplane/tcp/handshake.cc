@@ -47,6 +47,7 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   c.snd_una = t.snd_nxt = t.snd_max = t.limited_until = t.iss;
   t.send_end = t.iss + 1;
   agree_on_options(c, segment.options, now);
+  c.ecn = limits_.features.ecn_agreed_to && segment.asks_for_ecn();
   c.snd_wnd = segment.window;  // never scaled on a SYN (RFC 7323 section 2.2)
   c.snd_wnd_max = c.snd_wnd;
   c.snd_wl1 = segment.seq;
@@ -63,8 +64,10 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
 // Whoever says its SYN again is there: it gets an answer, one more repetition of it, and the time
 // for that. So a client on a bad path, which goes on for minutes, does not meet a record that ends
 // just now.
-void Tcp::on_repeated_syn(uint32_t index, Connection& c, Instant now) {
+void Tcp::on_repeated_syn(uint32_t index, Connection& c, const Segment& segment, Instant now) {
   Transfer& t = transfer(c);
+  // RFC 3168 section 6.1.1.1: its first SYN was lost, perhaps because it asked.
+  if (!segment.asks_for_ecn()) c.ecn = false;
   t.flags.syn_to_send = true;
   t.backoff = std::min<uint8_t>(t.backoff, syn_ack_retransmits_max - 1);
   t.stalled_since = Tick::never();
@@ -148,7 +151,9 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   c.ts_recent_at_seconds = seconds(now);
   agree_on_options(c, segment.options, now);
   if (!acknowledges) {
-    // Simultaneous open (RFC 9293 figure 8): our SYN goes out again, with an ACK.
+    // Simultaneous open (RFC 9293 figure 8): our SYN goes out again, with an ACK. RFC 3168 does not
+    // say who has agreed to what then.
+    c.ecn = false;
     c.state = State::syn_received;
     ++half_open_;
     c.snd_wnd = segment.window;
@@ -162,6 +167,7 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     queue_egress(c);
     return;
   }
+  c.ecn = c.ecn && segment.agrees_to_ecn();
   c.snd_wl1 = segment.seq;
   take_handshake_round_trip(c, t, now);
   c.snd_una = segment.ack;

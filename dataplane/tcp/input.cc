@@ -17,7 +17,8 @@ uint32_t seconds(Instant now) {
 }
 
 // The four cases of section 3.10.7.4.
-bool is_acceptable(Seq rcv_nxt, uint32_t window, Seq seq, uint32_t length) {
+[[gnu::always_inline]] inline bool is_acceptable(Seq rcv_nxt, uint32_t window, Seq seq,
+                                                 uint32_t length) {
   const Seq edge = rcv_nxt + window;
   if (length == 0) {
     if (window == 0) return seq == rcv_nxt;
@@ -39,6 +40,7 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
     return;
   }
   counters_.add(Counter::tcp_segments_received);
+  traffic_class_ = packet.tos;
   octets_behind_ = packet.octets_behind;
   const FlowKey flow{{packet.destination, segment.destination_port},
                      {packet.source, segment.source_port}};
@@ -139,7 +141,7 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
   // tries Fast Open), or its SYN-ACK in a simultaneous open.
   if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == t.irs) {
     if (!segment.has(flag_ack)) {
-      on_repeated_syn(index, c, now);
+      on_repeated_syn(index, c, segment, now);
     } else if (process_ack(index, segment, now)) {
       acknowledge_now(c);
     }
@@ -181,6 +183,7 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
        seconds(now) - c.ts_recent_at_seconds > ts_recent_life_seconds)) {
     remember_timestamp(c, segment, now);
   }
+  if (c.ecn) take_congestion_mark(c, segment);
   // Sixth, text; seventh, FIN. (Fifth, URG: the pointer is ignored and the octets stay in line,
   // RFC 6093 section 5.)
   process_text(index, segment, now);

@@ -298,6 +298,7 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
   finish_segment(c, frame, records_.text_sum(slot), header_sum, now);
+  if (c.ecn) mark_text(c, t, slot, frame);
   return Sent::segment;
 }
 
@@ -306,6 +307,7 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
   Transfer& t = transfer(c);
   const SlotIndex slot = arena_.acquire(turn_piece_count_);
   if (slot == slot_none) return Sent::out_of_memory;
+  if (c.echo_congestion != 0) flags |= flag_ece;
   const uint32_t header = plain_header_bytes(c.timestamps);
   const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
                                     static_cast<uint16_t>(header)};
@@ -333,6 +335,10 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   fields.destination_port = c.flow.remote.port;
   fields.seq = t.iss;
   fields.flags = answer ? (flag_syn | flag_ack) : flag_syn;
+  const bool repeated = t.snd_max != t.iss;
+  // RFC 3168 section 6.1.1.1: a SYN that got no answer may have been lost because it asked.
+  if (repeated && !answer) c.ecn = false;
+  if (c.ecn) fields.flags |= answer ? flag_ece : flag_ece | flag_cwr;
   if (answer) fields.ack = c.rcv_nxt;
   uint32_t window = std::min(receive_window(c), 65'535U);
   if (answer) {
@@ -359,7 +365,7 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
                                     static_cast<uint16_t>(header)};
   write_header(arena_.slot_data(slot) + frame.offset, fields);
   t.flags.syn_to_send = false;
-  t.syn_repeated = t.snd_max != t.iss;
+  t.syn_repeated = repeated;
   t.syn_sent_at = now;
   t.flags.ack_now = false;
   t.snd_nxt = t.iss + 1;
@@ -391,6 +397,7 @@ Tcp::Sent Tcp::emit_selective_ack(Connection& c, Instant now) {
   fields.seq = acknowledgment_seq(c);
   fields.ack = c.rcv_nxt;
   fields.flags = flag_ack;
+  if (c.echo_congestion != 0) fields.flags |= flag_ece;
   fields.window = window_to_announce(c);
   Options& options = fields.options;
   options.has_timestamps = c.timestamps;

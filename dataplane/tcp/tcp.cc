@@ -232,6 +232,7 @@ ConnId Tcp::connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Ins
     t.flags.syn_to_send = true;
     c.timestamps = limits_.features.timestamps;
     c.window_scaling = limits_.features.window_scaling;
+    c.ecn = limits_.features.ecn_asked_for;
     c.selective_acknowledgments = limits_.features.selective_acknowledgments;
     queue_egress(c);
     counters_.add(Counter::tcp_active_opens);

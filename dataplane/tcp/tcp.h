@@ -63,12 +63,16 @@ constexpr uint32_t busy_among(uint32_t connections) {
   return std::min(connections, std::max(all_busy_max, connections / 16));
 }
 
-// What we offer and accept of what RFC 9293 leaves to agreement. All on, except for tests and for
-// finding out.
+// What we offer and accept of what RFC 9293 leaves to agreement. As they stand here, except for
+// tests and for finding out.
 struct Features {
   bool window_scaling = true;             // RFC 7323 section 2
   bool timestamps = true;                 // RFC 7323 section 3
   bool selective_acknowledgments = true;  // RFC 2018, and with them RFC 2883 and RFC 8985
+  // Explicit congestion notification (RFC 3168): agreed to when a peer asks for it. We do not ask:
+  // some paths to a backend still lose a SYN that does.
+  bool ecn_agreed_to = true;
+  bool ecn_asked_for = false;
   CongestionControl congestion_control = CongestionControl::cubic;
 };
 
@@ -334,11 +338,11 @@ class Tcp {
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
   void on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment, const net::Path& path,
                  std::optional<Seq> used_before, Instant now);
-  bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
-                    const std::optional<net::Path>& back, Instant now);
+  [[gnu::noinline]] bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
+                                      const std::optional<net::Path>& back, Instant now);
   // handshake.cc
-  [[gnu::cold]] static void take_handshake_round_trip(Connection& c, Transfer& t, Instant now);
-  void on_repeated_syn(uint32_t index, Connection& c, Instant now);
+  static void take_handshake_round_trip(Connection& c, Transfer& t, Instant now);
+  void on_repeated_syn(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void answer_with_cookie(const FlowKey& flow, const Segment& segment, const net::Path& path,
                           Instant now);
   bool take_cookie(const FlowKey& flow, uint32_t hash, const Segment& segment,
@@ -371,6 +375,16 @@ class Tcp {
                                    uint32_t octets);
   void grow_window(Connection& c, Transfer& t, uint32_t octets, Duration sample, Instant now);
   void update_send_window(Connection& c, const Segment& segment, bool acknowledges_more);
+  // congestion_mark.cc
+  // The datagram being taken in came with CE (RFC 3168 section 5).
+  bool congestion_experienced() const {
+    return (traffic_class_ & net::ecn_mask) == net::ecn_congestion;
+  }
+  [[gnu::cold]] void take_congestion_mark(Connection& c, const Segment& segment);
+  [[gnu::cold]] void on_congestion_echo(Connection& c, Transfer& t, uint32_t window_before);
+  void reduce_threshold(Connection& c, Transfer& t, uint32_t flight_octets);
+  [[gnu::noinline]] void mark_text(Connection& c, Transfer& t, SlotIndex slot,
+                                   const packet::TransmitFrame& frame);
   // path_mtu.cc
   static uint32_t header_bytes_of(const Connection& c);
   void on_packet_too_big(Connection& c, uint16_t mtu_bytes, Instant now);
@@ -531,6 +545,8 @@ class Tcp {
   IndexList starved_;
   std::unique_ptr<TurnPiece[]> turn_pieces_;
   uint32_t turn_piece_count_ = 0;
+  // The type of service that the datagram came with which is being taken in.
+  uint8_t traffic_class_ = 0;
   uint32_t octets_behind_ = 0;                    // the text of the segment that is being taken in
   std::unique_ptr<uint32_t[]> turn_connections_;  // that hold pieces
   uint32_t turn_connection_count_ = 0;

@@ -279,6 +279,7 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
     }
     if (!first) r.timeout_in_doubt = false;
   }
+  c.tell_window_reduced = c.ecn;
   c.congestion.timed_out(limits_.features.congestion_control, t.congestion_memory, flight_octets,
                          first, c.send_mss);
   t.recover = t.snd_max;

@@ -236,8 +236,11 @@ uint32_t seq_within_scale(const Parting& p) {
          (reset_applies ? field_reset_numbers : 0U);
 }
 
-uint32_t ecn_not_offered(const Parting&) {
-  return field_echo;
+// The peer's second SYN does not ask for ECN any more.
+uint32_t ecn_given_up(const Parting& p) {
+  const bool applies = says(p, flag_syn) && !says(p, flag_ece) && p.ours.opening &&
+                       p.linux.opening && p.linux.opening->with_echo && !p.ours.opening->with_echo;
+  return applies ? field_echo : 0U;
 }
 
 uint32_t simultaneous_open_options(const Parting& p) {
@@ -371,7 +374,7 @@ constexpr KnownDifference classes[] = {
     {"sender_silly_window", sender_silly_window, true},
     {"reset_as_last_word", reset_as_last_word, false},
     {"seq_within_scale", seq_within_scale, false},
-    {"ecn_not_offered", ecn_not_offered, false},
+    {"ecn_given_up", ecn_given_up, false},
     {"simultaneous_open_options", simultaneous_open_options, false},
     {"no_timestamp_in_syn_received", no_timestamp_in_syn_received, false},
     {"reset_form", reset_form, false},

@@ -207,10 +207,10 @@ class Runner {
 void Runner::configure(const Step& step) {
   const std::string& word = step.words[0];
   const auto number = parse_decimal(word, UINT32_MAX);
-  const std::map<std::string_view, uint8_t*> switches{{"window_scaling", &config_.window_scaling},
-                                                      {"timestamps", &config_.timestamps},
-                                                      {"sack", &config_.selective_acknowledgments},
-                                                      {"cubic", &config_.cubic}};
+  const std::map<std::string_view, uint8_t*> switches{
+      {"window_scaling", &config_.window_scaling},  {"timestamps", &config_.timestamps},
+      {"sack", &config_.selective_acknowledgments}, {"ecn_agreed_to", &config_.ecn_agreed_to},
+      {"ecn_asked_for", &config_.ecn_asked_for},    {"cubic", &config_.cubic}};
   if (const auto found = switches.find(step.word); found != switches.end()) {
     if (word != "on" && word != "off") fail(step.word + " is on or off");
     *found->second = word == "on";
