@@ -110,7 +110,7 @@ uint32_t too_old_ack_taken(const Parting& p) {
   const bool we_refuse = p.ours.acknowledges || p.our_challenge_withheld;
   const bool linux_takes = p.step.segment.text_octets > 0
                                ? p.linux.acknowledges && p.linux.ack > p.ours.ack
-                               : age == 1 && !p.linux.acknowledges;
+                               : age == p.said.acknowledged() + 1 && !p.linux.acknowledges;
   return we_refuse && linux_takes ? field_answered | field_state : 0U;
 }
 
