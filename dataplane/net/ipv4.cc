@@ -86,4 +86,16 @@ void write_ipv4(uint8_t* at, Ipv4Address source, Ipv4Address destination, uint8_
   destination.store(at + 16);
 }
 
+void set_ecn(uint8_t* at, uint8_t ecn) {
+  const uint16_t before = load_be16(at);
+  const auto after = static_cast<uint16_t>((before & ~ecn_mask) | ecn);
+  store_be16(at, after);
+  // RFC 1624 section 3: HC' = ~(~HC + ~m + m').
+  uint32_t sum =
+      uint32_t{static_cast<uint16_t>(~load_be16(at + 10))} + static_cast<uint16_t>(~before) + after;
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  store_be16(at + 10, static_cast<uint16_t>(~sum));
+}
+
 }  // namespace millrace::net

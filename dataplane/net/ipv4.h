@@ -37,6 +37,12 @@ struct Ipv4Packet {
 // discard, and by our own policy for options (T44) and fragments (T43). Leaves port, source_mac and
 // octets_behind to the caller; after false nothing in *packet means anything.
 bool parse_ipv4_into(Ipv4Packet* packet, ByteView bytes, Counter* drop);
+// The two bits of ECN in the type of service (RFC 3168 section 5).
+inline constexpr uint8_t ecn_mask = 0x03;
+inline constexpr uint8_t ecn_not_capable = 0x00;
+inline constexpr uint8_t ecn_capable = 0x02;     // ECT(0)
+inline constexpr uint8_t ecn_congestion = 0x03;  // CE
+
 inline std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop) {
   Ipv4Packet packet;
   if (!parse_ipv4_into(&packet, bytes, drop)) return std::nullopt;
@@ -48,5 +54,7 @@ inline std::optional<Ipv4Packet> parse_ipv4(ByteView bytes, Counter* drop) {
 // (T45).
 void write_ipv4(uint8_t* at, Ipv4Address source, Ipv4Address destination, uint8_t protocol,
                 uint16_t payload_length);
+// Sets them in a header that is complete.
+void set_ecn(uint8_t* at, uint8_t ecn);
 
 }  // namespace millrace::net

@@ -1,4 +1,5 @@
 #include "dataplane/net/ipv4.h"
+#include "dataplane/net/checksum.h"
 
 #include <gtest/gtest.h>
 
@@ -222,6 +223,21 @@ TEST(Counters, EveryOutcomeHasItsOwnNameAndASentence) {
   }
   EXPECT_EQ(name(Counter::net_frames_received), "net_frames_received");
   EXPECT_EQ(severity(Counter::net_arp_address_conflict), Severity::warning);
+}
+
+TEST(Ipv4, T41_EcnBitsAreSetInAHeaderThatIsComplete) {
+  for (uint32_t last = 0; last < 1'000; ++last) {
+    Bytes bytes(ipv4_header_bytes);
+    write_ipv4(bytes.data(), server,
+               Ipv4Address::from_octets(10, 0, static_cast<uint8_t>(last >> 8),
+                                        static_cast<uint8_t>(last)),
+               6, 24);
+    for (const uint8_t ecn : {ecn_capable, ecn_congestion, ecn_not_capable}) {
+      set_ecn(bytes.data(), ecn);
+      ASSERT_EQ(bytes[1], ecn);
+      ASSERT_EQ(fold(sum_of(bytes)), 0xffff) << last;
+    }
+  }
 }
 
 }  // namespace

@@ -12,6 +12,26 @@ constexpr uint8_t duplicate_acks_for_loss = 3;  // RFC 5681 section 3.2
 
 }  // namespace
 
+// Counts what the peer has acknowledged since this was done last: at every look of the timer and
+// before the Transfer goes, so that nothing on a segment's way has to.
+void Tcp::count_acknowledged(Connection& c) {
+  Transfer& t = transfer(c);
+  if (!is_synchronized(c.state)) return;
+  const uint32_t fresh = octets_between(t.iss + 1, c.snd_una);
+  constexpr uint32_t most = Connection::acknowledged_octets_max;
+  c.acknowledged_octets = std::min(c.acknowledged_octets + fresh, most) & most;
+  t.iss = c.snd_una - 1;
+  if (t.window_reduced && c.snd_una >= t.echoes_ignored_until) t.window_reduced = false;
+}
+
+// How far behind SND.UNA an acknowledgment may be (RFC 5961 section 5.2): what the largest window
+// can have delayed, and nothing from before our first octet, which only a guesser acknowledges.
+uint32_t Tcp::acknowledgment_age_octets_max(Connection& c) {
+  count_acknowledged(c);
+  if (c.acknowledged_octets == Connection::acknowledged_octets_max) return c.snd_wnd_max;
+  return std::min(c.snd_wnd_max, uint32_t{c.acknowledged_octets});
+}
+
 // False when the segment is to be dropped, or when it ended the connection.
 bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
@@ -21,21 +41,25 @@ bool Tcp::process_ack(uint32_t index, const Segment& segment, Instant now) {
       answer_reset(c.flow, segment, c.path, now);
       return false;
     }
+    take_handshake_round_trip(c, t, now);
     become_established(index, c, segment, now);
   }
   // RFC 5961 section 5.2.
-  if (segment.ack > t.snd_max || segment.ack < c.snd_una - c.snd_wnd_max) {
+  if (segment.ack > t.snd_max ||
+      (segment.ack < c.snd_una && segment.ack < c.snd_una - acknowledgment_age_octets_max(c))) {
     counters_.add(Counter::tcp_unacceptable_ack);
     challenge_ack(c, now);
     return false;
   }
   const uint32_t window = announced_window(c, segment);
+  const uint32_t congestion_window_before = c.congestion.window();
   const bool acknowledges_more = segment.ack > c.snd_una;
   if (acknowledges_more) {
     on_new_ack(index, c, segment, now);
   } else if (segment.ack == c.snd_una && (c.snd_una != t.snd_max || t.probe_in_flight)) {
     on_repeated_ack(index, c, segment, window == c.snd_wnd, now);
   }
+  if (c.ecn && segment.has(flag_ece)) on_congestion_echo(c, t, congestion_window_before);
   update_send_window(c, segment, acknowledges_more);
   // The FIN of ours is acknowledged.
   if (t.flags.fin_sent && c.snd_una == t.fin_seq + 1) {
@@ -264,8 +288,7 @@ void Tcp::on_duplicate_ack(Connection& c, Transfer& t) {
   t.flags.in_recovery = true;
   t.flags.recover_pending = true;
   t.recover = t.snd_max;
-  c.congestion.reduce(limits_.features.congestion_control, t.congestion_memory,
-                      octets_between(c.snd_una, t.snd_nxt), c.send_mss);
+  reduce_threshold(c, t, octets_between(c.snd_una, t.snd_nxt));
   c.congestion.enter_recovery(c.send_mss);
   t.flags.retransmit_head = true;
   queue_egress(c);

@@ -49,6 +49,7 @@ struct alignas(64) Connection {
   uint8_t send_shift : 4 = 0;     // of windows the peer announces; at most 14
   uint8_t receive_shift : 4 = 0;  // of windows we announce
   bool selective_acknowledgments : 1 = false;
+  bool ecn : 1 = false;  // explicit congestion notification (RFC 3168)
   // What the application has asked for.
   bool nagle : 1 = false;
   bool keepalive : 1 = false;
@@ -74,6 +75,14 @@ struct alignas(64) Connection {
   RoundTrip round_trip;
   Congestion congestion;
   uint16_t receive_slots_budget = 0;
+  // That the peer has acknowledged since the connection began; this many and more look the same.
+  static constexpr uint16_t acknowledged_octets_max = (1 << 14) - 1;
+  uint16_t acknowledged_octets : 14 = 0;
+  // RFC 3168 section 6.1.3: a mark has come; all acknowledgments say so until the peer has reduced
+  // its window.
+  uint16_t echo_congestion : 1 = 0;
+  // Section 6.1.2: our window is reduced; the next new text tells the peer.
+  uint16_t tell_window_reduced : 1 = 0;
   Tick last_sent;
   Tick challenge_ack_allowed;  // RFC 5961 section 7, per connection
   // Deadlines; the wheel holds the least of them, or an earlier one.
@@ -160,12 +169,19 @@ struct alignas(64) Transfer {
   Seq fin_seq;  // of our FIN once queued and all text before it is known
   Seq peer_fin_seq;
   Seq recover;
-  Seq iss;
+  Seq iss;  // once established: all before it is in acknowledged_octets
   Seq irs;
   uint32_t retransmits = 0;
-  Tick stalled_since;   // first expiry without progress, for giving up
-  Tick orphaned_at;     // when the application closed
-  Instant syn_sent_at;  // for the handshake's round trip
+  Tick stalled_since;  // first expiry without progress, for giving up
+  Tick orphaned_at;    // when the application closed
+  // For the handshake's round trip; never: nothing can be measured.
+  Instant syn_sent_at = Instant::never();
+  bool syn_repeated = false;
+  // RFC 3168 section 6.1.2: the window was reduced because of an echo. Further echoes change
+  // nothing until the peer has been told, nor do losses of what was in flight then.
+  bool window_reduced = false;
+  Seq echoes_ignored_until;
+  Seq losses_ignored_until;
   CongestionMemory congestion_memory;
   // RFC 8985 section 5.3: how much reordering the path has shown.
   bool reordering_seen = false;

@@ -18,6 +18,7 @@ bool Tcp::is_expected(const Connection& c, const Transfer& t, const Segment& seg
   const uint8_t disturbed = t.duplicate_acks | t.backoff | static_cast<uint8_t>(t.probe_in_flight) |
                             t.keepalive_probes | segment.options.sack_count;
   if (disturbed != 0 || (t.repair & t.reassembly) != none) return false;
+  if (c.ecn && congestion_experienced()) return false;
   // In order, and within the window we promised.
   const auto length = static_cast<uint32_t>(segment.text.size());
   if (segment.seq != c.rcv_nxt || c.receive_edge - c.rcv_nxt < static_cast<int32_t>(length) + 1)

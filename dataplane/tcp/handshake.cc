@@ -47,6 +47,7 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
   c.snd_una = t.snd_nxt = t.snd_max = t.limited_until = t.iss;
   t.send_end = t.iss + 1;
   agree_on_options(c, segment.options, now);
+  c.ecn = limits_.features.ecn_agreed_to && segment.asks_for_ecn();
   c.snd_wnd = segment.window;  // never scaled on a SYN (RFC 7323 section 2.2)
   c.snd_wnd_max = c.snd_wnd;
   c.snd_wl1 = segment.seq;
@@ -63,8 +64,10 @@ void Tcp::on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment,
 // Whoever says its SYN again is there: it gets an answer, one more repetition of it, and the time
 // for that. So a client on a bad path, which goes on for minutes, does not meet a record that ends
 // just now.
-void Tcp::on_repeated_syn(uint32_t index, Connection& c, Instant now) {
+void Tcp::on_repeated_syn(uint32_t index, Connection& c, const Segment& segment, Instant now) {
   Transfer& t = transfer(c);
+  // RFC 3168 section 6.1.1.1: its first SYN was lost, perhaps because it asked.
+  if (!segment.asks_for_ecn()) c.ecn = false;
   t.flags.syn_to_send = true;
   t.backoff = std::min<uint8_t>(t.backoff, syn_ack_retransmits_max - 1);
   t.stalled_since = Tick::never();
@@ -117,6 +120,14 @@ void Tcp::become_established(uint32_t index, Connection& c, const Segment& segme
   queue_egress(c);
 }
 
+// Our SYN is acknowledged. It measures the round trip if it was said once only (Karn's rule,
+// RFC 6298 section 3).
+void Tcp::take_handshake_round_trip(Connection& c, Transfer& t, Instant now) {
+  if (!t.syn_repeated && t.syn_sent_at != Instant::never())
+    take_round_trip(c, t, now - t.syn_sent_at, now);
+  if (t.backoff > 0) c.round_trip.start_after_repeated_syn();
+}
+
 // SYN-SENT (section 3.10.7.3).
 void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   Connection& c = at(index);
@@ -142,10 +153,13 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   c.ts_recent_at_seconds = seconds(now);
   agree_on_options(c, segment.options, now);
   if (!acknowledges) {
-    // Simultaneous open (RFC 9293 figure 8): our SYN goes out again, with an ACK.
+    // Simultaneous open (RFC 9293 figure 8): our SYN goes out again, with an ACK. RFC 3168 does not
+    // say who has agreed to what then.
+    c.ecn = false;
     c.state = State::syn_received;
     ++half_open_;
     c.snd_wnd = segment.window;
+    c.snd_wnd_max = c.snd_wnd;
     c.snd_wl1 = segment.seq;
     c.snd_wl2 = t.iss;
     t.snd_nxt = t.iss;
@@ -155,8 +169,9 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
     queue_egress(c);
     return;
   }
+  c.ecn = c.ecn && segment.agrees_to_ecn();
   c.snd_wl1 = segment.seq;
-  if (t.backoff == 0) take_round_trip(c, t, now - t.syn_sent_at, now);
+  take_handshake_round_trip(c, t, now);
   c.snd_una = segment.ack;
   t.snd_nxt = seq_max(t.snd_nxt, segment.ack);
   t.backoff = 0;
@@ -165,6 +180,12 @@ void Tcp::on_syn_sent(uint32_t index, const Segment& segment, Instant now) {
   become_established(index, c, segment, now);
   acknowledge_now(c);
   set_timer(index, c);
+  // "Continue processing at the sixth step": its FIN counts. Nothing promised room for text yet, so
+  // that is not taken (T42).
+  Segment behind_syn = segment;
+  behind_syn.seq = c.rcv_nxt;
+  behind_syn.flags &= static_cast<uint8_t>(~flag_syn);
+  process_text(index, behind_syn, now);
 }
 
 // A SYN for which there is no room: the answer is made of it and forgotten. It is not said again,

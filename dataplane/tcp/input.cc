@@ -16,6 +16,19 @@ uint32_t seconds(Instant now) {
   return static_cast<uint32_t>(now.since_origin_ns() / 1'000'000'000);
 }
 
+// The four cases of section 3.10.7.4.
+[[gnu::always_inline]] inline bool is_acceptable(Seq rcv_nxt, uint32_t window, Seq seq,
+                                                 uint32_t length) {
+  const Seq edge = rcv_nxt + window;
+  if (length == 0) {
+    if (window == 0) return seq == rcv_nxt;
+    return seq >= rcv_nxt && seq < edge;
+  }
+  if (window == 0) return false;
+  const Seq last = seq + (length - 1);
+  return (seq >= rcv_nxt && seq < edge) || (last >= rcv_nxt && last < edge);
+}
+
 }  // namespace
 
 void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>& back,
@@ -27,6 +40,7 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
     return;
   }
   counters_.add(Counter::tcp_segments_received);
+  traffic_class_ = packet.tos;
   octets_behind_ = packet.octets_behind;
   const FlowKey flow{{packet.destination, segment.destination_port},
                      {packet.source, segment.source_port}};
@@ -53,31 +67,23 @@ void Tcp::ingress(const net::Ipv4Packet& packet, const std::optional<net::Path>&
   if (segment.may_end_handshake() && cookies_.may_return(now) &&
       take_cookie(flow, hash, segment, back, now))
     return;
+  // Section 3.10.7.2, fourth: a listener drops what can be neither a SYN nor part of a connection.
+  if (!segment.has(flag_syn | flag_ack | flag_rst) && is_listening(flow.local)) {
+    counters_.add(Counter::tcp_missing_ack_flag);
+    return;
+  }
   answer_reset(flow, segment, back, now);
 }
 
-// The four cases of section 3.10.7.4.
 bool Tcp::acceptable(const Connection& c, const Segment& segment) const {
   const uint32_t window =
       c.receive_edge > c.rcv_nxt ? octets_between(c.rcv_nxt, c.receive_edge) : 0;
-  const uint32_t length = segment.sequence_length();
-  const Seq edge = c.rcv_nxt + window;
-  if (length == 0) {
-    if (window == 0) return segment.seq == c.rcv_nxt;
-    return segment.seq >= c.rcv_nxt && segment.seq < edge;
-  }
-  if (window == 0) return false;
-  const Seq last = segment.seq + (length - 1);
-  return (segment.seq >= c.rcv_nxt && segment.seq < edge) || (last >= c.rcv_nxt && last < edge);
+  return is_acceptable(c.rcv_nxt, window, segment.seq, segment.sequence_length());
 }
 
-// RFC 7323 section 5.3 R1, and section 3.2: once agreed, a segment without timestamps is dropped.
-bool Tcp::paws_rejects(Connection& c, const Segment& segment, Instant now) {
+// RFC 7323 section 5.3 R1, of a segment that carries timestamps.
+bool Tcp::paws_rejects(const Connection& c, const Segment& segment, Instant now) {
   if (!c.timestamps || segment.has(flag_rst)) return false;
-  if (!segment.options.has_timestamps) {
-    counters_.add(Counter::tcp_missing_timestamp);
-    return true;
-  }
   const auto age = static_cast<int32_t>(segment.options.timestamp_value - c.ts_recent);
   if (age >= 0) return false;
   if (seconds(now) - c.ts_recent_at_seconds > ts_recent_life_seconds) return false;
@@ -121,6 +127,12 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
     on_syn_sent(index, segment, now);
     return;
   }
+  // RFC 7323 section 3.2: once agreed on, timestamps are in every segment but resets; one without
+  // them is dropped in silence.
+  if (c.timestamps && !segment.options.has_timestamps && !segment.has(flag_rst)) {
+    counters_.add(Counter::tcp_missing_timestamp);
+    return;
+  }
   if (paws_rejects(c, segment, now)) {
     challenge_ack(c, now);
     return;
@@ -129,7 +141,7 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
   // tries Fast Open), or its SYN-ACK in a simultaneous open.
   if (c.state == State::syn_received && segment.has(flag_syn) && segment.seq == t.irs) {
     if (!segment.has(flag_ack)) {
-      on_repeated_syn(index, c, now);
+      on_repeated_syn(index, c, segment, now);
     } else if (process_ack(index, segment, now)) {
       acknowledge_now(c);
     }
@@ -137,30 +149,7 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
   }
   // First, sequence.
   if (!acceptable(c, segment)) {
-    if (segment.has(flag_rst)) {
-      counters_.add(Counter::tcp_reset_out_of_window);
-      return;
-    }
-    counters_.add(Counter::tcp_out_of_window);
-    // A repeated FIN or repeated text means that our ACK was lost: answer at once. Everything else
-    // gets a challenge at a limited rate, or two confused stacks would answer each other for ever
-    // (T7).
-    const bool repeated = segment.sequence_length() > 0 && segment.seq < c.rcv_nxt &&
-                          segment.seq + segment.sequence_length() <= c.rcv_nxt;
-    if (repeated) {
-      report_duplicate(c, segment.seq, segment.seq + static_cast<uint32_t>(segment.text.size()));
-      acknowledge_now(c);
-    } else {
-      challenge_ack(c, now);
-    }
-    // A probe or a zero window must not hide the peer's own acknowledgment (section 3.10.7.4: "the
-    // RCV.WND is zero ... special allowance should be made to accept valid ACKs").
-    // One that says nothing new (a keepalive stands one octet early) is no sign of loss, though.
-    const bool news = segment.ack > c.snd_una || segment.sequence_length() > 0;
-    if (news && segment.has(flag_ack) && !segment.has(flag_syn) && segment.seq <= c.receive_edge &&
-        segment.seq >= c.rcv_nxt - c.receive_slots_budget * packet::payload_bytes_max) {
-      process_ack(index, segment, now);
-    }
+    on_unacceptable(index, segment, now);
     return;
   }
   t.keepalive_probes = 0;  // the peer is there
@@ -194,9 +183,41 @@ void Tcp::on_segment_engaged(uint32_t index, const Segment& segment,
        seconds(now) - c.ts_recent_at_seconds > ts_recent_life_seconds)) {
     remember_timestamp(c, segment, now);
   }
+  if (c.ecn) take_congestion_mark(c, segment);
   // Sixth, text; seventh, FIN. (Fifth, URG: the pointer is ignored and the octets stay in line,
   // RFC 6093 section 5.)
   process_text(index, segment, now);
+}
+
+// Section 3.10.7.4, first: what is not acceptable is answered and dropped.
+void Tcp::on_unacceptable(uint32_t index, const Segment& segment, Instant now) {
+  Connection& c = at(index);
+  if (segment.has(flag_rst)) {
+    counters_.add(Counter::tcp_reset_out_of_window);
+    return;
+  }
+  counters_.add(Counter::tcp_out_of_window);
+  // A repeated FIN or repeated text means that our ACK was lost: answer at once. Everything else
+  // gets a challenge at a limited rate, or two confused stacks would answer each other for ever
+  // (T7).
+  const bool repeated = segment.sequence_length() > 0 && segment.seq < c.rcv_nxt &&
+                        segment.seq + segment.sequence_length() <= c.rcv_nxt;
+  if (repeated) {
+    report_duplicate(c, segment.seq, segment.seq + static_cast<uint32_t>(segment.text.size()));
+    acknowledge_now(c);
+  } else {
+    challenge_ack(c, now);
+  }
+  // With a window of zero nothing with text is acceptable, and its acknowledgment counts all the
+  // same ("special allowance should be made to accept valid ACKs"). One that says nothing new (a
+  // keepalive stands one octet early) is no sign of loss, though.
+  const bool window_is_zero = c.receive_edge <= c.rcv_nxt;
+  const bool news = segment.ack > c.snd_una || segment.sequence_length() > 0;
+  if (window_is_zero && news && segment.has(flag_ack) && !segment.has(flag_syn) &&
+      segment.seq <= c.rcv_nxt &&
+      segment.seq >= c.rcv_nxt - c.receive_slots_budget * packet::payload_bytes_max) {
+    process_ack(index, segment, now);
+  }
 }
 
 void Tcp::remember_timestamp(Connection& c, const Segment& segment, Instant now) {
@@ -251,6 +272,13 @@ bool Tcp::on_time_wait(TimeWaitRecord* record, const Segment& segment,
     counters_.add(Counter::tcp_time_wait_reused);
     time_wait_.remove(record);
     return true;
+  }
+  // Fifth: in the window, without ACK, a segment is dropped.
+  const uint32_t window = uint32_t{record->window} << receive_shift_for(record->window_scaling);
+  if (!segment.has(flag_syn | flag_ack) &&
+      is_acceptable(record->rcv_nxt, window, segment.seq, segment.sequence_length())) {
+    counters_.add(Counter::tcp_missing_ack_flag);
+    return false;
   }
   HeaderFields fields;
   const FlowKey flow = record->flow();

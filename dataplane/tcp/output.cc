@@ -165,22 +165,50 @@ SlotIndex Tcp::next_text(Connection& c) {
       records_[slot].next == slot_none)
     return slot_none;
   const uint32_t usable = c.snd_wnd > flight ? c.snd_wnd - flight : 0;
-  if (length <= usable) {
-    t.flags.probe_window = false;
-    return slot;
-  }
-  if (flight > 0) return slot_none;  // an acknowledgment will come and say more
-  // Nothing in flight and the window is too small: sender-side silly window avoidance (RFC 9293
-  // section 3.8.6.2.1) sends a part if it is half of the largest window seen, or when the persist
-  // timer says so.
-  const uint32_t part = std::min(usable, length);
-  const bool worth_it = part > 0 && part >= c.snd_wnd_max / 2;
-  if (!worth_it && !t.flags.probe_window) return slot_none;
+  if (usable < c.send_mss) return next_of_small_window(c, slot, usable);
   t.flags.probe_window = false;
-  const uint32_t octets =
-      std::max(part, 1U);  // section 3.8.6.1: at least one octet probes a zero window
-  if (octets < length && !split(c, slot, octets)) return slot_none;
   return slot;
+}
+
+// Sender-side silly window avoidance (RFC 9293 section 3.8.6.2.1): the window is too small for a
+// full segment. All that waits may leave if it fits (case 2), and as much as fits if that is half
+// of the largest window seen (case 3), or when the persist timer says so (case 4).
+SlotIndex Tcp::next_of_small_window(Connection& c, SlotIndex slot, uint32_t usable) {
+  Transfer& t = transfer(c);
+  const bool idle = c.snd_una == t.snd_nxt;
+  const bool again = records_[slot].seq < t.snd_max;
+  const uint32_t waiting =
+      again ? records_[slot].length : octets_between(records_[slot].seq, t.send_end);
+  if (waiting > usable) {
+    // With something in flight an acknowledgment will come and say more.
+    const bool worth_it = usable > 0 && usable >= c.snd_wnd_max / 2 && (idle || !c.nagle);
+    if (!worth_it && !(idle && t.flags.probe_window)) return slot_none;
+    // Section 3.8.6.1: at least one octet probes a zero window.
+    const uint32_t octets = std::max(usable, 1U);
+    fill_up(c, slot, octets);
+    if (octets < records_[slot].length && !split(c, slot, octets)) return slot_none;
+  }
+  t.flags.probe_window = false;
+  return slot;
+}
+
+// Moves text of the slots behind into the room of slot, up to `octets` in all, while none of it was
+// sent: what a window has cut in two leaves in one segment when the window has become larger.
+void Tcp::fill_up(Connection& c, SlotIndex slot, uint32_t octets) {
+  Transfer& t = transfer(c);
+  SlotRecord& record = records_[slot];
+  if (record.seq < t.snd_max || t.repair != none || arena_.in_port(slot)) return;
+  const uint32_t most = std::min({octets, uint32_t{c.send_mss}, packet::payload_bytes_max});
+  while (record.length < most && record.next != slot_none) {
+    const SlotIndex behind = record.next;
+    if (arena_.in_port(behind)) return;
+    const uint32_t part = std::min(
+        {most - record.length, uint32_t{records_[behind].length}, records_.room_behind(slot)});
+    if (part == 0) return;
+    records_.append_summed(slot, ByteView{records_.data(behind), part});
+    records_[behind].trim_front(static_cast<uint16_t>(part));
+    if (records_[behind].length == 0) records_.drop_after(t.send_queue, slot);
+  }
 }
 
 // Leaves the first `octets` in slot and puts the rest into a slot behind it.
@@ -269,6 +297,7 @@ Tcp::Sent Tcp::emit_text(Connection& c, SlotIndex wanted, Instant now) {
   t.snd_max = seq_max(t.snd_max, t.snd_nxt);
   note_ack_sent(c);
   finish_segment(c, frame, records_.text_sum(slot), header_sum, now);
+  if (c.ecn) mark_text(c, t, slot, frame);
   return Sent::segment;
 }
 
@@ -277,6 +306,7 @@ Tcp::Sent Tcp::emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now) {
   Transfer& t = transfer(c);
   const SlotIndex slot = arena_.acquire(turn_piece_count_);
   if (slot == slot_none) return Sent::out_of_memory;
+  if (c.echo_congestion != 0) flags |= flag_ece;
   const uint32_t header = plain_header_bytes(c.timestamps);
   const packet::TransmitFrame frame{slot, static_cast<uint16_t>(packet::headroom_bytes - header),
                                     static_cast<uint16_t>(header)};
@@ -304,10 +334,18 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
   fields.destination_port = c.flow.remote.port;
   fields.seq = t.iss;
   fields.flags = answer ? (flag_syn | flag_ack) : flag_syn;
+  const bool repeated = t.snd_max != t.iss;
+  // RFC 3168 section 6.1.1.1: a SYN that got no answer may have been lost because it asked.
+  if (repeated && !answer) c.ecn = false;
+  if (c.ecn) fields.flags |= answer ? flag_ece : flag_ece | flag_cwr;
   if (answer) fields.ack = c.rcv_nxt;
-  const uint32_t window = std::min(receive_window(c), 65'535U);
+  uint32_t window = std::min(receive_window(c), 65'535U);
+  if (answer) {
+    // What a challenge ACK has promised before it stays promised (section 3.8.6).
+    c.receive_edge = seq_max(c.receive_edge, c.rcv_nxt + window);
+    window = std::min(octets_between(c.rcv_nxt, c.receive_edge), 65'535U);
+  }
   fields.window = static_cast<uint16_t>(window);
-  if (answer) c.receive_edge = c.rcv_nxt + window;
   fields.options.has_mss = true;
   fields.options.mss = static_cast<uint16_t>(
       output_.mtu(c.path.port()) - net::ip_header_bytes(c.flow.remote.address) - header_bytes_min);
@@ -327,6 +365,7 @@ Tcp::Sent Tcp::emit_syn(Connection& c, Instant now) {
                                     static_cast<uint16_t>(header)};
   write_header(arena_.slot_data(slot) + frame.offset, fields);
   t.flags.syn_to_send = false;
+  t.syn_repeated = repeated;
   t.syn_sent_at = now;
   t.flags.ack_now = false;
   t.snd_nxt = t.iss + 1;
@@ -358,6 +397,7 @@ Tcp::Sent Tcp::emit_selective_ack(Connection& c, Instant now) {
   fields.seq = acknowledgment_seq(c);
   fields.ack = c.rcv_nxt;
   fields.flags = flag_ack;
+  if (c.echo_congestion != 0) fields.flags |= flag_ece;
   fields.window = window_to_announce(c);
   Options& options = fields.options;
   options.has_timestamps = c.timestamps;

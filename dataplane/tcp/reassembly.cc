@@ -49,7 +49,7 @@ ReassemblyOutcome Reassembly::insert(SlotRecords& records, Seq seq, ByteView tex
         break;
       }
       open_gap(index);
-      ranges_[index] = {seq, seq, slot_none, slot_none};
+      ranges_[index] = {seq, seq, slot_none, slot_none, change_count_};
     }
     uint32_t taken = 0;
     full = !append_to(records, ranges_[index], text.first(fresh), slots_max, reserve_count, &taken);
@@ -117,24 +117,26 @@ void Reassembly::drop_all(SlotRecords& records) {
   }
   count_ = 0;
   slots_ = 0;
-  recent_count_ = 0;
+  change_count_ = 0;
 }
 
 size_t Reassembly::write_sack(std::array<SackBlock, sack_blocks_max>& blocks,
                               size_t blocks_wanted) const {
-  std::array<uint32_t, sack_blocks_max> written{};
+  // The places of the latest ones so far, the latest first.
+  std::array<uint32_t, sack_blocks_max> latest{};
   size_t count = 0;
-  const auto write = [&](uint32_t index) {
-    uint32_t* const end = written.data() + count;
-    if (count == blocks_wanted || std::find(written.data(), end, index) != end) return;
-    written[count] = index;
-    blocks[count++] = {ranges_[index].begin, ranges_[index].end};
+  const auto is_later = [&](uint32_t left, uint32_t right) {
+    return static_cast<int32_t>(ranges_[left].changed - ranges_[right].changed) > 0;
   };
-  for (uint32_t i = 0; i < recent_count_; ++i) {
-    const uint32_t index = lower_bound(recent_[i] + 1);
-    if (index < count_ && ranges_[index].begin <= recent_[i]) write(index);
+  for (uint32_t index = 0; index < count_; ++index) {
+    size_t place = count;
+    while (place > 0 && is_later(index, latest[place - 1])) --place;
+    if (place == blocks_wanted) continue;
+    if (count < blocks_wanted) ++count;
+    std::copy_backward(latest.begin() + place, latest.begin() + count - 1, latest.begin() + count);
+    latest[place] = index;
   }
-  for (uint32_t index = 0; index < count_ && count < blocks_wanted; ++index) write(index);
+  for (size_t i = 0; i < count; ++i) blocks[i] = {ranges_[latest[i]].begin, ranges_[latest[i]].end};
   return count;
 }
 
@@ -157,19 +159,8 @@ void Reassembly::merge_with_next(SlotRecords& records, uint32_t index) {
 }
 
 void Reassembly::remember(Seq seq) {
-  const bool same_range = [&] {
-    if (recent_count_ == 0) return false;
-    const uint32_t index = lower_bound(seq + 1);
-    return index < count_ && ranges_[index].begin <= recent_[0] && recent_[0] < ranges_[index].end;
-  }();
-  if (same_range) {
-    recent_[0] = seq;
-    return;
-  }
-  if (recent_count_ < recent_.size()) ++recent_count_;
-  std::copy_backward(recent_.begin(), recent_.begin() + recent_count_ - 1,
-                     recent_.begin() + recent_count_);
-  recent_[0] = seq;
+  const uint32_t index = lower_bound(seq + 1);
+  if (index < count_ && ranges_[index].begin <= seq) ranges_[index].changed = ++change_count_;
 }
 
 void Reassembly::check(const SlotRecords& records) const {

@@ -6,7 +6,7 @@
 //
 // Policy on overlap: the octets that arrived first win (T37), so what was delivered and what an
 // inspecting device saw first never change by a later segment. A place is found by bisection; what
-// moves is at most ranges_max entries of 16 octets. Bounded in ranges (T36: holes) and by the
+// moves is at most ranges_max entries of 20 octets. Bounded in ranges (T36: holes) and by the
 // caller in slots: a range holds its text packed, so that a run of tiny segments holds few slots.
 #pragma once
 
@@ -33,8 +33,9 @@ class Reassembly {
     Seq end;
     SlotIndex first = slot_none;
     SlotIndex last = slot_none;
+    uint32_t changed = 0;  // when text came for it last, by change_count_
   };
-  static_assert(sizeof(Range) == 16);
+  static_assert(sizeof(Range) == 20);
 
   uint32_t connection = UINT32_MAX;  // whose it is
 
@@ -58,8 +59,8 @@ class Reassembly {
   bool covers(Seq begin, Seq end) const;
   void drop_all(SlotRecords& records);
 
-  // Selective acknowledgment blocks (RFC 2018 section 4): the range that changed last comes first,
-  // then those that changed before it, then the lowest ones. Returns how many.
+  // Selective acknowledgment blocks (RFC 2018 section 4): the range that text came for last comes
+  // first, then the one before it, and so on. Returns how many.
   size_t write_sack(std::array<SackBlock, sack_blocks_max>& blocks, size_t blocks_wanted) const;
 
   void check(const SlotRecords& records) const;
@@ -75,9 +76,7 @@ class Reassembly {
   void remember(Seq seq);
 
   std::array<Range, ranges_max> ranges_;
-  // An octet of each of the ranges that changed last, the latest first.
-  std::array<Seq, sack_blocks_max> recent_;
-  uint32_t recent_count_ = 0;
+  uint32_t change_count_ = 0;
   uint32_t count_ = 0;
   uint32_t slots_ = 0;
 };

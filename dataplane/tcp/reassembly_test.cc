@@ -121,6 +121,20 @@ TEST_F(ReassemblyTest, T15_TheRangeThatChangedLastComesFirst) {
   reassembly_.drop_all(records_);
 }
 
+TEST_F(ReassemblyTest, T15_WhatChangesInTurnPushesNothingOut) {
+  insert(10, "a");
+  for (uint32_t at = 50; at > 10; at -= 10) insert(at, "a");
+  for (uint32_t i = 1; i < 4; ++i) {
+    insert(30 + i, "b");
+    insert(40 + i, "b");
+  }
+  EXPECT_EQ(sack(4), "40-44 30-34 20-21 50-51");
+  // A range that grows into the next one leaves room for the one that was told of before them.
+  insert(44, "cccccc");
+  EXPECT_EQ(sack(4), "40-51 30-34 20-21 10-11");
+  reassembly_.drop_all(records_);
+}
+
 // Random text against an array of octets in which the first one to be written stays.
 TEST_F(ReassemblyTest, T37_AgreesWithAnArrayOfOctets) {
   for (uint64_t seed = 1; seed <= 300; ++seed) {

@@ -269,8 +269,7 @@ void Tcp::begin_recovery(Connection& c, Transfer& t, Repair& r, const AckNews& n
   t.flags.in_recovery = true;
   t.flags.recover_pending = true;
   t.recover = t.snd_max;
-  c.congestion.reduce(limits_.features.congestion_control, t.congestion_memory,
-                      news.flight_octets_before, c.send_mss);
+  reduce_threshold(c, t, news.flight_octets_before);
   r.prr_delivered = 0;
   r.prr_sent = 0;
   r.prr_flight_begin = std::max(
@@ -457,8 +456,7 @@ void Tcp::judge_probe(Connection& c, Transfer& t, const Segment& segment, const 
   if (segment.ack == t.probe_end) return;  // the original, or the probe: the next one will tell
   t.probe_in_flight = false;
   counters_.add(Counter::tcp_loss_probe_repairs);
-  c.congestion.reduce(limits_.features.congestion_control, t.congestion_memory,
-                      news.flight_octets_before, c.send_mss);
+  reduce_threshold(c, t, news.flight_octets_before);
   c.congestion.set_window(c.congestion.threshold());
 }
 

@@ -11,8 +11,9 @@ namespace millrace::tcp {
 // RFC 6298 (2.4) says SHOULD 1 s; Linux has used 200 ms for two decades, and ingress round trips
 // are short. Peers' delayed ACKs (40 to 200 ms) stay below it.
 inline constexpr Duration rto_min = Duration::milliseconds(200);
-inline constexpr Duration rto_max = Duration::seconds(60);     // (2.5)
-inline constexpr Duration rto_initial = Duration::seconds(1);  // (2.1)
+inline constexpr Duration rto_max = Duration::seconds(60);                // (2.5)
+inline constexpr Duration rto_initial = Duration::seconds(1);             // (2.1)
+inline constexpr Duration rto_after_repeated_syn = Duration::seconds(3);  // (5.7)
 // A tail loss probe (RFC 8985 section 7.2) is sent no earlier than a peer's stack and our own timer
 // are late on an idle machine; and when a single segment is in flight, after the delayed
 // acknowledgment that it may meet (WCDelAckT).
@@ -37,6 +38,11 @@ class RoundTrip {
     return us;
   }
 
+  // RFC 6298 (5.7): the timer expired before the SYN was acknowledged, and nothing was measured.
+  void start_after_repeated_syn() {
+    if (!has_sample()) rttvar_us_ = static_cast<uint32_t>(rto_after_repeated_syn.count_us());
+  }
+
   bool has_sample() const { return srtt_us_ != 0; }
   Duration smoothed() const { return Duration::microseconds(srtt_us_); }
 
@@ -48,7 +54,7 @@ class RoundTrip {
 
   // backoff: how many times the timer expired in a row (5.5).
   Duration timeout(uint32_t backoff) const {
-    Duration rto = rto_initial;
+    Duration rto = rttvar_us_ == 0 ? rto_initial : Duration::microseconds(rttvar_us_);
     if (has_sample()) {
       const int64_t us = int64_t{srtt_us_} + std::max<int64_t>(1'000, int64_t{rttvar_us_} * 4);
       rto = std::clamp(Duration::microseconds(us), rto_min, rto_max);
@@ -58,7 +64,7 @@ class RoundTrip {
 
  private:
   uint32_t srtt_us_ = 0;
-  uint32_t rttvar_us_ = 0;
+  uint32_t rttvar_us_ = 0;  // without a sample: the initial timeout, 0 for the usual one
 };
 
 }  // namespace millrace::tcp

@@ -78,7 +78,7 @@ bool parse_segment_into(Segment* segment, ByteView bytes, SegmentError* error) {
     return bad(SegmentError::bad_port);
   segment->seq = Seq(load_be32(at + 4));
   segment->ack = Seq(load_be32(at + 8));
-  segment->flags = at[13] & 0x3f;
+  segment->flags = at[13];
   segment->window = load_be16(at + 14);
   segment->text = bytes.subspan(header);
   if (header == plain_header_bytes(true) && load_be32(at + 20) == aligned_timestamps) {
@@ -122,6 +122,14 @@ void write_sack(uint8_t* option, const Options& options) {
 }
 
 }  // namespace
+
+void add_flags(uint8_t* at, uint8_t flags) {
+  at[13] |= flags;
+  // RFC 1624 section 3, where the word grows by the flags alone.
+  uint32_t sum = uint32_t{static_cast<uint16_t>(~load_be16(at + checksum_offset))} + flags;
+  sum = (sum & 0xffff) + (sum >> 16);
+  store_be16(at + checksum_offset, static_cast<uint16_t>(~sum));
+}
 
 void write_header(uint8_t* at, const HeaderFields& fields) {
   store_be16(at, fields.source_port);

@@ -19,6 +19,8 @@ inline constexpr uint8_t flag_rst = 0x04;
 inline constexpr uint8_t flag_psh = 0x08;
 inline constexpr uint8_t flag_ack = 0x10;
 inline constexpr uint8_t flag_urg = 0x20;
+inline constexpr uint8_t flag_ece = 0x40;  // RFC 3168 section 6.1
+inline constexpr uint8_t flag_cwr = 0x80;
 
 // RFC 7323 section 3.2: the timestamps option, padded to a word boundary as in its appendix A.
 inline constexpr uint32_t timestamps_option_bytes = 12;
@@ -60,6 +62,10 @@ struct Segment {
   ByteView text;  // RFC 9293's word for the payload
 
   bool has(uint8_t flag) const { return (flags & flag) != 0; }
+  // RFC 3168 section 6.1.1: what a SYN that asks for ECN says, and a SYN-ACK that agrees. One with
+  // both bits only mirrors what it got.
+  bool asks_for_ecn() const { return (flags & (flag_ece | flag_cwr)) == (flag_ece | flag_cwr); }
+  bool agrees_to_ecn() const { return (flags & (flag_ece | flag_cwr)) == flag_ece; }
   // A SYN that may open a connection, and nothing else.
   bool opens() const { return (flags & (flag_syn | flag_ack | flag_rst | flag_fin)) == flag_syn; }
   // What ends a handshake, with text or without.
@@ -95,6 +101,8 @@ uint32_t header_bytes(const Options& options);
 // Writes header_bytes(fields.options) octets at `at` with a zero checksum.
 void write_header(uint8_t* at, const HeaderFields& fields);
 inline constexpr uint32_t checksum_offset = 16;
+// Sets flags that are not set in a segment that is complete with its checksum.
+void add_flags(uint8_t* at, uint8_t flags);
 
 // What nearly every segment says, written without a look at options: timestamps or none.
 struct PlainHeader {

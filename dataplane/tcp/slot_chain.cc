@@ -42,6 +42,15 @@ void SlotRecords::pop_front(SlotChain& chain) {
   arena_.drop(unlink_front(chain));
 }
 
+void SlotRecords::drop_after(SlotChain& chain, SlotIndex previous) {
+  const SlotIndex slot = records_[previous].next;
+  CHECK(slot != slot_none);
+  records_[previous].next = records_[slot].next;
+  if (chain.tail == slot) chain.tail = previous;
+  --chain.count;
+  arena_.drop(slot);
+}
+
 void SlotRecords::drop_all(SlotChain& chain) {
   while (!chain.empty()) pop_front(chain);
 }

@@ -81,9 +81,10 @@ class SlotRecords {
 
   void push_back(SlotChain& chain, SlotIndex slot);
   void insert_after(SlotChain& chain, SlotIndex previous,
-                    SlotIndex slot);         // previous may be slot_none
-  SlotIndex unlink_front(SlotChain& chain);  // the chain is not empty
-  void pop_front(SlotChain& chain);          // drops the slot
+                    SlotIndex slot);                      // previous may be slot_none
+  SlotIndex unlink_front(SlotChain& chain);               // the chain is not empty
+  void pop_front(SlotChain& chain);                       // drops the slot
+  void drop_after(SlotChain& chain, SlotIndex previous);  // the slot behind previous
   void drop_all(SlotChain& chain);
 
   // Octets that can still be appended to the slot's payload.

@@ -208,6 +208,7 @@ void Tcp::retire_to_time_wait(uint32_t index, Connection& c, Instant now) {
   record.rcv_nxt = c.rcv_nxt;
   record.ts_recent = c.ts_recent;
   record.timestamps = c.timestamps;
+  record.window_scaling = c.window_scaling;
   record.window = window_to_announce(c);
   // The peer's alias goes over from one record to the other.
   const bool evicted = time_wait_.add(record, now);
@@ -260,6 +261,7 @@ ConnId Tcp::connect(Ipv4Address local, SocketAddress remote, uint32_t owner, Ins
     t.flags.syn_to_send = true;
     c.timestamps = limits_.features.timestamps;
     c.window_scaling = limits_.features.window_scaling;
+    c.ecn = limits_.features.ecn_asked_for;
     c.selective_acknowledgments = limits_.features.selective_acknowledgments;
     queue_egress(c);
     counters_.add(Counter::tcp_active_opens);
@@ -598,15 +600,15 @@ void Tcp::close(ConnId id, Instant now) {
     return;
   }
   Transfer& t = transfer(c);
+  if (c.state == State::time_wait) {
+    t.flags.detached = true;
+    retire_to_time_wait(index, c, now);
+    return;
+  }
   // Text the application never read is lost to it: the peer must hear of that (section 3.6.1).
   if (!t.receive_queue.empty() || t.turn_head != none) {
     counters_.add(Counter::tcp_reset_unread_text);
     abort(id, now);
-    return;
-  }
-  if (c.state == State::time_wait) {
-    t.flags.detached = true;
-    retire_to_time_wait(index, c, now);
     return;
   }
   shutdown(id, now);
@@ -621,7 +623,18 @@ void Tcp::close(ConnId id, Instant now) {
 
 void Tcp::abort(ConnId id, Instant now) {
   Connection& c = connections_[id];
-  if (is_synchronized(c.state) || c.state == State::syn_received) send_reset(c, now);
+  if (c.state == State::time_wait) {  // the wait goes on: it protects the next connection
+    transfer(c).flags.detached = true;
+    retire_to_time_wait(id.index, c, now);
+    return;
+  }
+  // Section 3.10.5: where both sides have said their FIN there is nothing to break off, unless text
+  // was not read (section 3.6.1).
+  const bool both_ended = (c.state == State::closing || c.state == State::last_ack) &&
+                          transfer(c).flags.fin_sent && transfer(c).receive_queue.empty() &&
+                          transfer(c).turn_head == none;
+  const bool stands = is_synchronized(c.state) || c.state == State::syn_received;
+  if (stands && !both_ended) send_reset(c, now);
   release(id.index);
 }
 

@@ -64,12 +64,16 @@ constexpr uint32_t busy_among(uint32_t connections) {
   return std::min(connections, std::max(all_busy_max, connections / 16));
 }
 
-// What we offer and accept of what RFC 9293 leaves to agreement. All on, except for tests and for
-// finding out.
+// What we offer and accept of what RFC 9293 leaves to agreement. As they stand here, except for
+// tests and for finding out.
 struct Features {
   bool window_scaling = true;             // RFC 7323 section 2
   bool timestamps = true;                 // RFC 7323 section 3
   bool selective_acknowledgments = true;  // RFC 2018, and with them RFC 2883 and RFC 8985
+  // Explicit congestion notification (RFC 3168): agreed to when a peer asks for it. We do not ask:
+  // some paths to a backend still lose a SYN that does.
+  bool ecn_agreed_to = true;
+  bool ecn_asked_for = false;
   CongestionControl congestion_control = CongestionControl::cubic;
 };
 
@@ -349,13 +353,15 @@ class Tcp {
   // input.cc
   void on_segment_engaged(uint32_t index, const Segment& segment,
                           const std::optional<net::Path>& back, Instant now);
+  [[gnu::cold]] void on_unacceptable(uint32_t index, const Segment& segment, Instant now);
   void on_syn_sent(uint32_t index, const Segment& segment, Instant now);
   void on_listen(const FlowKey& flow, uint32_t hash, const Segment& segment, const net::Path& path,
                  std::optional<Seq> used_before, Instant now);
-  bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
-                    const std::optional<net::Path>& back, Instant now);
+  [[gnu::noinline]] bool on_time_wait(TimeWaitRecord* record, const Segment& segment,
+                                      const std::optional<net::Path>& back, Instant now);
   // handshake.cc
-  void on_repeated_syn(uint32_t index, Connection& c, Instant now);
+  static void take_handshake_round_trip(Connection& c, Transfer& t, Instant now);
+  void on_repeated_syn(uint32_t index, Connection& c, const Segment& segment, Instant now);
   void answer_with_cookie(const FlowKey& flow, const Segment& segment, const net::Path& path,
                           Instant now);
   bool take_cookie(const FlowKey& flow, uint32_t hash, const Segment& segment,
@@ -363,13 +369,15 @@ class Tcp {
   uint8_t receive_shift_for(bool window_scaling) const;
   bool acceptable(const Connection& c, const Segment& segment) const;
   static void remember_timestamp(Connection& c, const Segment& segment, Instant now);
-  bool paws_rejects(Connection& c, const Segment& segment, Instant now);
+  bool paws_rejects(const Connection& c, const Segment& segment, Instant now);
   void on_reset(uint32_t index, Connection& c);
   // The window of a SYN is never scaled (RFC 7323 section 2.2).
   static uint32_t announced_window(const Connection& c, const Segment& segment) {
     return uint32_t{segment.window} << (segment.has(flag_syn) ? 0 : c.send_shift);
   }
   // acknowledgment.cc
+  void count_acknowledged(Connection& c);
+  [[gnu::cold]] uint32_t acknowledgment_age_octets_max(Connection& c);
   bool process_ack(uint32_t index, const Segment& segment, Instant now);
   template <class Delivered>
   void take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& delivered);
@@ -386,6 +394,16 @@ class Tcp {
                                    uint32_t octets);
   void grow_window(Connection& c, Transfer& t, uint32_t octets, Duration sample, Instant now);
   void update_send_window(Connection& c, const Segment& segment, bool acknowledges_more);
+  // congestion_mark.cc
+  // The datagram being taken in came with CE (RFC 3168 section 5).
+  bool congestion_experienced() const {
+    return (traffic_class_ & net::ecn_mask) == net::ecn_congestion;
+  }
+  [[gnu::cold]] void take_congestion_mark(Connection& c, const Segment& segment);
+  [[gnu::cold]] void on_congestion_echo(Connection& c, Transfer& t, uint32_t window_before);
+  void reduce_threshold(Connection& c, Transfer& t, uint32_t flight_octets);
+  [[gnu::noinline]] void mark_text(Connection& c, Transfer& t, SlotIndex slot,
+                                   const packet::TransmitFrame& frame);
   // path_mtu.cc
   static uint32_t header_bytes_of(const Connection& c);
   static uint16_t path_mtu_least(const Connection& c);
@@ -456,6 +474,8 @@ class Tcp {
   Sent emit_text(Connection& c, SlotIndex slot, Instant now);
   Sent emit_bare(Connection& c, Seq seq, uint8_t flags, Instant now);
   SlotIndex next_text(Connection& c);
+  [[gnu::cold]] SlotIndex next_of_small_window(Connection& c, SlotIndex slot, uint32_t usable);
+  void fill_up(Connection& c, SlotIndex slot, uint32_t octets);
   SlotIndex resendable(Connection& c, SlotIndex slot);
   bool split(Connection& c, SlotIndex slot, uint32_t octets);
   void finish_segment(Connection& c, const packet::TransmitFrame& frame, net::PartialSum sum,
@@ -553,6 +573,8 @@ class Tcp {
   IndexList starved_;
   std::unique_ptr<TurnPiece[]> turn_pieces_;
   uint32_t turn_piece_count_ = 0;
+  // The type of service that the datagram came with which is being taken in.
+  uint8_t traffic_class_ = 0;
   uint32_t octets_behind_ = 0;                    // the text of the segment that is being taken in
   std::unique_ptr<uint32_t[]> turn_connections_;  // that hold pieces
   uint32_t turn_connection_count_ = 0;

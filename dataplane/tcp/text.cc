@@ -77,8 +77,11 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
       acknowledge_now(c);  // a duplicate ACK tells the sender of the hole
     }
   }
-  if (t.flags.peer_fin_known && !t.flags.peer_fin_taken && c.rcv_nxt == t.peer_fin_seq)
+  if (t.flags.peer_fin_known && !t.flags.peer_fin_taken && c.rcv_nxt == t.peer_fin_seq) {
     process_fin(index, c, now);
+  } else if (segment.has(flag_fin)) {
+    acknowledge_now(c);  // behind a gap (RFC 5681 section 4.2)
+  }
 }
 
 // Text at RCV.NXT. Octets that already wait out of order came first and win, so the text may be

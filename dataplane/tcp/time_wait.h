@@ -30,6 +30,7 @@ struct TimeWaitRecord {
   uint16_t window = 0;  // as announced last, scaled
   bool timestamps : 1 = false;
   bool live : 1 = false;
+  bool window_scaling : 1 = false;
 
   void set_flow(const FlowKey& flow) {
     local = flow.local.address;

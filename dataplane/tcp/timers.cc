@@ -114,6 +114,7 @@ void Tcp::on_timer(uint32_t index, Instant now) {
     }
     return;
   }
+  if (c.transfer != Connection::no_transfer) count_acknowledged(c);
   disengage_if_at_rest(c, now);
   set_next_timer(index, c, now);
 }
@@ -277,6 +278,7 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
     }
     if (!first) r.timeout_in_doubt = false;
   }
+  c.tell_window_reduced = c.ecn;
   c.congestion.timed_out(limits_.features.congestion_control, t.congestion_memory, flight_octets,
                          first, c.send_mss);
   t.recover = t.snd_max;

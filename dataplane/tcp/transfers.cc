@@ -46,6 +46,7 @@ void Tcp::disengage_if_at_rest(Connection& c, Instant now) {
       c.last_sent.is_never() ? rest_before_release : c.last_sent.until(Tick::at_or_before(now));
   if (!scarce && idle >= Duration() && idle < rest_before_release) return;
   const uint32_t index = transfer(c).connection;
+  count_acknowledged(c);
   drop_transfer(c);
   start_keepalive(index, c, now);
 }
@@ -59,6 +60,7 @@ void Tcp::release_at_rest() {
     Connection& c = at(transfers_.at(rest_hand_).connection);
     if (!is_at_rest(c)) continue;
     if (!c.keepalive) c.retransmit_deadline = Tick::never();
+    count_acknowledged(c);
     drop_transfer(c);
     return;
   }

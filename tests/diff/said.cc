@@ -29,8 +29,9 @@ void Said::note(const Step& step, const Side& seen) {
   const bool news = ack > by_us_.believed_ack || end > seq;
   if (in_doubt) ack_in_doubt_ |= ack > by_linux_.believed_ack;
   if (seq >= seen.edge() || (in_doubt && !news)) return;
-  // With us an older one that is not too old may tell of the window.
-  if (int64_t{ack} + window_max_ < by_us_.believed_ack) return;
+  // With us an older one that is not too old may tell of the window; what is from before the first
+  // octet is too old.
+  if (ack < 1 || int64_t{ack} + window_max_ < by_us_.believed_ack) return;
   if (ack >= by_us_.believed_ack || seq > by_us_.last.seq)
     take(by_us_, {seq, ack, segment.window}, true);
   if (in_doubt) return;

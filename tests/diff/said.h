@@ -37,6 +37,8 @@ class Said {
   // A segment that not both believe, because it lies before the window or across its edge, has
   // acknowledged something, and none inside has since.
   bool ack_in_doubt() const { return ack_in_doubt_; }
+  // Octets of the stack's text that were acknowledged.
+  int32_t acknowledged() const { return std::max(by_us_.believed_ack - 1, 0); }
 
  private:
   void note_end(int32_t text_end, bool fin);

@@ -4,6 +4,9 @@
 #include <string_view>
 #include <utility>
 
+#include "dataplane/net/ethernet.h"
+#include "dataplane/net/ipv4.h"
+
 namespace millrace::sim {
 namespace {
 
@@ -39,6 +42,7 @@ Duration Meddler::next_gap() {
 }
 
 void Meddler::on_frame(size_t from, ByteView bytes, Instant now) {
+  if (plan_.bleaches || (plan_.marks_congestion > 0 && !stopped_)) bytes = remark(bytes);
   if (plan_.strips() && strip(from, bytes, now)) return;
   if (!stopped_) {
     if (plan_.replays) keep(from, bytes);
@@ -56,6 +60,20 @@ void Meddler::act(Instant now) {
   } else if (has_choice) {
     forge(now);
   }
+}
+
+// The frame with other bits of ECN, if it has any and its turn has come.
+ByteView Meddler::remark(ByteView bytes) {
+  constexpr size_t header_at = 14;
+  const bool may_be_marked = bytes.size() >= header_at + net::ipv4_header_bytes &&
+                             load_be16(&bytes[12]) == net::ethertype_ipv4 &&
+                             (bytes[header_at + 1] & net::ecn_mask) != net::ecn_not_capable;
+  if (!may_be_marked) return bytes;
+  if (!plan_.bleaches && !random_.chance(plan_.marks_congestion)) return bytes;
+  remarked_.assign(bytes.begin(), bytes.end());
+  net::set_ecn(&remarked_[header_at], plan_.bleaches ? net::ecn_not_capable : net::ecn_congestion);
+  ++changed_;
+  return remarked_;
 }
 
 // True when the frame has gone on in another form.

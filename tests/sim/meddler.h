@@ -31,6 +31,11 @@ struct MeddlerPlan {
   bool strips_timestamps = false;
   bool strips_scaling = false;
 
+  // A congested router: how many of the datagrams that may be marked it marks (RFC 3168 section 5),
+  // or a box that takes the bits off.
+  double marks_congestion = 0;
+  bool bleaches = false;
+
   // The hostile peer, and how often one of its segments is changed.
   std::optional<size_t> hostile_side;
   double hostility = 0;
@@ -44,7 +49,8 @@ struct MeddlerPlan {
   bool acknowledges_unreceived = false;  // what is still in flight: its own text will be missing
 
   bool strips() const { return strips_sack || strips_timestamps || strips_scaling; }
-  bool is_idle() const { return gap == Duration() && !hostile_side && !strips(); }
+  bool touches_ecn() const { return marks_congestion > 0 || bleaches; }
+  bool is_idle() const { return gap == Duration() && !hostile_side && !strips() && !touches_ecn(); }
 };
 
 // A connection as its own stack sees it; both pointers are set or none.
@@ -93,6 +99,7 @@ class Meddler final : public nic::SimMiddle {
   void kill(size_t side, uint32_t conversation, const ConnectionState& state, Instant now);
   void insert(size_t side, const SegmentFrame& frame, Instant now);
   SegmentFrame segment_for(size_t side, const ConnectionState& state) const;
+  ByteView remark(ByteView bytes);
   bool strip(size_t from, ByteView bytes, Instant now);
   bool turn_hostile(size_t from, ByteView bytes, Instant now);
   void add_hostile_segments(size_t from, const SegmentFrame& frame, const ConnectionState& victim,
@@ -112,6 +119,7 @@ class Meddler final : public nic::SimMiddle {
   bool stopped_ = false;
   std::vector<Kept> kept_;
   std::vector<uint8_t> built_;
+  std::vector<uint8_t> remarked_;
   uint64_t forged_ = 0;
   uint64_t replayed_ = 0;
   uint64_t changed_ = 0;

@@ -62,6 +62,8 @@ tcp::Limits draw_limits(Random& random, Verdict verdict) {
   limits.features.window_scaling = random.chance(0.8);
   limits.features.timestamps = random.chance(0.75);
   limits.features.selective_acknowledgments = random.chance(0.75);
+  limits.features.ecn_agreed_to = random.chance(0.8);
+  limits.features.ecn_asked_for = random.chance(0.6);
   limits.features.congestion_control =
       random.chance(0.5) ? tcp::CongestionControl::new_reno : tcp::CongestionControl::cubic;
   if (random.chance(0.2)) limits.repairs = 1;
@@ -261,6 +263,8 @@ MeddlerPlan draw_meddler(Random& random, Verdict verdict) {
     plan.strips_timestamps = random.chance(0.5);
     plan.strips_scaling = random.chance(0.5);
   }
+  if (random.chance(0.3)) plan.marks_congestion = random.chance(0.2) ? 1 : up_to(random, 0.5);
+  plan.bleaches = random.chance(0.05);
   return plan;
 }
 
@@ -289,6 +293,14 @@ Scenario draw_scenario(uint64_t seed) {
     scenario.faults[side] = draw_faults(random, scenario.verdict);
   }
   scenario.meddler = draw_meddler(random, scenario.verdict);
+  // Whoever lies about what has arrived makes round trips look long, and the search for a path MTU
+  // that nobody tells takes four timeouts: together more than the 180 s after which all is given
+  // up.
+  const auto hides_mtu = [](const nic::WireFaults& faults) {
+    return faults.datagram_bytes_max < 1'500 && !faults.tells_datagram_bytes_max;
+  };
+  if (whole && (hides_mtu(scenario.faults[0]) || hides_mtu(scenario.faults[1])))
+    scenario.meddler.lies_in_sack = false;
   scenario.near_wrap = draw_near_wrap(random);
   Timeline(random, scenario).draw();
   const uint64_t count = random.between(1, 6);
@@ -382,6 +394,8 @@ std::string told(const HostPlan& host) {
   if (features.window_scaling) text += ", scaling";
   if (features.timestamps) text += ", timestamps";
   if (features.selective_acknowledgments) text += ", SACK";
+  if (features.ecn_agreed_to) text += ", agrees to ECN";
+  if (features.ecn_asked_for) text += ", asks for ECN";
   text += features.congestion_control == tcp::CongestionControl::cubic ? ", CUBIC" : ", NewReno";
   text += ", window of " + std::to_string(host.limits.receive_slots_initial) + " slots, queue of " +
           std::to_string(host.limits.send_slots_max);
@@ -427,6 +441,8 @@ std::string told(const MeddlerPlan& plan) {
   if (plan.strips_sack) text += " strips-SACK";
   if (plan.strips_timestamps) text += " strips-timestamps";
   if (plan.strips_scaling) text += " strips-scaling";
+  if (plan.marks_congestion > 0) text += " marks " + std::to_string(plan.marks_congestion);
+  if (plan.bleaches) text += " bleaches";
   if (plan.gap > Duration()) text += " every " + std::to_string(plan.gap.count_ms()) + " ms";
   if (!plan.hostile_side) return text;
   text += *plan.hostile_side == client_side ? " hostile client" : " hostile server";

@@ -81,6 +81,8 @@ tcp::Limits limits_of(const MillraceStackConfig& config) {
   limits.features.window_scaling = config.window_scaling != 0;
   limits.features.timestamps = config.timestamps != 0;
   limits.features.selective_acknowledgments = config.selective_acknowledgments != 0;
+  limits.features.ecn_agreed_to = config.ecn_agreed_to != 0;
+  limits.features.ecn_asked_for = config.ecn_asked_for != 0;
   limits.features.congestion_control =
       config.cubic != 0 ? tcp::CongestionControl::cubic : tcp::CongestionControl::new_reno;
   limits.fast_paths = config.fast_paths != 0;
@@ -462,6 +464,8 @@ void millrace_stack_config_default(MillraceStackConfig* config) {
   config->window_scaling = limits.features.window_scaling;
   config->timestamps = limits.features.timestamps;
   config->selective_acknowledgments = limits.features.selective_acknowledgments;
+  config->ecn_agreed_to = limits.features.ecn_agreed_to;
+  config->ecn_asked_for = limits.features.ecn_asked_for;
   config->cubic = limits.features.congestion_control == tcp::CongestionControl::cubic;
   config->fast_paths = limits.fast_paths;
   config->connections_max = 64;

@@ -78,6 +78,8 @@ typedef struct MillraceStackConfig {
   uint8_t window_scaling;
   uint8_t timestamps;
   uint8_t selective_acknowledgments;
+  uint8_t ecn_agreed_to;
+  uint8_t ecn_asked_for;
   uint8_t cubic;      /* 0: NewReno */
   uint8_t fast_paths; /* 0: every segment goes the long way, with the same result */
 
@@ -94,8 +96,8 @@ typedef struct MillraceStackConfig {
   uint8_t keepalive_probes_max;
 } MillraceStackConfig;
 
-/* 192.0.2.1/24 without a gateway, an MTU of 1500, no listener, start at 1000 s, every feature on,
- * fixed keys, room for 64 connections. */
+/* 192.0.2.1/24 without a gateway, an MTU of 1500, no listener, start at 1000 s, features as they
+ * are in Features, fixed keys, room for 64 connections. */
 void millrace_stack_config_default(MillraceStackConfig* config);
 
 /* A stack, which the caller gives back with millrace_stack_destroy(); NULL when the configuration
