@@ -41,6 +41,7 @@ struct Fields {
   uint16_t from_port = 40'000;
   Ipv6Address to = ours;
   uint16_t to_port = 80;
+  uint8_t ecn = 0;
 };
 
 struct Seen {
@@ -114,8 +115,10 @@ class Ipv6StackTest : public ::testing::Test {
     Bytes message(tcp::header_bytes(header.options));
     tcp::write_header(message.data(), header);
     message.insert(message.end(), fields.text.begin(), fields.text.end());
-    receive(framed(fields.from, fields.to, net::protocol_tcp, tcp::checksum_offset,
-                   std::move(message)));
+    Bytes frame =
+        framed(fields.from, fields.to, net::protocol_tcp, tcp::checksum_offset, std::move(message));
+    net::set_ipv6_ecn(&frame[net::ethernet_header_bytes], fields.ecn);
+    receive(std::move(frame));
   }
   void advertise(const Ipv6Address& target, const Ipv6Address& to) {
     Bytes message(net::neighbor_discovery_bytes_max);
@@ -403,6 +406,32 @@ TEST_F(Ipv6StackTest, T31_EvictedTimeWaitRecordsLetGoOfTheirPeers) {
   }
   EXPECT_EQ(tcp().time_wait_count(), 4U);
   EXPECT_EQ(held_count(), held_at_rest_ + 4);
+}
+
+// RFC 3168: agreed to, text may be marked, a mark is echoed until the peer has reduced its window.
+TEST_F(Ipv6StackTest, T41_MarksAreAgreedOnSentAndEchoed) {
+  Fields syn{.seq = peer_seq_, .flags = flag_syn | tcp::flag_ece | tcp::flag_cwr};
+  const auto answer = exchange(syn);
+  ASSERT_EQ(answer.size(), 1U);
+  ASSERT_EQ(answer[0].segment.flags, flag_syn | flag_ack | tcp::flag_ece);
+  EXPECT_EQ(answer[0].packet.traffic_class & net::ecn_mask, net::ecn_not_capable);
+  our_seq_ = answer[0].segment.seq.value() + 1;
+  exchange({.seq = ++peer_seq_, .ack = our_seq_});
+  const auto ready = tcp().next_ready();
+  ASSERT_TRUE(ready);
+  id_ = ready->id;
+
+  write("text");
+  const auto text = finish_turn();
+  ASSERT_EQ(text.size(), 1U);
+  EXPECT_EQ(text[0].packet.traffic_class & net::ecn_mask, net::ecn_capable);
+  our_seq_ += 4;
+
+  const auto echo =
+      exchange({.seq = peer_seq_, .ack = our_seq_, .text = "marked", .ecn = net::ecn_congestion});
+  ASSERT_EQ(echo.size(), 1U);
+  EXPECT_TRUE(echo[0].segment.has(tcp::flag_ece));
+  EXPECT_EQ(echo[0].packet.traffic_class & net::ecn_mask, net::ecn_not_capable);
 }
 
 class Ipv6PathMtuTest : public Ipv6StackTest {

@@ -209,6 +209,7 @@ void Ingress::deliver_ipv6_tcp(Delivery* delivery) {
   packet.destination = aliases.find_or_visit(from.destination);
   packet.source = aliases.find_or_visit(from.source);
   packet.protocol = protocol_tcp;
+  packet.tos = from.traffic_class;
   packet.port = from.port;
   packet.source_mac = from.source_mac;
   packet.octets_behind = from.octets_behind;

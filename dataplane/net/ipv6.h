@@ -67,4 +67,11 @@ inline std::optional<Ipv6Packet> parse_ipv6(ByteView bytes, Counter* drop) {
 void write_ipv6(uint8_t* at, const Ipv6Address& source, const Ipv6Address& destination,
                 uint8_t protocol, uint16_t payload_length, uint8_t hop_limit = hop_limit_default);
 
+// Sets the two bits of ECN in the traffic class (RFC 3168 section 5, RFC 8200 section 7) of a
+// header that is complete.
+inline void set_ipv6_ecn(uint8_t* at, uint8_t ecn) {
+  constexpr uint8_t mask = 0x30;
+  at[1] = static_cast<uint8_t>((at[1] & ~mask) | ecn << 4);
+}
+
 }  // namespace millrace::net

@@ -60,7 +60,11 @@ void Tcp::mark_text(Connection& c, Transfer& t, SlotIndex slot,
       t.window_reduced = true;
       t.echoes_ignored_until = record.end();
     }
-    net::set_ecn(segment - net::ipv4_header_bytes, net::ecn_capable);
+    if (is_ipv6(c.flow.remote.address)) {
+      net::set_ipv6_ecn(segment - net::ipv6_header_bytes, net::ecn_capable);
+    } else {
+      net::set_ecn(segment - net::ipv4_header_bytes, net::ecn_capable);
+    }
   }
   if (flags != 0) add_flags(segment, flags);
 }
