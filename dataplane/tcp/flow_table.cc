@@ -12,6 +12,11 @@ uint32_t places_for(uint32_t entry_count_max) {
 }
 }  // namespace
 
+uint64_t ipv6_word_of_addresses(const FlowKey& flow, const net::Ipv6Aliases& aliases) {
+  return siphash24({aliases.hash_of(flow.local.address), aliases.hash_of(flow.remote.address)}, 0,
+                   0);
+}
+
 FlowTable::FlowTable(uint32_t entry_count_max, const HashKey& key)
     : key_(key),
       mask_(places_for(entry_count_max) - 1),

@@ -22,12 +22,13 @@ struct FlowKey {
 // Both addresses in one word, for what must follow from them alone (T8): of IPv6 ends from the
 // whole addresses, never from their aliases, which belong to somebody else later. aliases: nullptr
 // without IPv6.
+[[gnu::noinline]] uint64_t ipv6_word_of_addresses(const FlowKey& flow,
+                                                  const net::Ipv6Aliases& aliases);
 inline uint64_t word_of_addresses(const FlowKey& flow, const net::Ipv6Aliases* aliases) {
-  if (!net::is_ipv6_alias(flow.remote.address) || aliases == nullptr) {
-    return uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
+  if (net::is_ipv6_alias(flow.remote.address) && aliases != nullptr) [[unlikely]] {
+    return ipv6_word_of_addresses(flow, *aliases);
   }
-  return siphash24({aliases->hash_of(flow.local.address), aliases->hash_of(flow.remote.address)}, 0,
-                   0);
+  return uint64_t{flow.local.address.host_order()} << 32 | flow.remote.address.host_order();
 }
 
 inline uint32_t hash_flow(const MultilinearKey& key, const FlowKey& flow) {
