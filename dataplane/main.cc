@@ -294,7 +294,8 @@ int start(int argc, char** argv) {
   if (!config.ok()) return fail(config.error());
   if (arguments.check) {
     std::printf("%s: %zu ports, %zu routes, %zu listeners\n", arguments.config_path.c_str(),
-                config->ports.size(), config->routes.size(), config->listeners.size());
+                config->ports.size(), config->routes.size() + config->ipv6_routes.size(),
+                config->listeners.size() + config->ipv6_listeners.size());
     return 0;
   }
   return arguments.detach ? detach(*config) : run(*config);

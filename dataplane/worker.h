@@ -75,7 +75,10 @@ class Worker {
   bool frames_conserved() const;
 
   // What its tables take, all that grows with the limits; no frame memory.
-  size_t memory_bytes() const { return net_.tcp().memory_bytes() + proxy_.memory_bytes(); }
+  size_t memory_bytes() const {
+    const size_t aliases = net_.ipv6() == nullptr ? 0 : net_.ipv6()->aliases.memory_bytes();
+    return net_.tcp().memory_bytes() + proxy_.memory_bytes() + aliases;
+  }
   const Counters& counters() const { return counters_; }
   NetStack& net() { return net_; }
   tcp::Tcp& tcp() { return net_.tcp(); }
