@@ -197,6 +197,8 @@ SlotIndex Tcp::next_of_small_window(Connection& c, SlotIndex slot, uint32_t usab
 void Tcp::fill_up(Connection& c, SlotIndex slot, uint32_t octets) {
   Transfer& t = transfer(c);
   SlotRecord& record = records_[slot];
+  // What may be wanted back stays where it was written.
+  if (t.flags.keep_sent) return;
   if (record.seq < t.snd_max || t.repair != none || arena_.in_port(slot)) return;
   const uint32_t most = std::min({octets, uint32_t{c.send_mss}, packet::payload_bytes_max});
   while (record.length < most && record.next != slot_none) {
@@ -211,9 +213,16 @@ void Tcp::fill_up(Connection& c, SlotIndex slot, uint32_t octets) {
   }
 }
 
-// Leaves the first `octets` in slot and puts the rest into a slot behind it.
+// Leaves the first `octets` in slot and puts the rest into a slot behind it. False when memory is
+// short, or when it stands on a board without a place for one more: then the board is given up, and
+// what is in flight goes again in order.
 bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   Transfer& t = transfer(c);
+  const bool on_board = t.repair != none && records_[slot].seq < t.snd_max;
+  if (on_board && repairs_.at(t.repair).board.full()) {
+    give_up_repair(c, t);
+    return false;
+  }
   const SlotIndex rest = records_.acquire(records_[slot].seq + octets, turn_piece_count_);
   if (rest == slot_none) return false;
   SlotRecord& record = records_[slot];
@@ -222,7 +231,7 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   records_[rest].sent_at = record.sent_at;
   records_[rest].retransmitted = record.retransmitted;
   records_.insert_after(t.send_queue, slot, rest);
-  if (t.repair != none && record.seq < t.snd_max) {
+  if (on_board) {
     Scoreboard& board = repairs_.at(t.repair).board;
     board.split(board.find(records_, record.seq), rest);
   }
@@ -233,12 +242,13 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
 // header: then the text moves to a fresh slot in the same place of the queue.
 SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
   Transfer& t = transfer(c);
+  // What was acknowledged of it is lost for peek_sent(): the header is written over it, or the copy
+  // begins behind it.
+  if (records_[slot].offset > 0) t.kept_is_whole = false;
   if (!arena_.in_port(slot)) return slot;
   const SlotIndex copy = records_.acquire(records_[slot].seq, turn_piece_count_);
   if (copy == slot_none) return slot_none;
   const SlotRecord old = records_[slot];
-  // The copy begins with what is not acknowledged.
-  if (old.offset > 0) t.kept_is_whole = false;
   records_.append_summed(copy, ByteView{records_.data(slot), old.length});
   SlotRecord& record = records_[copy];
   record.next = old.next;

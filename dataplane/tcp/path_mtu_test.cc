@@ -134,5 +134,71 @@ TEST_F(PathMtuTest, T38_APathThatSwallowsLargeSegmentsIsFoundOut) {
   expect_text_in_segments_of(1'240, 1'240);
 }
 
+// Thousands of segments in flight, and then each must go again in three: more than a scoreboard
+// has places for.
+class FullBoardTest : public TcpHarness {
+ protected:
+  FullBoardTest() : TcpHarness(small_limits(), 16'384) {}
+
+  // Grows the window until more than `segments` are in flight, then hears nothing more.
+  void fill(uint32_t segments) {
+    establish_with_sack();
+    while (in_flight() <= segments * peer_mss) {
+      const size_t room = tcp_.writable(id_);
+      const std::string text = pattern(room, sent_.size());
+      sent_ += text;
+      ASSERT_EQ(tcp_.write(id_, {reinterpret_cast<const uint8_t*>(text.data()), room}), room);
+      while (!finish_turn().empty()) {
+      }
+      if (in_flight() > segments * peer_mss) break;
+      const uint32_t step = 8 * peer_mss;
+      ASSERT_GE(in_flight(), step);
+      acknowledged_ += step;
+      inject({.seq = peer_seq_, .ack = our_seq_ + acknowledged_});
+      now_ = now_ + Duration::microseconds(100);
+    }
+  }
+  uint32_t in_flight() const {
+    const Transfer* t = tcp_.find_transfer(id_);
+    return t == nullptr ? 0 : octets_between(tcp_.find(id_)->snd_una, t->snd_max);
+  }
+  void too_big(uint16_t next_hop_mtu) {
+    net::IcmpError error;
+    error.type = net::icmp_unreachable;
+    error.code = net::icmp_fragmentation_needed;
+    error.next_hop_mtu = next_hop_mtu;
+    error.source = local_.address;
+    error.destination = remote_.address;
+    error.source_port = local_.port;
+    error.destination_port = remote_.port;
+    error.tcp_sequence_number = our_seq_ + acknowledged_;
+    tcp_.icmp_error(error, now_);
+  }
+
+  std::string sent_;
+  uint32_t acknowledged_ = 0;
+};
+
+TEST_F(FullBoardTest, T16_T38_SegmentsThatMustBeCutFindNoPlaceInAFullBoard) {
+  ASSERT_NO_FATAL_FAILURE(fill(1'500));
+  too_big(552);
+  std::string got = sent_.substr(0, acknowledged_);
+  // The peer says nothing for a while, and then takes what comes in order.
+  const auto take = [&](const std::vector<Seen>& sent) {
+    for (const Seen& seen : sent) {
+      const uint32_t at = seen.segment.seq.value() - our_seq_;
+      EXPECT_LE(seen.segment.text.size(), 512U);
+      if (at > got.size() || at + seen.segment.text.size() <= got.size()) continue;
+      got += seen.text().substr(got.size() - at);
+    }
+  };
+  for (int turn = 0; turn < 40; ++turn) take(finish_turn());
+  for (int turn = 0; turn < 20'000 && got.size() < sent_.size(); ++turn) {
+    now_ = now_ + Duration::milliseconds(1);
+    take(exchange({.seq = peer_seq_, .ack = our_seq_ + static_cast<uint32_t>(got.size())}));
+  }
+  EXPECT_TRUE(got == sent_);
+}
+
 }  // namespace
 }  // namespace millrace::tcp

@@ -83,6 +83,19 @@ void Tcp::return_repair(Transfer& t) {
   t.repair = none;
 }
 
+// Without a board everything from SND.UNA on goes again in order, as without selective
+// acknowledgments after a timeout.
+void Tcp::give_up_repair(const Connection& c, Transfer& t) {
+  counters_.add(Counter::tcp_repair_given_up);
+  return_repair(t);
+  t.flags.in_recovery = false;
+  t.flags.retransmit_head = false;
+  t.flags.probe_loss = false;
+  t.probe_in_flight = false;
+  t.snd_nxt = c.snd_una;
+  t.unsent = t.send_queue.head;
+}
+
 void Tcp::return_repair_if_done(Transfer& t) {
   if (t.flags.in_recovery || t.flags.recover_pending) return;
   if (repairs_.at(t.repair).board.has_nothing_to_tell()) return_repair(t);
@@ -419,7 +432,9 @@ Tcp::Sent Tcp::emit_probe(Connection& c, Instant now) {
   const uint32_t flight = octets_between(c.snd_una, t.snd_nxt);
   Sent sent = Sent::nothing;
   bool repeats = true;
-  if (fresh != slot_none && flight + c.send_mss <= c.snd_wnd && cut_to_mss(c, fresh)) {
+  const bool board_is_full = t.repair != none && repairs_.at(t.repair).board.full();
+  if (fresh != slot_none && !board_is_full && flight + c.send_mss <= c.snd_wnd &&
+      cut_to_mss(c, fresh)) {
     sent = emit_text(c, fresh, now);
     repeats = false;
   } else if (t.flags.fin_sent && t.snd_nxt == t.fin_seq + 1) {

@@ -18,8 +18,11 @@ bool Scoreboard::build(ScoreboardPages& pages, const SlotRecords& records, const
       clear();
       return false;
     }
-    append(records, slot);
+    place_behind(slot);
   }
+  std::array<Place, records_max> all;
+  for (uint32_t offset = 0; offset < count_; ++offset) all[offset] = at(offset);
+  link_all(records, {all.data(), count_});
   return true;
 }
 
@@ -56,7 +59,7 @@ Scoreboard::Place Scoreboard::find(const SlotRecords& records, Seq seq) const {
   return low == count_ ? no_place : at(low);
 }
 
-void Scoreboard::append(const SlotRecords& records, SlotIndex slot) {
+Scoreboard::Place Scoreboard::place_behind(SlotIndex slot) {
   CHECK(!full());
   const Place place = at(count_);
   take_page_for(place);
@@ -64,7 +67,11 @@ void Scoreboard::append(const SlotRecords& records, SlotIndex slot) {
   page(place).lost &= ~bit(place);
   replace(place, slot);
   ++count_;
-  link_by_time(records, place);
+  return place;
+}
+
+void Scoreboard::append(const SlotRecords& records, SlotIndex slot) {
+  link_by_time(records, place_behind(slot));
 }
 
 void Scoreboard::sent_again(const SlotRecords& records, Place place) {
@@ -178,8 +185,7 @@ void Scoreboard::forget_sacked_and_lose_all(const SlotRecords& records) {
   oldest_ = newest_ = no_place;
 }
 
-// Sorted first and then merged: a peer that makes every other segment younger than its neighbors
-// must not make this quadratic. Once a recovery that is taken back.
+// A step for each in flight, once a recovery that is taken back.
 void Scoreboard::forget_lost(const SlotRecords& records) {
   std::array<Place, records_max> found;
   uint32_t found_count = 0;
@@ -190,14 +196,20 @@ void Scoreboard::forget_lost(const SlotRecords& records) {
     lost_octets_ -= records[slot(place)].length;
     found[found_count++] = place;
   }
+  link_all(records, {found.data(), found_count});
+}
+
+// Sorted first and then merged with those in the list: a peer that makes every other segment
+// younger than its neighbors must not make this quadratic.
+void Scoreboard::link_all(const SlotRecords& records, std::span<Place> found) {
   const auto sent_at = [&](Place place) { return records[slot(place)].sent_at; };
-  std::sort(found.begin(), found.begin() + found_count, [&](Place a, Place b) {
+  std::sort(found.begin(), found.end(), [&](Place a, Place b) {
     return sent_at(a) != sent_at(b) ? sent_at(a) < sent_at(b) : offset_of(a) < offset_of(b);
   });
   Place behind = oldest_;
-  for (uint32_t i = 0; i < found_count; ++i) {
-    while (behind != no_place && sent_at(behind) <= sent_at(found[i])) behind = newer(behind);
-    link_before(behind, found[i]);
+  for (const Place place : found) {
+    while (behind != no_place && sent_at(behind) <= sent_at(place)) behind = newer(behind);
+    link_before(behind, place);
   }
 }
 

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "base/time.h"
 #include "dataplane/tcp/scoreboard_pages.h"
@@ -127,6 +128,8 @@ class Scoreboard {
   }
   Place past_end() const { return count_ == records_max ? no_place : at(count_); }
   void take_page_for(Place place);
+  Place place_behind(SlotIndex slot);
+  void link_all(const SlotRecords& records, std::span<Place> found);
   Place skip_sacked(Place place) const;
   Place first_set_from(uint64_t Page::*bits, Place place, bool wanted) const;
   void set_sacked(const SlotRecords& records, Place place);

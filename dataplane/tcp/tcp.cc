@@ -125,6 +125,7 @@ uint32_t Tcp::open_record(const FlowKey& flow, uint32_t hash, const net::Path& p
   c.flow = flow;
   if (net::is_ipv6_alias(flow.remote.address) && !hold_peer(c, &hash)) {
     drop_transfer(c);
+    wheel_.cancel(id.index);
     connections_.release(id);
     return none;
   }

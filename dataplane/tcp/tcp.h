@@ -419,6 +419,7 @@ class Tcp {
   static bool is_repairing(const Connection& c, const Transfer& t, const Segment& segment);
   Repair* lend_repair(Connection& c, Transfer& t);
   void return_repair(Transfer& t);
+  [[gnu::cold]] void give_up_repair(const Connection& c, Transfer& t);
   void return_repair_if_done(Transfer& t);
   void on_ack_while_repairing(Connection& c, const Segment& segment, AckNews& news, Instant now);
   void take_sack(Connection& c, Transfer& t, const Segment& segment, AckNews& news);

@@ -62,7 +62,7 @@ def _self_tests(result):
         said["generator_memif"] = (
             f"{memif['ratio']:.2f} times the rate tested beside it (needs 2; {memif['ratio_least']:.2f} to "
             f"{memif['ratio_most']:.2f} in {memif['blocks']} blocks): {memif['rate_reached']:,.0f} a second "
-            "through a bare reflector" if "ratio" in memif else memif.get("note", ""))
+            "through a bare reflector" if "blocks" in memif else memif.get("note", ""))
     return _table(("self-test", "holds", "seen"), [
         [_cell(name), _cell("yes" if tests[name]["holds"] else "NO",
                             "met" if tests[name]["holds"] else "missed"), _cell(said[name])]
