@@ -199,7 +199,7 @@ def main(path):
         print(f"\ngenerator: {generator['rate_reached']:,.0f} a second without a proxy, "
               f"{generator['ratio']:.2f} times the highest rate tested, {generator['rate_tested']:,.0f}")
     memif = result["self_tests"].get("generator_memif", {})
-    if "ratio" in memif:
+    if "blocks" in memif:
         print(f"generator of lane M: able to {memif['rate_able']:,.0f} a second by its busy time "
               f"({memif['rate_reached']:,.0f} seen through the reflector), "
               f"{memif['ratio']:.2f} times the rate tested beside it ({memif['ratio_least']:.2f} to "
