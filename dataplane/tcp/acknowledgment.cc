@@ -123,7 +123,10 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
   } else {
     on_plain_new_ack(c, t, segment, now);
   }
-  if (segment.ack >= t.recover) t.flags.recover_pending = false;
+  if (t.flags.recover_pending && segment.ack >= t.recover) {
+    t.flags.recover_pending = false;
+    try_large_segments_again(c, t);
+  }
   if (t.repair != none) return_repair_if_done(t);
   if (t.flags.detached) watch_orphan(c, now);
   restart_retransmit_timer(index, c, now);

@@ -76,8 +76,11 @@ struct alignas(64) Connection {
   Congestion congestion;
   uint16_t receive_slots_budget = 0;
   // That the peer has acknowledged since the connection began; this many and more look the same.
-  static constexpr uint16_t acknowledged_octets_max = (1 << 14) - 1;
-  uint16_t acknowledged_octets : 14 = 0;
+  static constexpr uint16_t acknowledged_octets_max = (1 << 13) - 1;
+  uint16_t acknowledged_octets : 13 = 0;
+  // That large segments are swallowed was suspected, they were tried again, and none is known to
+  // have arrived since.
+  uint16_t black_hole_tested : 1 = 0;
   // RFC 3168 section 6.1.3: a mark has come; all acknowledgments say so until the peer has reduced
   // its window.
   uint16_t echo_congestion : 1 = 0;
@@ -172,6 +175,11 @@ struct alignas(64) Transfer {
   Seq iss;  // once established: all before it is in acknowledged_octets
   Seq irs;
   uint32_t retransmits = 0;
+  // Of before segments were made smaller because large ones seemed to be swallowed: it is tried
+  // again when what was in flight then is acknowledged. 0: nothing is suspected, or for good.
+  uint16_t send_mss_before_suspicion = 0;
+  bool large_segments_again = false;  // they were tried again, with what begins at large_from
+  Seq large_from;
   Tick stalled_since;  // first expiry without progress, for giving up
   Tick orphaned_at;    // when the application closed
   // For the handshake's round trip; never: nothing can be measured.

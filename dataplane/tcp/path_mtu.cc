@@ -70,6 +70,10 @@ void Tcp::on_packet_too_big(Connection& c, uint16_t mtu_bytes, Instant now) {
   const uint32_t sent_bytes = c.send_mss + header_bytes_of(c);
   const uint16_t told =
       std::max(mtu_bytes != 0 ? mtu_bytes : plateau_below(sent_bytes), path_mtu_least(c));
+  if (c.transfer != Connection::no_transfer) {
+    uint16_t& before = transfer(c).send_mss_before_suspicion;
+    before = std::min(before, static_cast<uint16_t>(told - header_bytes_of(c)));
+  }
   if (told >= sent_bytes) {
     counters_.add(Counter::tcp_icmp_mtu_ignored);
     return;
@@ -96,15 +100,38 @@ void Tcp::shrink_segments(Connection& c, uint16_t mtu_bytes) {
   queue_egress(c);
 }
 
-// After `timeouts` expiries in a row: perhaps the path swallows what is large.
-void Tcp::suspect_black_hole(Connection& c, const Transfer& t, uint8_t timeouts) {
+// After `timeouts` expiries in a row: perhaps the path swallows what is large. Or it carried
+// nothing for a while, or lost the same text several times: so the suspicion is tested (RFC 4821
+// section 7.7: after a full stop the search for the MTU begins again), once while no large segment
+// is known to have arrived in between; a second one in a row is for good.
+void Tcp::suspect_black_hole(Connection& c, Transfer& t, uint8_t timeouts) {
   if (t.send_queue.empty()) return;
   const bool first = timeouts == black_hole_first_timeouts;
   if (!first && timeouts != black_hole_next_timeouts) return;
   const uint16_t mtu_bytes = first ? black_hole_first_mtu_bytes : path_mtu_least(c);
   if (records_[t.send_queue.head].length + header_bytes_of(c) <= mtu_bytes) return;
   counters_.add(Counter::tcp_black_hole_suspected);
+  if (t.send_mss_before_suspicion == 0) {
+    judge_black_hole_test(c, t);
+    if (c.black_hole_tested == 0) t.send_mss_before_suspicion = c.send_mss;
+  }
   c.send_mss = static_cast<uint16_t>(mtu_bytes - header_bytes_of(c));
+}
+
+// What was in flight when a timeout made segments smaller is acknowledged.
+void Tcp::try_large_segments_again(Connection& c, Transfer& t) {
+  if (t.send_mss_before_suspicion == 0) return;
+  c.send_mss = t.send_mss_before_suspicion;
+  t.send_mss_before_suspicion = 0;
+  c.black_hole_tested = 1;
+  t.large_segments_again = true;
+  // What is queued was perhaps cut for small segments.
+  t.large_from = t.send_end;
+}
+
+// Whether a large segment has arrived since they were tried again.
+void Tcp::judge_black_hole_test(Connection& c, const Transfer& t) {
+  if (t.large_segments_again && c.snd_una >= t.large_from + c.send_mss) c.black_hole_tested = 0;
 }
 
 }  // namespace millrace::tcp

@@ -49,6 +49,13 @@ class PathMtuTest : public TcpHarness {
     EXPECT_TRUE(got == text_);
     EXPECT_FALSE(tcp_.has_unacknowledged_text(id_));
   }
+  // The peer has everything that was sent; what it acknowledges goes on counting for send().
+  void acknowledge_all() {
+    our_seq_ += static_cast<uint32_t>(text_.size());
+    inject({.seq = peer_seq_, .ack = our_seq_});
+    finish_turn();
+    EXPECT_FALSE(tcp_.has_unacknowledged_text(id_));
+  }
   uint16_t send_mss() const { return tcp_.find(id_)->send_mss; }
 
   std::string text_;
@@ -132,6 +139,43 @@ TEST_F(PathMtuTest, T38_APathThatSwallowsLargeSegmentsIsFoundOut) {
   EXPECT_EQ(last_octets, 1'240U);
   EXPECT_EQ(counters_[Counter::tcp_black_hole_suspected], 1U);
   expect_text_in_segments_of(1'240, 1'240);
+}
+
+// A path that carried nothing for a while looks the same: large segments are tried again.
+TEST_F(PathMtuTest, T38_LargeSegmentsAreTriedAgainOnceWhatWasInFlightHasArrived) {
+  establish_with_sack();
+  for (int outage = 0; outage < 3; ++outage) {
+    send(3);
+    wait(Duration::seconds(20));
+    EXPECT_EQ(send_mss(), path_mtu_bytes_min - 40);
+    EXPECT_EQ(counters_[Counter::tcp_black_hole_suspected], 2U * outage + 2);
+    acknowledge_all();
+    EXPECT_EQ(send_mss(), mss);
+    // That they arrive makes the next outage as harmless as the first.
+    send(3);
+    acknowledge_all();
+  }
+}
+
+TEST_F(PathMtuTest, T38_WhatLargeSegmentsDoNotRefuteIsForGood) {
+  establish_with_sack();
+  for (const uint32_t after : {mss, path_mtu_bytes_min - 40U}) {
+    send(3);
+    wait(Duration::seconds(20));
+    acknowledge_all();
+    EXPECT_EQ(send_mss(), after);
+  }
+}
+
+TEST_F(PathMtuTest, T38_WhatARouterSaysMeanwhileIsWhatIsTriedAgain) {
+  establish_with_sack();
+  send(3);
+  wait(Duration::milliseconds(3'500));
+  EXPECT_EQ(send_mss(), 1'240U);
+  too_big(1'400);
+  EXPECT_EQ(send_mss(), 1'240U);
+  acknowledge_all();
+  EXPECT_EQ(send_mss(), 1'360U);
 }
 
 // Thousands of segments in flight, and then each must go again in three: more than a scoreboard

@@ -137,18 +137,25 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
   } else if (lost_more && !t.flags.recover_pending) {
     begin_recovery(c, t, r, news);
     pace_recovery(c, t, r, news, lost_more);
-  } else if (news.acknowledged_octets > 0) {
+  } else {
     grow_window_after_news(c, t, news, now);
   }
 }
 
+// Outside recovery. On a path that is known to reorder a gap is open nearly always, and SND.UNA
+// moves in leaps: what the window grows by there is what each acknowledgment says to have arrived,
+// within a gap or not (as RFC 6675 clocks what is sent). Elsewhere a gap is most likely a loss, and
+// what arrives behind it opens nothing.
 void Tcp::grow_window_after_news(Connection& c, Transfer& t, const AckNews& news, Instant now) {
+  const uint32_t octets =
+      t.reordering_seen && t.repair != none ? news.delivered_octets : news.acknowledged_octets;
+  if (octets == 0) return;
   if (!is_limited_by_window(c, t, news.flight_octets_before, news.acknowledged_octets)) {
     t.congestion_memory.cubic.note_unused(now);
     return;
   }
   const bool measures = news.once.any && !news.any_repeated;
-  grow_window(c, t, news.acknowledged_octets, measures ? now - news.once.sent_at : Duration(), now);
+  grow_window(c, t, octets, measures ? now - news.once.sent_at : Duration(), now);
 }
 
 // The blocks of one acknowledgment. Each is checked against what is in flight: nothing is believed
@@ -366,6 +373,7 @@ void Tcp::take_back(Connection& c, Transfer& t, Repair& r) {
   t.flags.in_recovery = false;
   t.flags.recover_pending = false;
   t.reordering_seen = true;
+  try_large_segments_again(c, t);
   r.undo_possible = false;
   r.board.forget_lost(records_);
   note_recovery_ended(t);
