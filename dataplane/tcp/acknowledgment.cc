@@ -127,7 +127,7 @@ void Tcp::on_new_ack(uint32_t index, Connection& c, const Segment& segment, Inst
     t.flags.recover_pending = false;
     try_large_segments_again(c, t);
   }
-  if (t.repair != none) return_repair_if_done(t);
+  if (t.repair != none) return_repair_if_done(c, t);
   if (t.flags.detached) watch_orphan(c, now);
   restart_retransmit_timer(index, c, now);
   if (t.flags.wants_room) tell_if_there_is_room(index, c, t);
@@ -263,7 +263,7 @@ void Tcp::on_repeated_ack(uint32_t index, Connection& c, const Segment& segment,
   }
   // What tells nothing new puts no deadline off.
   const bool waits = repairs_.at(t.repair).reordering_left > Duration();
-  return_repair_if_done(t);
+  return_repair_if_done(c, t);
   if (news.delivered_octets > 0 || waits) restart_retransmit_timer(index, c, now);
   queue_egress(c);
 }

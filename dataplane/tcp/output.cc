@@ -238,6 +238,18 @@ bool Tcp::split(Connection& c, SlotIndex slot, uint32_t octets) {
   return true;
 }
 
+// Of the send queue, of which slot is not the head. A board knows; without one a walk does, and
+// then little is sent again that is not at the head.
+SlotIndex Tcp::slot_before(const Transfer& t, SlotIndex slot) const {
+  if (t.repair != none && records_[slot].seq < t.snd_max) {
+    const Scoreboard& board = repairs_.at(t.repair).board;
+    return board.slot(board.previous(board.find(records_, records_[slot].seq)));
+  }
+  SlotIndex previous = t.send_queue.head;
+  while (records_[previous].next != slot) previous = records_[previous].next;
+  return previous;
+}
+
 // A slot whose bytes a port is still reading must not be written to, and sending again writes a
 // header: then the text moves to a fresh slot in the same place of the queue.
 SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
@@ -257,9 +269,7 @@ SlotIndex Tcp::resendable(Connection& c, SlotIndex slot) {
   if (t.send_queue.head == slot) {
     t.send_queue.head = copy;
   } else {
-    SlotIndex previous = t.send_queue.head;
-    while (records_[previous].next != slot) previous = records_[previous].next;
-    records_[previous].next = copy;
+    records_[slot_before(t, slot)].next = copy;
   }
   if (t.send_queue.tail == slot) t.send_queue.tail = copy;
   if (t.unsent == slot) t.unsent = copy;

@@ -188,10 +188,7 @@ class FullBoardTest : public TcpHarness {
   void fill(uint32_t segments) {
     establish_with_sack();
     while (in_flight() <= segments * peer_mss) {
-      const size_t room = tcp_.writable(id_);
-      const std::string text = pattern(room, sent_.size());
-      sent_ += text;
-      ASSERT_EQ(tcp_.write(id_, {reinterpret_cast<const uint8_t*>(text.data()), room}), room);
+      write_what_fits();
       while (!finish_turn().empty()) {
       }
       if (in_flight() > segments * peer_mss) break;
@@ -205,6 +202,27 @@ class FullBoardTest : public TcpHarness {
   uint32_t in_flight() const {
     const Transfer* t = tcp_.find_transfer(id_);
     return t == nullptr ? 0 : octets_between(tcp_.find(id_)->snd_una, t->snd_max);
+  }
+  void write_what_fits() {
+    const size_t room = tcp_.writable(id_);
+    const std::string text = pattern(room, sent_.size());
+    sent_ += text;
+    ASSERT_EQ(tcp_.write(id_, {reinterpret_cast<const uint8_t*>(text.data()), room}), room);
+  }
+  void acknowledge(uint32_t octets) {
+    acknowledged_ += octets;
+    inject({.seq = peer_seq_, .ack = our_seq_ + acknowledged_});
+    now_ = now_ + Duration::microseconds(100);
+  }
+  // The peer has the second segment in flight, and a moment later the first one as well.
+  void close_a_gap() {
+    Fields fields;
+    fields.seq = peer_seq_;
+    fields.ack = our_seq_ + acknowledged_;
+    fields.options.sack[fields.options.sack_count++] = {Seq(fields.ack + peer_mss),
+                                                        Seq(fields.ack + 2 * peer_mss)};
+    inject(fields);
+    acknowledge(2 * peer_mss);
   }
   void too_big(uint16_t next_hop_mtu) {
     net::IcmpError error;
@@ -242,6 +260,34 @@ TEST_F(FullBoardTest, T16_T38_SegmentsThatMustBeCutFindNoPlaceInAFullBoard) {
     take(exchange({.seq = peer_seq_, .ack = our_seq_ + static_cast<uint32_t>(got.size())}));
   }
   EXPECT_TRUE(got == sent_);
+}
+
+// Opening and closing a gap costs a peer two acknowledgments: a board of thousands of records is
+// not built anew for each.
+TEST_F(FullBoardTest, T16_ALargeBoardStaysUntilWhatItWasBuiltFromIsAcknowledged) {
+  ASSERT_NO_FATAL_FAILURE(fill(1'000));
+  const uint32_t in_flight_before = in_flight();
+  const auto has_board = [&] { return tcp_.find_transfer(id_)->repair != Transfer::none; };
+  close_a_gap();
+  EXPECT_TRUE(has_board());
+  acknowledge(in_flight_before - 3 * peer_mss);
+  EXPECT_TRUE(has_board());
+  acknowledge(peer_mss);
+  EXPECT_FALSE(has_board());
+}
+
+// A board that is only kept is no repair: the tail is probed for as without one.
+TEST_F(FullBoardTest, T16_T17_ATailIsProbedForWhileALargeBoardIsKept) {
+  ASSERT_NO_FATAL_FAILURE(fill(1'000));
+  close_a_gap();
+  while (!finish_turn().empty()) {
+  }
+  const uint32_t next = acknowledged_ + in_flight();
+  const std::vector<Seen> sent = wait(Duration::milliseconds(150));
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].segment.seq.value() - our_seq_, next);
+  EXPECT_EQ(counters_[Counter::tcp_loss_probes], 1U);
+  EXPECT_EQ(counters_[Counter::tcp_retransmit_timeouts], 0U);
 }
 
 }  // namespace

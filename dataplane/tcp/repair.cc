@@ -10,7 +10,11 @@
 namespace millrace::tcp {
 namespace {
 
-constexpr uint32_t sacked_records_for_loss = 3;    // DupThresh
+constexpr uint32_t sacked_records_for_loss = 3;  // DupThresh
+// A board of more is not given back with its last gap, but when what it was built from is
+// acknowledged: else a peer that opens and closes a gap with two acknowledgments would have
+// thousands of records gone through for each of them (T16).
+constexpr uint32_t kept_records_min = 64;
 constexpr uint8_t reordering_recoveries_max = 16;  // RFC 8985 section 6.2 step 4
 constexpr Duration round_trip_min_life = Duration::seconds(30);
 constexpr uint8_t reordering_steps_max = UINT8_MAX;
@@ -70,6 +74,7 @@ Repair* Tcp::lend_repair(Connection& c, Transfer& t) {
     return nullptr;
   }
   r.connection = c.transfer;
+  r.keep_until = r.board.count() > kept_records_min ? t.snd_max : c.snd_una;
   r.rack_highest = c.snd_una;
   r.rack_end = c.snd_una;
   t.repair = id.index;
@@ -96,9 +101,10 @@ void Tcp::give_up_repair(const Connection& c, Transfer& t) {
   t.unsent = t.send_queue.head;
 }
 
-void Tcp::return_repair_if_done(Transfer& t) {
+void Tcp::return_repair_if_done(const Connection& c, Transfer& t) {
   if (t.flags.in_recovery || t.flags.recover_pending) return;
-  if (repairs_.at(t.repair).board.has_nothing_to_tell()) return_repair(t);
+  const Repair& r = repairs_.at(t.repair);
+  if (c.snd_una >= r.keep_until && r.board.has_nothing_to_tell()) return_repair(t);
 }
 
 // An acknowledgment, old or new, on a connection that repairs, probes, or hears of a gap.
@@ -132,9 +138,14 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
   if (try_undo(c, t, r, segment, news)) return;
   if (t.flags.in_recovery && c.snd_una >= t.recover) {
     end_recovery(c, t);
+    // What was sent during it may be lost as well: that is a window of its own.
+    if (r.board.lost_octets() > 0) {
+      begin_recovery(c, t, r, news);
+      pace_recovery(c, t, r, news, true);
+    }
   } else if (t.flags.in_recovery) {
     pace_recovery(c, t, r, news, lost_more);
-  } else if (lost_more && !t.flags.recover_pending) {
+  } else if (lost_more && (!t.flags.recover_pending || c.snd_una >= t.recover)) {
     begin_recovery(c, t, r, news);
     pace_recovery(c, t, r, news, lost_more);
   } else {
@@ -184,11 +195,14 @@ void Tcp::take_sack(Connection& c, Transfer& t, const Segment& segment, AckNews&
       if (block.end > c.snd_una) counters_.add(Counter::tcp_sack_invalid);
       continue;
     }
+    const bool is_first = t.repair == none;
     Repair* const r = lend_repair(c, t);
     if (r == nullptr) {
       news.no_room = true;
       return;
     }
+    // What this very acknowledgment has moved SND.UNA over was no straggler.
+    if (is_first) r->rack_highest = c.snd_una - news.acknowledged_octets;
     r->board.mark_sacked(records_, block.begin, block.end, [&](Scoreboard::Place place) {
       const SlotRecord& record = records_[r->board.slot(place)];
       note_delivered(news, record, record.length);
@@ -425,8 +439,9 @@ void Tcp::note_sent_in_repair(const Connection& c, const Transfer& t, SlotIndex 
 
 // --- tail loss probes (RFC 8985 section 7) ---
 
-bool Tcp::may_probe(const Connection& c, const Transfer& t) {
-  const bool repairs = t.flags.in_recovery || t.flags.recover_pending || t.repair != none;
+bool Tcp::may_probe(const Connection& c, const Transfer& t) const {
+  const bool repairs = t.flags.in_recovery || t.flags.recover_pending ||
+                       (t.repair != none && !repairs_.at(t.repair).board.has_nothing_to_tell());
   return c.selective_acknowledgments && is_synchronized(c.state) && !repairs &&
          !t.probe_in_flight && t.backoff == 0 && c.snd_wnd > 0 && c.round_trip.has_sample();
 }

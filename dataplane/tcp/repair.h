@@ -52,6 +52,7 @@ struct Belief {
 struct Repair {
   uint32_t connection = UINT32_MAX;  // whose it is
   Scoreboard board;
+  Seq keep_until;  // it is not given back before this is acknowledged
 
   // RACK (RFC 8985 section 5.2): of the segments known to have arrived, the one that was sent last.
   Instant rack_sent_at;      // RACK.xmit_ts

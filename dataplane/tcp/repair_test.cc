@@ -243,6 +243,16 @@ TEST_F(RepairTest, T18_TheWindowFollowsWhatIsDelivered) {
   EXPECT_EQ(tcp_.find(id_)->congestion.window(), tcp_.find(id_)->congestion.threshold());
 }
 
+// The acknowledgment before was lost: the next one moves on and tells of a gap at once. Nothing has
+// come late, so the third segment behind the gap decides, without patience for stragglers.
+TEST_F(RepairTest, T17_AGapToldTogetherWithProgressIsNoReordering) {
+  send(8);
+  exchange(ack(3, {{4, 5}}));
+  EXPECT_FALSE(tcp_.find_transfer(id_)->reordering_seen);
+  exchange(ack(3, {{4, 6}}));
+  EXPECT_EQ(numbers(exchange(ack(3, {{4, 7}}))), "3");
+}
+
 TEST_F(RepairTest, T16_BlocksOfWhatWasNeverSentAreIgnored) {
   send(4);
   exchange(ack(0, {{5, 9}}));

@@ -422,7 +422,7 @@ class Tcp {
   Repair* lend_repair(Connection& c, Transfer& t);
   void return_repair(Transfer& t);
   [[gnu::cold]] void give_up_repair(const Connection& c, Transfer& t);
-  void return_repair_if_done(Transfer& t);
+  void return_repair_if_done(const Connection& c, Transfer& t);
   void on_ack_while_repairing(Connection& c, const Segment& segment, AckNews& news, Instant now);
   void take_sack(Connection& c, Transfer& t, const Segment& segment, AckNews& news);
   void note_duplicate_reported(Transfer& t, const SackBlock& block);
@@ -442,9 +442,10 @@ class Tcp {
   void on_reordering_timeout(Connection& c, Transfer& t, Instant now);
   void send_all_again(Connection& c, Transfer& t);
   void note_sent_in_repair(const Connection& c, const Transfer& t, SlotIndex slot, bool again);
-  static bool may_probe(const Connection& c, const Transfer& t);
+  bool may_probe(const Connection& c, const Transfer& t) const;
   Sent emit_probe(Connection& c, Instant now);
   SlotIndex last_sent(const Transfer& t) const;
+  SlotIndex slot_before(const Transfer& t, SlotIndex slot) const;
   void judge_probe(Connection& c, Transfer& t, const Segment& segment, const AckNews& news);
   // text.cc
   void process_text(uint32_t index, const Segment& segment, Instant now);

@@ -188,6 +188,24 @@ TEST_F(KeptTextTest, WhatIsSentAgainInPartIsNotHadBackInPart) {
   EXPECT_TRUE(kept() == "0123456789" || kept().empty()) << kept();
 }
 
+// What a small window has cut is put together again while it is unsent, but not what may be wanted
+// back: that stays where it was written.
+TEST_F(KeptTextTest, T25_IsWholeAlsoWhenASmallWindowHasCutIt) {
+  establish(1'000);
+  tcp_.keep_sent(id_);
+  const std::string text = pattern(3'000);
+  write(text);
+  uint32_t acknowledged = 0;
+  std::vector<Seen> sent = finish_turn();
+  const uint32_t begin = our_seq_;
+  for (int turn = 0; turn < 20 && acknowledged < text.size(); ++turn) {
+    for (const Seen& seen : sent) acknowledged += static_cast<uint32_t>(seen.segment.text.size());
+    sent = exchange({.seq = peer_seq_, .ack = begin + acknowledged, .window = 1'000});
+    EXPECT_EQ(kept(), text) << acknowledged;
+  }
+  EXPECT_EQ(acknowledged, text.size());
+}
+
 class ScarceTransferTest : public TransferTest {
  protected:
   static Limits scarce() {
