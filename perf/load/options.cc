@@ -40,7 +40,8 @@ constexpr std::array<OptionText, 44> option_texts = {{
     {"slow-clients", "N", "more that ask, and read 10 kB/s"},
     {"schedule", "S", "closed (default), constant:RATE or poisson:RATE, requests a second"},
     {"lifetime", "L", "keepalive (default) or request: SYN, one request, FIN"},
-    {"request-head", "H", "small, browser (default) or large: about 80, 300, 1500 octets"},
+    {"request-head", "H",
+     "small, browser (default), large or forwarded: about 80, 300, 1500, 400 octets"},
     {"request-body-bytes", "N", "0 (default): GET, else POST"},
     {"response-bytes", "N", "of the body (100); the client wants as many"},
     {"any-response", "", "the client takes a 200 of any length, and of any tag if none is named"},
@@ -196,7 +197,8 @@ void Parser::make_readers() {
        [this, &o](auto&) {
          o.request.head = choice<RequestHead>({{"small", RequestHead::small},
                                                {"browser", RequestHead::browser},
-                                               {"large", RequestHead::large}});
+                                               {"large", RequestHead::large},
+                                               {"forwarded", RequestHead::forwarded}});
        }},
       {"request-body-bytes",
        [this, &o](auto&) { o.request.body_bytes = small_number(0, message_bytes_max / 2); }},
