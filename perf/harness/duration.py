@@ -6,10 +6,10 @@ lane's own bound (seconds_max of perf/run's modes) is reached.
 from perf.harness import memif_lane, other_peers, veth_lane
 
 # Seconds for each window: the load starts, connects, ends; the kernel's counters are read.
-VETH_WINDOW_SECONDS, MEMIF_WINDOW_SECONDS = 0.35, 0.9
+VETH_WINDOW_SECONDS, MEMIF_WINDOW_SECONDS = 0.22, 0.9
 VETH_START_SECONDS = 12
 # For each thousand connections of a crowd: they are opened, and the data plane's tables for them made.
-CROWD_SECONDS = 0.006
+CROWD_SECONDS = 0.008
 # For each thousand routes: the table is written, read and checked at each start.
 ROUTES_SECONDS = 0.0005
 # Lane R: of all scenarios under callgrind, then for each repetition without it.

@@ -2,8 +2,10 @@
 """The arithmetic, the verdicts and the report of the harness on made-up runs: no machine in it."""
 import contextlib
 import copy
+import functools
 import html.parser
 import io
+import json
 import os
 import random
 import sys
@@ -50,6 +52,12 @@ def scenario(name, instructions, routes=10, ticks=2000, unit="request"):
 
 
 def run(blocks=4, instructions=5000.0, commit="abc"):
+    """A whole result, the caller's own."""
+    return copy.deepcopy(made_run(blocks, instructions, commit))
+
+
+@functools.cache
+def made_run(blocks, instructions, commit):
     replay = {"scenarios": [scenario("keepalive_1", instructions), scenario("keepalive_64", 5000.0),
                             scenario("routes_10000", 5100.0, 10_000, 2400),
                             scenario("routes_1000000", 7000.0, 1_000_000, 2800),
@@ -172,6 +180,11 @@ class Windows(unittest.TestCase):
 
     def test_interrupts_of_our_own_work_are_no_strangers(self):
         self.assertEqual(self.window(idle=100_000)["why_void"], [])
+
+    def test_strangers_at_the_start_are_nothing_that_a_core_does_by_itself(self):
+        self.assertAlmostEqual(counters.idle_percent(1e6, 980_000, 0), 2.0)
+        self.assertAlmostEqual(counters.idle_percent(1e6, 480_000, 500_000), 2.0)
+        self.assertEqual(counters.idle_percent(1e6, 0, 1.9e6), 0.0)  # on the other core
 
     def test_time_of_a_process_holds_that_of_its_buried_children(self):
         line = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5 6 7"
@@ -374,11 +387,33 @@ class Results(unittest.TestCase):
         self.assertFalse(results.self_tests(None, {}, found)["steal"]["holds"])
         self.assertFalse(results.self_tests(None, {}, {})["steal"]["holds"])
 
+    @staticmethod
+    def damaged():
+        """Of a whole result, each with one thing lost."""
+        whole = run()
+        for section, name, member in (("machine", "commit", None), ("self_tests", "steal", None),
+                                      ("self_tests", "steal", "percent"), ("self_tests", "offloads", "holds"),
+                                      ("campaigns", "cpu", "windows"), ("metrics", "cpu.cpu_us.nginx", "median"),
+                                      ("metrics", "cpu.cpu_us.nginx", "low")):
+            broken = copy.deepcopy(whole)
+            del (broken[section][name] if member else broken[section])[member or name]
+            yield json.dumps(broken)
+        yield json.dumps({**whole, "metrics": []})
+
+    def test_a_refusal_names_the_place_in_the_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "o.json")
+            broken = run()
+            del broken["metrics"]["cpu.cpu_us.nginx"]["high"]
+            results.write(broken, path)
+            with self.assertRaisesRegex(results.ResultsError, r"o\.json: metrics\.cpu\.cpu_us\.nginx\.high"):
+                results.read(path)
+
     def test_what_is_no_result_is_refused_with_its_name(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "o.json")
             for content in ("{", "[]", '{"kind": "other"}', '{"kind": "millrace-perf", "format": 99}',
-                            '{"kind": "millrace-perf", "format": 1}'):
+                            '{"kind": "millrace-perf", "format": 1}', *self.damaged()):
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(content)
                 with self.assertRaisesRegex(results.ResultsError, "o.json"):

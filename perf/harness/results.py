@@ -207,17 +207,47 @@ def write(result, path):
         file.write("\n")
 
 
+# What goals, compare and report take for granted, as far as a damaged or edited file may lack it.
+SECTIONS = ("machine", "settings", "replay", "campaigns", "self_tests", "metrics")
+MEMBERS = {"campaigns": {"name": str, "arms": list, "windows": list}, "self_tests": {"holds": bool},
+           "metrics": {"lane": str, "unit": str, "median": (int, float)}}
+OF_METRICS = ("low", "high", "samples")  # may be null
+
+
+def _misshapen(found):
+    """What is wrong first, by its place in the file; None when nothing is."""
+    for section in SECTIONS:
+        if not isinstance(found.get(section), dict):
+            return f"{section} is missing or no object"
+    for section, wanted in MEMBERS.items():
+        for name, entry in found[section].items():
+            for member, kind in wanted.items():
+                if not isinstance(entry, dict) or not isinstance(entry.get(member), kind):
+                    return f"{section}.{name}.{member} is missing or of another kind"
+            for member in OF_METRICS if section == "metrics" else ():
+                if not isinstance(entry.get(member, ""), (int, float, type(None))):
+                    return f"{section}.{name}.{member} is missing or of another kind"
+    if not isinstance(found["machine"].get("commit"), str):
+        return "machine.commit is missing"
+    for member in ("percent", "windows"):
+        if member not in found["self_tests"].get("steal", {}):
+            return f"self_tests.steal.{member} is missing"
+    return None
+
+
 def read(path):
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
         raise ResultsError(f"{path}: {error}") from error
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise ResultsError(f"{path}: not a result of perf/run")
     if found.get("format") != FORMAT:
         raise ResultsError(f"{path}: format {found.get('format')}, this program reads {FORMAT}")
-    for name in ("machine", "settings", "replay", "campaigns", "self_tests", "metrics"):
-        if name not in found:
-            raise ResultsError(f"{path}: {name} is missing")
+    problem = _misshapen(found)
+    if problem:
+        raise ResultsError(f"{path}: {problem}")
     return found

@@ -52,7 +52,7 @@ class VethLane:
             self._say(f"  starting {arm}")
             self._targets[arm] = self._lab.start(arm)
         self._read_offloads()
-        self._idle_percent = counters.idle_percent_busy(windows.PROXY_CORE, IDLE_SECONDS)
+        self._idle_percent = counters.idle_percent_busy(windows.PROXY_CORE, IDLE_SECONDS, self._lab.group)
         self._say(f"  core {windows.PROXY_CORE} with nothing to do: {self._idle_percent:.2f} % in use")
 
     def _read_offloads(self):
