@@ -28,6 +28,7 @@ while [ $# -gt 0 ]; do
       arguments+=("$1" "$2"); shift ;;
     --program) [ $# -gt 1 ] || refuse '--program needs a file'; program=$2; shift ;;
     --list) list=1 ;;
+    --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;
     *) sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
   shift
@@ -37,6 +38,8 @@ if [ -z "$program" ]; then
   cmake -S "$top" --preset release >/dev/null || give_up 'configuring failed'
   ninja -C "$top/build/release" replay make_table >&2 || give_up 'building failed'
   program=$top/build/release/perf/replay/replay
+elif [ ! -f "$program" ] || [ ! -x "$program" ]; then
+  refuse "--program $program: no such program"
 fi
 [ -n "$list" ] && exec "$program" --list
 exec "$top/perf/replay/count.py" --program "$program" "${arguments[@]}"

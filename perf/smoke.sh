@@ -4,7 +4,10 @@
 #   smoke.sh BUILD-FOLDER
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
-build=${1:?folder of the built programs}
+[ $# = 1 ] && [ -d "$1" ] || { echo 'smoke: wants the folder of the built programs' >&2; exit 2; }
+build=$1
+boxes() { ip netns list | awk '/^millrace-perf-/ { print $1 }' | sort; }
+boxes_before=$(boxes)
 . "$top/deploy/demo/lab.sh"
 why=$(lab_unable)
 for tool in haproxy ethtool chrt; do command -v $tool >/dev/null || why="needs $tool"; done
@@ -45,5 +48,6 @@ grep -q '</html>' "$folder/o.html" || fail 'no report'
 [ $? -le 1 ] || fail 'perf/goals'
 for goal in 1 2 3 4 5 6 7 8 9; do grep -q "^$goal " "$folder/goals" || fail "goal $goal has no row"; done
 "$top/perf/compare" "$folder/o.json" "$folder/o.json" >/dev/null || fail 'perf/compare'
-left=$(ip netns list | grep -c "^millrace-perf-")
-echo "rows of goals: $(grep -c '^[1-9] ' "$folder/goals"), boxes left: $left"
+left=$(comm -13 <(echo "$boxes_before") <(boxes))
+[ -z "$left" ] || fail "boxes left behind: $left"
+echo "rows of goals: $(grep -c '^[1-9] ' "$folder/goals")"

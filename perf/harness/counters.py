@@ -67,13 +67,19 @@ def sample(group, arm):
             "cores": of_cores()}
 
 
-def idle_percent_busy(core, seconds):
-    """How much of the core is in use while nothing is measured: clocks, kernel threads, strangers."""
+def idle_percent_busy(core, seconds, group):
+    """How much of the core is in use while nothing is measured and by nobody: clocks, interrupts. All that
+    strangers ran meanwhile, wherever, is left out, for it is not there in every window."""
+    strangers = of_others(group)
     began, before = time.monotonic(), of_cores()[core]
     time.sleep(seconds)
     wall = (time.monotonic() - began) * 1e6
     after = of_cores()[core]
-    return max(0.0, 100 * (1 - (sum(after) - sum(before)) / wall))
+    return idle_percent(wall, sum(after) - sum(before), of_others(group) - strangers)
+
+
+def idle_percent(wall_us, idle_us, strangers_us):
+    return max(0.0, 100 * (wall_us - idle_us - strangers_us) / wall_us)
 
 
 def wait_for_quiet(cores, seconds):

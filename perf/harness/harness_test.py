@@ -2,8 +2,10 @@
 """The arithmetic, the verdicts and the report of the harness on made-up runs: no machine in it."""
 import contextlib
 import copy
+import functools
 import html.parser
 import io
+import json
 import os
 import random
 import sys
@@ -12,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 
-from perf.harness import compare, counters, estimates, goals, load, machine, plots, report, results, veth_lane, windows  # noqa: E402  pylint: disable=wrong-import-position
+from perf.harness import compare, counters, duration, estimates, generator, goals, lanes, load, machine, plots, report, results, veth_lane, windows  # noqa: E402  pylint: disable=wrong-import-position
 
 estimates.RESAMPLES = 400  # each test makes a whole run's intervals
 ARMS = ("millrace", "nginx", "haproxy")
@@ -23,9 +25,10 @@ FLAGS = {"node/p-millrace": "rx=on,tso=off", "load/l-millrace": "rx=on,tso=off"}
 
 
 def window(arm, block, scale=1.0, why=()):
-    return {"arm": arm, "block": block, "cpu_us": COST[arm] * scale, "core_us": 1.1 * COST[arm] * scale,
-            "p50_us": P50[arm] * scale, "p99_us": 5 * P50[arm] * scale, "p999_us": 9 * P50[arm] * scale,
-            "rate": RATE.get(arm, 10_000.0) * scale, "rate_asked": 10_000.0, "full": "proxy",
+    place = lanes.place_of(arm)
+    return {"arm": arm, "block": block, "cpu_us": COST[place] * scale, "core_us": 1.1 * COST[place] * scale,
+            "p50_us": P50[place] * scale, "p99_us": 5 * P50[place] * scale, "p999_us": 9 * P50[place] * scale,
+            "rate": RATE.get(place, 10_000.0) * scale, "rate_asked": 10_000.0, "full": "proxy",
             "proxy_core_percent": 99.0, "load_core_percent": 50.0,
             "wall_us": 1e6, "stolen_us": 200.0, "steal_percent": 0.01, "why_void": list(why)}
 
@@ -49,6 +52,12 @@ def scenario(name, instructions, routes=10, ticks=2000, unit="request"):
 
 
 def run(blocks=4, instructions=5000.0, commit="abc"):
+    """A whole result, the caller's own."""
+    return copy.deepcopy(made_run(blocks, instructions, commit))
+
+
+@functools.cache
+def made_run(blocks, instructions, commit):
     replay = {"scenarios": [scenario("keepalive_1", instructions), scenario("keepalive_64", 5000.0),
                             scenario("routes_10000", 5100.0, 10_000, 2400),
                             scenario("routes_1000000", 7000.0, 1_000_000, 2800),
@@ -172,6 +181,11 @@ class Windows(unittest.TestCase):
     def test_interrupts_of_our_own_work_are_no_strangers(self):
         self.assertEqual(self.window(idle=100_000)["why_void"], [])
 
+    def test_strangers_at_the_start_are_nothing_that_a_core_does_by_itself(self):
+        self.assertAlmostEqual(counters.idle_percent(1e6, 980_000, 0), 2.0)
+        self.assertAlmostEqual(counters.idle_percent(1e6, 480_000, 500_000), 2.0)
+        self.assertEqual(counters.idle_percent(1e6, 0, 1.9e6), 0.0)  # on the other core
+
     def test_time_of_a_process_holds_that_of_its_buried_children(self):
         line = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 5 6 7"
         self.assertAlmostEqual(counters.task_us(line), 100 * counters.TICK_US)
@@ -184,13 +198,48 @@ class Load(unittest.TestCase):
         self.assertEqual(options[2:4], ["--schedule", "poisson:100.000"])
         self.assertEqual(options[-2:], ["--lifetime", "request"])
 
+    REACHED = {"rate": 20_000.0, "arm": "mirror", "full": "load"}
+
     def test_the_generator_must_bear_twice_the_highest_rate(self):
-        reached = {"rate": 20_000.0, "arm": "mirror", "full": "load"}
         found = {"a": campaign("a", ARMS, 1, rate=9_000.0), "b": campaign("b", ARMS, 1, rate=None)}
-        self.assertTrue(veth_lane.generator_verdict(reached, found)["holds"])
+        self.assertTrue(veth_lane.generator_verdict(self.REACHED, found)["holds"])
         found["a"]["rate_asked"]["nginx"] = 10_001.0
-        self.assertFalse(veth_lane.generator_verdict(reached, found)["holds"])
-        self.assertFalse(veth_lane.generator_verdict(reached, {})["holds"])
+        self.assertFalse(veth_lane.generator_verdict(self.REACHED, found)["holds"])
+        self.assertFalse(veth_lane.generator_verdict(self.REACHED, {})["holds"])
+
+    def test_the_generator_must_not_work_in_more_than_half_of_a_window(self):
+        found = {"a": campaign("a", ARMS, 4, rate=1_000.0), "slower": campaign("slower", ARMS, 1, rate=900.0)}
+        found["slower"]["windows"][0]["load_core_percent"] = 99.0  # not the rate that counts
+        self.assertTrue(veth_lane.generator_verdict(self.REACHED, found)["holds"])
+        for window_of_it in found["a"]["windows"]:
+            if window_of_it["arm"] == "nginx" and window_of_it["block"] > 1:  # one arm is enough
+                window_of_it["load_core_percent"] = 52.0
+        test = veth_lane.generator_verdict(self.REACHED, found)
+        self.assertEqual((test["holds"], test["bound"], test["blocks"]), (False, "worked", 4))
+        self.assertAlmostEqual(test["ratio"], 1 / 0.52)
+        self.assertAlmostEqual(test["ratio_reflector"], 20.0)
+        self.assertEqual(test["ratio_worked_most"], 2.0)
+        for window_of_it in found["a"]["windows"]:
+            window_of_it["why_void"] = ["others used the machine"]
+        self.assertFalse(veth_lane.generator_verdict(self.REACHED, found)["holds"])
+
+    def test_shares_of_capacity_have_controls_or_their_own_bound(self):
+        found = {"a": campaign("a", ARMS, 1, rate=9_000.0), "at_70": campaign("at_70", ARMS, 1, rate=19_000.0)}
+        found["at_70"]["shares"] = {arm: 0.7 for arm in ARMS}
+        self.assertEqual(veth_lane.generator_verdict(self.REACHED, found)["rate_tested"], 9_000.0)
+
+    def test_the_smaller_bound_is_the_verdict_and_both_are_said(self):
+        test = generator.verdict([(2.6, 2.2), (2.4, 1.8), (2.5, 1.9)], rate_tested=1000)
+        self.assertEqual((test["ratio"], test["bound"], test["holds"]), (1.9, "worked", False))
+        said = generator.said(test)
+        self.assertIn("2.50 (2.40 to 2.60) through a bare reflector", said)
+        self.assertIn("1.90 (1.80 to 2.20) by the time that it worked", said)
+        self.assertEqual(generator.verdict([(2.0, 3.0)])["bound"], "reflector")
+        self.assertTrue(generator.verdict([(2.0, 3.0)])["holds"])
+        self.assertFalse(generator.verdict([])["holds"])
+        self.assertIn("counts", generator.said(generator.verdict([], rate_tested=None)))
+        # A result of before has one.
+        self.assertIn("2.50 times", generator.said({"ratio": 2.5, "rate_tested": 9, "holds": True}))
 
     def test_each_is_asked_for_a_share_of_its_own_capacity(self):
         found = campaign("capacity", ARMS, 3, rate=None)
@@ -202,10 +251,24 @@ class Load(unittest.TestCase):
         self.assertAlmostEqual(step.shares["millrace"], 0.7)
 
     def test_nobody_is_asked_for_more_than_half_of_what_the_load_bears(self):
-        step = veth_lane.at_share(RATE, 0.7, 5, 50_000)
+        step = veth_lane.at_share(RATE, 0.5, 5, 100_000)
         self.assertEqual(step.work_of("millrace").rate, 50_000)
         self.assertAlmostEqual(step.shares["millrace"], 0.25)
-        self.assertAlmostEqual(step.shares["nginx"], 0.7)
+        self.assertAlmostEqual(step.shares["nginx"], 0.5)
+        self.assertEqual(step.arms, veth_lane.PROXIES)
+
+    def test_at_goal_5_the_reflector_stands_beside_at_both_rates(self):
+        step = veth_lane.at_share(RATE, 0.7, 5, 200_000)
+        self.assertEqual(step.arms, (*veth_lane.PROXIES, "mirror@millrace", "mirror@haproxy"))
+        self.assertEqual(step.work_of("millrace").rate, 140_000)  # more than half, for it has its control
+        for arm in ("millrace", "haproxy"):
+            control = step.work_of(lanes.control_of(arm))
+            self.assertEqual((control.rate, control.pace), (step.work_of(arm).rate, "poisson"))
+            self.assertEqual(control.request_head, "forwarded")
+            self.assertEqual(lanes.place_of(lanes.control_of(arm)), "mirror")
+            self.assertEqual(lanes.controlled_by(lanes.control_of(arm)), arm)
+        self.assertEqual(set(step.shares), set(veth_lane.PROXIES))
+        self.assertEqual(veth_lane.at_share(RATE, 0.7, 5, 100_000).work_of("millrace").rate, 90_000)
 
 
 class Goals(unittest.TestCase):
@@ -239,6 +302,46 @@ class Goals(unittest.TestCase):
         result["campaigns"]["at_70"]["shares"] = {"millrace": 0.35, "nginx": 0.7, "haproxy": 0.7}
         for text in ("p99 at 70 %", "p99.9 the same"):
             self.assertTrue(verdict_of(result, text).startswith("not measured: millrace only at 35 %"))
+
+    def at_70(self, ours_us, haproxys_us, control_us):
+        """A run in which the reflector stood beside at both rates: p99 of each, and p99.9 ten times as much."""
+        result = run()
+        found = campaign("at_70", (*ARMS, "mirror@millrace", "mirror@haproxy"), 4)
+        found["shares"] = {arm: 0.7 for arm in ARMS}
+        p99 = {"millrace": ours_us, "nginx": 1.0, "haproxy": haproxys_us, **control_us}
+        for w in found["windows"]:
+            w.update(p99_us=p99[w["arm"]], p999_us=10 * p99[w["arm"]])
+        result["campaigns"]["at_70"] = found
+        result["metrics"] = results.metrics(result["replay"], result["campaigns"], 2.6)
+        return result
+
+    def test_a_tail_that_load_and_lane_have_by_themselves_is_no_miss(self):
+        control = {"mirror@millrace": 300.0, "mirror@haproxy": 100.0}
+        said = verdict_of(self.at_70(500.0, 900.0, control), "p99 at 70 %")
+        self.assertTrue(said.startswith("not measured: load and lane alone have 0.60 of millrace's"), said)
+        control["mirror@millrace"] = 200.0
+        said = verdict_of(self.at_70(500.0, 900.0, control), "p99 at 70 %")
+        self.assertTrue(said.startswith("missed (load and lane alone have 0.40 of millrace's"), said)
+
+    def test_what_load_and_lane_add_to_ours_does_not_spoil_what_is_met(self):
+        control = {"mirror@millrace": 200.0, "mirror@haproxy": 100.0}
+        self.assertTrue(verdict_of(self.at_70(250.0, 900.0, control), "p99 at 70 %").startswith("met"))
+
+    def test_what_load_and_lane_add_to_haproxys_is_no_success_of_ours(self):
+        control = {"mirror@millrace": 10.0, "mirror@haproxy": 800.0}
+        said = verdict_of(self.at_70(250.0, 900.0, control), "p99 at 70 %")
+        self.assertTrue(said.startswith("not measured"), said)
+        self.assertIn("0.89 of haproxy's", said)
+        # Without it we should have missed by more.
+        self.assertTrue(verdict_of(self.at_70(500.0, 900.0, control), "p99 at 70 %").startswith("missed"))
+
+    def test_controls_are_no_peers(self):
+        result = self.at_70(250.0, 900.0, {"mirror@millrace": 10.0, "mirror@haproxy": 10.0})
+        self.assertFalse([name for name in result["metrics"] if "ratio.mirror" in name])
+        self.assertAlmostEqual(result["metrics"]["at_70.p999_us.lane_share.millrace"]["median"], 0.04)
+        page = report.page(result)
+        self.assertIn("bare reflector at HAProxy&#x27;s rate", page)
+        self.assertIn("0.04 and 0.04", page)
 
     def test_the_better_peer_counts(self):
         result = run()
@@ -276,17 +379,41 @@ class Results(unittest.TestCase):
         self.assertFalse(results.self_tests(None, {"a": [FLAGS], "b": [other]}, found)["offloads"]["holds"])
         self.assertFalse(results.self_tests(None, {}, found)["offloads"]["holds"])
         self.assertFalse(results.self_tests(None, {}, found)["generator"]["holds"])
+        # What was left out is neither held nor broken.
+        self.assertEqual(list(results.self_tests(None, {}, found, with_veths=False)), ["steal"])
         found["cpu"]["windows"][0]["stolen_us"] = 10_000.0  # a tick in one of six seconds on two cores
         self.assertTrue(results.self_tests(None, {}, found)["steal"]["holds"])
         found["cpu"]["windows"][1]["stolen_us"] = 10_000.0
         self.assertFalse(results.self_tests(None, {}, found)["steal"]["holds"])
         self.assertFalse(results.self_tests(None, {}, {})["steal"]["holds"])
 
+    @staticmethod
+    def damaged():
+        """Of a whole result, each with one thing lost."""
+        whole = run()
+        for section, name, member in (("machine", "commit", None), ("self_tests", "steal", None),
+                                      ("self_tests", "steal", "percent"), ("self_tests", "offloads", "holds"),
+                                      ("campaigns", "cpu", "windows"), ("metrics", "cpu.cpu_us.nginx", "median"),
+                                      ("metrics", "cpu.cpu_us.nginx", "low")):
+            broken = copy.deepcopy(whole)
+            del (broken[section][name] if member else broken[section])[member or name]
+            yield json.dumps(broken)
+        yield json.dumps({**whole, "metrics": []})
+
+    def test_a_refusal_names_the_place_in_the_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "o.json")
+            broken = run()
+            del broken["metrics"]["cpu.cpu_us.nginx"]["high"]
+            results.write(broken, path)
+            with self.assertRaisesRegex(results.ResultsError, r"o\.json: metrics\.cpu\.cpu_us\.nginx\.high"):
+                results.read(path)
+
     def test_what_is_no_result_is_refused_with_its_name(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "o.json")
             for content in ("{", "[]", '{"kind": "other"}', '{"kind": "millrace-perf", "format": 99}',
-                            '{"kind": "millrace-perf", "format": 1}'):
+                            '{"kind": "millrace-perf", "format": 1}', *self.damaged()):
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(content)
                 with self.assertRaisesRegex(results.ResultsError, "o.json"):
@@ -380,6 +507,36 @@ class Report(unittest.TestCase):
         drawn = plots.lines("t", {"a": [(10, 5), (1e6, 50)]}, "x", "y", x_logarithmic=True)
         for part in drawn.split('cx="')[1:]:
             self.assertTrue(0 <= float(part.split('"')[0]) <= plots.WIDTH)
+
+
+class Duration(unittest.TestCase):
+    SETTINGS = {"blocks": 4, "rate": 1, "busy_rate": 1, "connection_rate": 1, "bulk_rate": 1, "connections": 1,
+                "window_seconds": 1.0, "warm_seconds": 0.5, "shares": [0.5, 0.7], "share_blocks": 2}
+
+    def test_of_veths_is_its_windows(self):
+        each = 1.5 + duration.VETH_WINDOW_SECONDS
+        # cpu, busy, connections, bulk, capacity; one_connection has half windows; both shares, one with controls.
+        windows = 2 * (4 * 4 + 4 * 2 + 3 * 3 + 4 * 2 + 3 * 1 + 3 * 2 + 5 * 2)
+        expected = duration.VETH_START_SECONDS + windows * each + 2 * 4 * 3 * (each - 0.5)
+        self.assertAlmostEqual(duration.of_veths(self.SETTINGS, 0), expected)
+        self.assertAlmostEqual(duration.of_veths(self.SETTINGS, 1), expected + 2 * 2 * 4 * each)
+
+    def test_of_memif_grows_with_crowds(self):
+        mode = {"window": 1, "warm": 0, "sweep": [1, 2], "blocks": 2, "big_tables": [], "crowds": [],
+                "crowd_blocks": 3, "together": None}
+        each = 1 + duration.MEMIF_WINDOW_SECONDS
+        self.assertAlmostEqual(duration.of_memif(mode), (2 + 2 * 6) * each)
+        # 2 arms with few, 2 with many; each of the many is opened anew.
+        crowded = duration.of_memif({**mode, "crowds": [1_000_000]}) - duration.of_memif(mode)
+        self.assertAlmostEqual(crowded, 3 * 4 * each + 3 * 2 * 1000 * duration.CROWD_SECONDS)
+
+    def test_of_replay(self):
+        some = duration.of_replay({"replay_scenarios": ["a", "b"], "replay_times": 3})
+        self.assertEqual(some, 2 * duration.REPLAY_SCENARIO_SECONDS)
+        self.assertGreater(duration.of_replay({"replay_scenarios": [], "replay_times": 3}), some)
+
+    def test_text(self):
+        self.assertEqual([duration.text(s) for s in (20, 200, 5400)], ["20 s", "3 min", "1 h 30 min"])
 
 
 class Machine(unittest.TestCase):

@@ -13,6 +13,23 @@ PEERS = ("nginx", "haproxy")
 DIRECT = "router"  # the load speaks to its backend, and only the kernel forwards between them
 MIRROR = "mirror"  # the same through a bare reflector over AF_XDP
 REPLAY_SECONDS_MAX = 1800
+# Between the reflector's name and whose rate it is asked for: "mirror@nginx".
+AT_RATE_OF = "@"
+
+
+def control_of(arm):
+    """The reflector as an arm of its own, at the rate that this arm is asked for."""
+    return f"{MIRROR}{AT_RATE_OF}{arm}"
+
+
+def place_of(arm):
+    """Where an arm's frames go: all controls are the one reflector."""
+    return arm.partition(AT_RATE_OF)[0]
+
+
+def controlled_by(arm):
+    """Whose control this arm is; empty for one that is none."""
+    return arm.partition(AT_RATE_OF)[2]
 
 
 def replay(top, program, scenarios, times, say):

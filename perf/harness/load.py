@@ -31,11 +31,12 @@ class Work:
     pace: str = "constant"
     one_request_each: bool = False
     response_bytes: int = 100
+    request_head: str = "browser"
 
     def options(self):
         schedule = f"{self.pace}:{self.rate:.3f}" if self.rate else "closed"
         return ["--connections", str(self.connections), "--schedule", schedule,
-                "--response-bytes", str(self.response_bytes),
+                "--response-bytes", str(self.response_bytes), "--request-head", self.request_head,
                 "--lifetime", "request" if self.one_request_each else "keepalive"]
 
 

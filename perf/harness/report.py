@@ -2,8 +2,8 @@
 import re
 import statistics
 
-from perf.harness import goals, memif_lane, other_peers, plots, results
-from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS
+from perf.harness import generator, goals, memif_lane, other_peers, plots, results
+from perf.harness.lanes import DIRECT, MIRROR, OURS, PEERS, controlled_by, place_of
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1060px; margin: 2em auto; padding: 0 1em }
@@ -48,21 +48,14 @@ def _facts(result):
 
 def _self_tests(result):
     tests = result["self_tests"]
-    generator, steal = tests["generator"], tests["steal"]
-    said = {"generator": (f"{generator['ratio']:.2f} times the highest rate tested (needs 2): "
-                          f"{generator['rate_reached']:,.0f} a second through a bare {generator['through']}"
-                          if "ratio" in generator else generator.get("note", "")),
-            "offloads": "; ".join(sorted({flags for reads in tests["offloads"]["by_arm"].values()
-                                          for read in reads for flags in read.values()})),
-            "steal": ("no window counted" if steal["percent"] is None else
+    steal = tests["steal"]
+    said = {name: generator.said(tests[name]) for name in ("generator", "generator_memif") if name in tests}
+    if "offloads" in tests:
+        said["offloads"] = "; ".join(sorted({flags for reads in tests["offloads"]["by_arm"].values()
+                                             for read in reads for flags in read.values()}))
+    said["steal"] = ("no window counted" if steal["percent"] is None else
                       f"{steal['percent']:.3f} % of {steal['windows']} windows that counted "
-                      f"(below {steal['percent_max']} %)")}
-    memif = tests.get("generator_memif")
-    if memif:
-        said["generator_memif"] = (
-            f"{memif['ratio']:.2f} times the rate tested beside it (needs 2; {memif['ratio_least']:.2f} to "
-            f"{memif['ratio_most']:.2f} in {memif['blocks']} blocks): {memif['rate_reached']:,.0f} a second "
-            "through a bare reflector" if "blocks" in memif else memif.get("note", ""))
+                      f"(below {steal['percent_max']} %)")
     return _table(("self-test", "holds", "seen"), [
         [_cell(name), _cell("yes" if tests[name]["holds"] else "NO",
                             "met" if tests[name]["holds"] else "missed"), _cell(said[name])]
@@ -74,7 +67,8 @@ NAMES = {OURS: "Millrace", "nginx": "nginx", "haproxy": "HAProxy", MIRROR: "bare
 
 
 def _name(arm):
-    return NAMES.get(arm, arm)
+    place, whose = NAMES.get(place_of(arm), arm), controlled_by(arm)
+    return f"{place} at {_name(whose)}'s rate" if whose else place
 
 
 def _rates(campaign):
@@ -163,6 +157,28 @@ def _load_points(result, percentile):
     return series
 
 
+def _shares(result):
+    """What of the campaigns at shares of capacity the load itself has: its core, and its own tail."""
+    found, rows = result["metrics"], []
+    for name, campaign in result["campaigns"].items():
+        for arm in campaign["arms"] if campaign.get("shares") else ():
+            counted = [w for w in campaign["windows"] if w["arm"] == arm and not w["why_void"]]
+            if not counted:
+                continue
+            share = campaign["shares"].get(arm)
+            rows.append([_cell(name), _cell(_name(arm)), _cell(f"{campaign['rate_asked'][arm]:,.0f}", "n"),
+                         _cell("" if share is None else f"{100 * share:.0f} %", "n"),
+                         _cell(f"{statistics.median(w['load_core_percent'] for w in counted):.0f} %", "n"),
+                         *(_cell(goals.number(statistics.median(w[field] for w in counted)), "n")
+                           for field in ("p99_us", "p999_us")),
+                         _cell(" and ".join(f"{found[key]['median']:.2f}" for key in (
+                             f"{name}.{field}.lane_share.{arm}" for field in ("p99_us", "p999_us"))
+                             if key in found), "n")])
+    return "<h3>At shares of each one's own capacity</h3>" + _table(
+        ("campaign", "arm", "rate", "of capacity", "load's core", "p99 us", "p99.9 us", "of which load and lane"),
+        rows) if rows else ""
+
+
 def _latency(result):
     """Percentiles over the rate: a colour an arm, as above, and dashes a percentile."""
     series, looks = {}, {}
@@ -175,7 +191,7 @@ def _latency(result):
                        x_logarithmic=True, y_logarithmic=True, looks=looks) + \
         '<p class="note">From the time at which a request was meant to leave. At 10,000 and 30,000 a second '\
         "requests leave at even distances, at shares of each proxy's own capacity at random times: a line that "\
-        "falls where the two meet is the difference between them.</p>"
+        "falls where the two meet is the difference between them.</p>" + _shares(result)
 
 
 def _instructions(result, split, scenarios=("keepalive_1", "keepalive_64", "connection_64")):

@@ -12,7 +12,7 @@ metrics      name -> {lane, unit, median, low, high, samples}; low and high boun
 import json
 
 from perf.harness import estimates, memif_figures
-from perf.harness.lanes import DIRECT, MIRROR, OURS
+from perf.harness.lanes import DIRECT, MIRROR, OURS, controlled_by, place_of
 
 FORMAT = 1
 KIND = "millrace-perf"
@@ -29,7 +29,7 @@ def exact(value, lane, unit):
 
 
 def lane_of(arm):
-    return "X" if arm == OURS else "K"
+    return "X" if place_of(arm) in (OURS, MIRROR) else "K"
 
 
 def _replay_metrics(replay):
@@ -69,7 +69,7 @@ def _add_arms(found, campaign, blocks, fields):
 
 
 def _peers(campaign):
-    return [arm for arm in campaign["arms"] if arm not in (OURS, DIRECT, MIRROR)]
+    return [arm for arm in campaign["arms"] if place_of(arm) not in (OURS, DIRECT, MIRROR)]
 
 
 def _add_ratios(found, campaign, blocks, fields):
@@ -79,6 +79,17 @@ def _add_ratios(found, campaign, blocks, fields):
             if ratio:
                 found[f"{campaign['name']}.{field}.ratio.{peer}"] = {
                     "lane": "X, K", "unit": "ratio", **ratio}
+
+
+def _add_lane_shares(found, campaign, blocks, fields):
+    """How much of a figure load and lane have by themselves, at the same rate through the reflector."""
+    for control in campaign["arms"]:
+        arm = controlled_by(control)
+        for field in fields if arm else ():
+            share = estimates.paired_ratio(blocks, control, arm, field)
+            if share:
+                found[f"{campaign['name']}.{field}.lane_share.{arm}"] = {
+                    "lane": lane_of(arm), "unit": "ratio", **share}
 
 
 def _add_added_latency(found, campaign, blocks):
@@ -153,6 +164,7 @@ def metrics(replay, campaigns, ghz=None):
         blocks = estimates.whole_blocks(campaign["windows"], campaign["arms"])
         _add_arms(found, campaign, blocks, FIELDS)
         _add_ratios(found, campaign, blocks, [field for field, _ in FIELDS])
+        _add_lane_shares(found, campaign, blocks, ("p50_us", "p99_us", "p999_us"))
         if DIRECT in campaign["arms"]:
             _add_added_latency(found, campaign, blocks)
         if MIRROR in campaign["arms"] and OURS in campaign["arms"]:
@@ -173,13 +185,15 @@ def _steal(campaigns):
             "holds": percent is not None and percent < STEAL_PERCENT_MAX}
 
 
-def self_tests(generator, offloads, campaigns, memif_generator=None):
-    """offloads: {arm: [flags at each look, without repeats]}. memif_generator: lane M's, if it ran."""
+def self_tests(generator, offloads, campaigns, memif_generator=None, with_veths=True):
+    """offloads: {arm: [flags at each look, without repeats]}. memif_generator: lane M's, if it ran.
+    with_veths: lanes X and K were not left out, so their tests belong to the run whether they ran or not."""
     seen = [flags for reads in offloads.values() for flags in reads]
     ends = [flag for flags in seen for flag in flags.values()]
-    return {"generator": generator or {"holds": False, "note": "was not run"},
+    veths = {"generator": generator or {"holds": False, "note": "was not run"},
+             "offloads": {"by_arm": offloads, "holds": bool(ends) and len(set(ends)) == 1}}
+    return {**(veths if with_veths else {}),
             **({"generator_memif": memif_generator} if memif_generator else {}),
-            "offloads": {"by_arm": offloads, "holds": bool(ends) and len(set(ends)) == 1},
             "steal": _steal(campaigns)}
 
 
@@ -193,17 +207,47 @@ def write(result, path):
         file.write("\n")
 
 
+# What goals, compare and report take for granted, as far as a damaged or edited file may lack it.
+SECTIONS = ("machine", "settings", "replay", "campaigns", "self_tests", "metrics")
+MEMBERS = {"campaigns": {"name": str, "arms": list, "windows": list}, "self_tests": {"holds": bool},
+           "metrics": {"lane": str, "unit": str, "median": (int, float)}}
+OF_METRICS = ("low", "high", "samples")  # may be null
+
+
+def _misshapen(found):
+    """What is wrong first, by its place in the file; None when nothing is."""
+    for section in SECTIONS:
+        if not isinstance(found.get(section), dict):
+            return f"{section} is missing or no object"
+    for section, wanted in MEMBERS.items():
+        for name, entry in found[section].items():
+            for member, kind in wanted.items():
+                if not isinstance(entry, dict) or not isinstance(entry.get(member), kind):
+                    return f"{section}.{name}.{member} is missing or of another kind"
+            for member in OF_METRICS if section == "metrics" else ():
+                if not isinstance(entry.get(member, ""), (int, float, type(None))):
+                    return f"{section}.{name}.{member} is missing or of another kind"
+    if not isinstance(found["machine"].get("commit"), str):
+        return "machine.commit is missing"
+    for member in ("percent", "windows"):
+        if member not in found["self_tests"].get("steal", {}):
+            return f"self_tests.steal.{member} is missing"
+    return None
+
+
 def read(path):
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ResultsError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
         raise ResultsError(f"{path}: {error}") from error
     if not isinstance(found, dict) or found.get("kind") != KIND:
         raise ResultsError(f"{path}: not a result of perf/run")
     if found.get("format") != FORMAT:
         raise ResultsError(f"{path}: format {found.get('format')}, this program reads {FORMAT}")
-    for name in ("machine", "settings", "replay", "campaigns", "self_tests", "metrics"):
-        if name not in found:
-            raise ResultsError(f"{path}: {name} is missing")
+    problem = _misshapen(found)
+    if problem:
+        raise ResultsError(f"{path}: {problem}")
     return found

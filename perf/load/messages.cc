@@ -12,6 +12,7 @@ namespace {
 constexpr uint32_t small_head_bytes = 80;
 constexpr uint32_t browser_head_bytes = 300;
 constexpr uint32_t large_head_bytes = 1500;
+constexpr uint32_t forwarded_head_bytes = 400;
 constexpr uint32_t response_head_bytes = 150;
 constexpr std::string_view head_end = "\r\n\r\n";
 
@@ -43,16 +44,16 @@ Result<HostPattern> parse_host_pattern(const std::string& text) {
   return pattern;
 }
 
-// The fields behind Host; the last one is filled up.
-std::string fields_of(RequestHead head) {
+// The fields behind Host; the last one is filled up. host: of the request, or one as long.
+std::string fields_of(RequestHead head, const std::string& host) {
   if (head == RequestHead::small) return "User-Agent: l";
   std::string fields =
       "User-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0\r\n"
       "Accept: text/html,*/*;q=0.8\r\n"
       "Accept-Language: en-US\r\n"
-      "Accept-Encoding: gzip, deflate\r\n"
-      "Connection: keep-alive\r\n"
-      "Cache-Control: max-age=0\r\n";
+      "Accept-Encoding: gzip, deflate\r\n";
+  if (head != RequestHead::forwarded) fields += "Connection: keep-alive\r\n";
+  fields += "Cache-Control: max-age=0\r\n";
   if (head == RequestHead::large) {
     fields +=
         "Upgrade-Insecure-Requests: 1\r\n"
@@ -64,6 +65,11 @@ std::string fields_of(RequestHead head) {
         "Referer: https://www.example/a/page/that/somebody/came/from?with=a&long=query\r\n"
         "If-None-Match: \"5e4b1f2c-3d7a9\"\r\n";
   }
+  if (head == RequestHead::forwarded) {
+    fields +=
+        "X-Forwarded-For: 10.90.16.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " + host +
+        "\r\nX-Real-IP: 10.90.16.1\r\n";
+  }
   return fields + "Cookie: id=";
 }
 
@@ -72,6 +78,7 @@ uint32_t wanted_bytes(RequestHead head) {
     case RequestHead::small: return small_head_bytes;
     case RequestHead::browser: return browser_head_bytes;
     case RequestHead::large: return large_head_bytes;
+    case RequestHead::forwarded: return forwarded_head_bytes;
   }
   return 0;
 }
@@ -118,7 +125,8 @@ Result<RequestText> RequestText::make(const RequestOptions& options) {
   if (options.body_bytes > 0) {
     made.head_ += "Content-Length: " + std::to_string(options.body_bytes) + "\r\n";
   }
-  made.head_ = padded(made.head_ + fields_of(options.head), wanted_bytes(options.head));
+  const std::string host = pattern->before + std::string(pattern->digits, '0') + pattern->after;
+  made.head_ = padded(made.head_ + fields_of(options.head, host), wanted_bytes(options.head));
   if (made.head_.size() > 4096) return Error{"host and path make a head of more than 4096 octets"};
   made.head_bytes_ = static_cast<uint32_t>(made.head_.size());
   made.body_bytes_ = options.body_bytes;

@@ -14,9 +14,10 @@ namespace millrace::load {
 // The sets of request heads, by their usual length in octets; a long host or path makes them
 // longer.
 enum class RequestHead : uint8_t {
-  small,    // 80: what a program sends
-  browser,  // 300: eight fields, what a browser sends
-  large,    // 1500: sixteen fields with long cookies; does not fit in one segment
+  small,      // 80: what a program sends
+  browser,    // 300: eight fields, what a browser sends
+  large,      // 1500: sixteen fields with long cookies; does not fit in one segment
+  forwarded,  // 400: the browser's, as a backend gets it from a proxy
 };
 
 inline constexpr uint32_t message_bytes_max = 1U << 30;

@@ -39,8 +39,10 @@ void expect_pieces(const std::string& whole, const Write& write) {
 }
 
 TEST(RequestText, TheSetsHaveTheirLengthsAndReadAsRequests) {
-  const std::pair<RequestHead, size_t> sets[] = {
-      {RequestHead::small, 80}, {RequestHead::browser, 300}, {RequestHead::large, 1500}};
+  const std::pair<RequestHead, size_t> sets[] = {{RequestHead::small, 80},
+                                                 {RequestHead::browser, 300},
+                                                 {RequestHead::large, 1500},
+                                                 {RequestHead::forwarded, 400}};
   for (const auto& [head, bytes] : sets) {
     RequestOptions options;
     options.head = head;
@@ -52,6 +54,20 @@ TEST(RequestText, TheSetsHaveTheirLengthsAndReadAsRequests) {
     EXPECT_EQ(find_head_end(text), text.size());
     EXPECT_TRUE(read_request_head(text).well_formed);
     EXPECT_FALSE(read_request_head(text).close_announced);
+  }
+}
+
+// So that the load program's self-test reads what it reads behind a proxy.
+TEST(RequestText, TheForwardedHeadIsTheBrowsersAsAProxySendsIt) {
+  RequestOptions options;
+  options.host_count = 5;
+  options.head = RequestHead::forwarded;
+  const std::string text = request(options).text(3);
+  EXPECT_TRUE(text.starts_with("GET / HTTP/1.1\r\nHost: tenant000003.example\r\n")) << text;
+  EXPECT_EQ(text.find("Connection:"), std::string::npos) << text;
+  for (const char* field : {"X-Forwarded-For: ", "X-Forwarded-Proto: http\r\n",
+                            "X-Forwarded-Host: tenant", "X-Real-IP: "}) {
+    EXPECT_NE(text.find(field), std::string::npos) << field;
   }
 }
 

@@ -18,7 +18,7 @@ struct OptionText {
   const char* what;
 };
 
-constexpr std::array<OptionText, 44> option_texts = {{
+constexpr std::array<OptionText, 43> option_texts = {{
     {"port", "PORT", "xdp:IFNAME[:QUEUE] | memif:SOCKET[:server|client] | kernel"},
     {"client", "", "role: asks"},
     {"backend", "", "role: answers; may run beside --client"},
@@ -40,7 +40,8 @@ constexpr std::array<OptionText, 44> option_texts = {{
     {"slow-clients", "N", "more that ask, and read 10 kB/s"},
     {"schedule", "S", "closed (default), constant:RATE or poisson:RATE, requests a second"},
     {"lifetime", "L", "keepalive (default) or request: SYN, one request, FIN"},
-    {"request-head", "H", "small, browser (default) or large: about 80, 300, 1500 octets"},
+    {"request-head", "H",
+     "small, browser (default), large or forwarded: about 80, 300, 1500, 400 octets"},
     {"request-body-bytes", "N", "0 (default): GET, else POST"},
     {"response-bytes", "N", "of the body (100); the client wants as many"},
     {"any-response", "", "the client takes a 200 of any length, and of any tag if none is named"},
@@ -48,7 +49,6 @@ constexpr std::array<OptionText, 44> option_texts = {{
     {"host-pattern", "P", "of Host, with at most one %0Nu (tenant%06u.example)"},
     {"host-count", "N", "so many hosts, drawn for each request (1)"},
     {"path", "P", "of requests (/)"},
-    {"pipeline", "1", "requests never follow before the response"},
     {"connect-rate", "N", "connections opened a second at first, at most (50000)"},
     {"timeout", "SECONDS", "of a response (10)"},
     {"no-timestamps", "", "TCP without timestamps"},
@@ -77,6 +77,7 @@ class Parser {
   void check_together();
   void check_framed();
   void check_kernel();
+  void refuse_without(std::initializer_list<const char*> names, const char* kind);
 
   void fail(const std::string& what) {
     if (error_.empty()) error_ = what;
@@ -196,7 +197,8 @@ void Parser::make_readers() {
        [this, &o](auto&) {
          o.request.head = choice<RequestHead>({{"small", RequestHead::small},
                                                {"browser", RequestHead::browser},
-                                               {"large", RequestHead::large}});
+                                               {"large", RequestHead::large},
+                                               {"forwarded", RequestHead::forwarded}});
        }},
       {"request-body-bytes",
        [this, &o](auto&) { o.request.body_bytes = small_number(0, message_bytes_max / 2); }},
@@ -214,7 +216,6 @@ void Parser::make_readers() {
          o.request.host_count = client_.host_count = small_number(1, 999'999'999);
        }},
       {"path", [this, &o](auto&) { o.request.path = value_; }},
-      {"pipeline", [this](auto&) { number(1, 1); }},
       {"connect-rate",
        [this](auto&) { client_.connects_per_second_max = small_number(1, 10'000'000); }},
       {"timeout",
@@ -293,7 +294,16 @@ void Parser::read(const std::string& name, const std::string& value) {
   readers_.at(name)(value);
 }
 
+// Of options that a kind of port would silently do without.
+void Parser::refuse_without(std::initializer_list<const char*> names, const char* kind) {
+  for (const char* name : names) {
+    if (seen_[name]) fail(std::string("--") + name + " needs " + kind);
+  }
+}
+
 void Parser::check_framed() {
+  refuse_without({"listen"}, "--port kernel");
+  if (options_.port.kind != PortKind::xdp) refuse_without({"xdp-mode"}, "--port xdp:IFNAME");
   if (options_.reflect && (options_.client || options_.backend)) {
     fail("--reflect goes with no other role");
   }
@@ -314,7 +324,10 @@ void Parser::check_framed() {
 }
 
 void Parser::check_kernel() {
-  if (options_.reflect) fail("--reflect needs a port that carries frames, not kernel");
+  refuse_without(
+      {"reflect", "reflect-address", "gateway", "gateway-mac", "backend-address", "backend-port",
+       "no-timestamps", "trust-checksums", "packet-memory-mib", "xdp-mode"},
+      "a port that carries frames, not kernel");
   if (options_.backend && options_.listen.port == 0)
     fail("--backend on the kernel port needs --listen");
 }

@@ -12,12 +12,15 @@ and with --times: ticks, ticks_least, ticks_most (time-stamp counter, in the wor
 """
 import argparse
 import json
+import os
 import sys
 
 import lane
 
 NOTE = ("driver to driver with TCP, HTTP and routing; there is no access log in the product yet, so "
         "none is in it")
+# What `replay` takes.
+REQUESTS_MAX, TIMES_MAX = 100_000_000, 1_001
 NGINX = "nginx 1.22 in user space alone, for keepalive_1: 25,400"
 
 
@@ -39,7 +42,16 @@ def parse(rows):
     parser.add_argument("--fast-paths", choices=("on", "off"))
     parser.add_argument("--keep")
     parser.add_argument("--times", type=int)
-    return parser.parse_args()
+    given = parser.parse_args()
+    for name, most in (("requests", REQUESTS_MAX), ("times", TIMES_MAX)):
+        value = getattr(given, name)
+        if value is not None and not 1 <= value <= most:
+            parser.error(f"--{name} {value}: must be 1 to {most}")
+    if given.json and (os.path.isdir(given.json) or not os.access(os.path.dirname(os.path.abspath(given.json)), os.W_OK)):
+        parser.error(f"--json {given.json}: no file can be written there")
+    if given.keep and not os.path.isdir(given.keep):
+        parser.error(f"--keep {given.keep}: there is no such folder")
+    return given
 
 
 def measure(found, rows, arguments):

@@ -37,6 +37,10 @@ def run(command, **options):
         raise LaneError(f"{command[0]}: {error.strerror}") from error
 
 
+def is_program(path):
+    return os.path.isfile(path) and os.access(path, os.X_OK)
+
+
 def source_of(program):
     """The tree that a program was built from, to tell its files from others."""
     folder = os.path.dirname(os.path.realpath(program))
@@ -59,8 +63,8 @@ class Lane:
         if not shutil.which("addr2line"):
             raise LaneError("needs addr2line (deploy/packages.sh: binutils)")
         self.program = os.path.realpath(program)
-        if not os.path.exists(self.program):
-            raise LaneError(f"{program} is not there")
+        if not is_program(self.program):
+            raise LaneError(f"{program} is no program")
         self.source, self._cache = source_of(self.program)
         self._fast_paths = ["--fast-paths", fast_paths] if fast_paths else []
         self._work = tempfile.TemporaryDirectory(prefix="replay.")
@@ -76,6 +80,8 @@ class Lane:
         if said.returncode:
             raise LaneError(said.stderr.strip() or "the list of scenarios could not be read")
         rows = [line.split("\t") for line in said.stdout.splitlines()]
+        if not rows or any(len(row) < 6 for row in rows):
+            raise LaneError(f"{self.program} --list says no scenarios: it is no replay, or of another version")
         return [{"name": row[0], "requests": int(row[1]), "gate_requests": int(row[2]),
                  "routes": int(row[3]), "unit": row[4], "note": row[5]} for row in rows]
 
