@@ -11,6 +11,7 @@
 #include "tests/sim/meddler.h"
 #include "tests/sim/near_wrap.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/sent_text.h"
 #include "tests/sim/talker.h"
 #include "tests/sim/timer_watch.h"
 #include "tests/support/sim_host.h"
@@ -95,61 +96,6 @@ class Narrator final : public nic::SimListener {
 
  private:
   Instant begin_;
-};
-
-// How many octets of text the client was sent by when, and how many have arrived there;
-// repetitions counted.
-class SentText final : public nic::SimListener {
- public:
-  void on_frame(size_t wire, Step step, Instant at, ByteView bytes) override {
-    if (wire != client_side) return;
-    const auto frame = parse_segment_frame(bytes);
-    if (!frame || frame->segment.text.empty()) return;
-    if (step == Step::arrives) {
-      arrived_ += frame->segment.text.size();
-      return;
-    }
-    sent_ += frame->segment.text.size();
-    by_.push_back({at, sent_, arrived_});
-  }
-  // "" when the sender has never sent more than slow start allows that counts octets (RFC 3465): an
-  // initial window, what was acknowledged, and as much again in flight; and a tenth for what was
-  // sent twice. However the acknowledgments were divided.
-  std::string judge_growth() const {
-    for (const Sum& sum : by_) {
-      const uint64_t most = (initial_window + 2 * sum.arrived) * 11 / 10;
-      if (sum.sent > most)
-        return std::to_string(sum.sent) + " octets were sent when " + std::to_string(sum.arrived) +
-               " had arrived";
-    }
-    return "";
-  }
-  // "" when it is never more than a tenth more than what honest ones had, and an initial window.
-  std::string judge_against(const std::array<SentText, 2>& honest) const {
-    for (const Sum& sum : by_) {
-      const uint64_t fair = std::max(honest[0].sent_by(sum.at), honest[1].sent_by(sum.at));
-      if (sum.sent > fair + fair / 10 + initial_window)
-        return "a hostile reader was sent " + std::to_string(sum.sent) +
-               " octets when an honest one had " + std::to_string(fair);
-    }
-    return "";
-  }
-
- private:
-  static constexpr uint64_t initial_window = 14'600;  // RFC 6928
-  struct Sum {
-    Instant at;
-    uint64_t sent = 0;
-    uint64_t arrived = 0;
-  };
-  uint64_t sent_by(Instant instant) const {
-    const auto after = std::upper_bound(by_.begin(), by_.end(), instant,
-                                        [](Instant at, const Sum& sum) { return at < sum.at; });
-    return after == by_.begin() ? 0 : std::prev(after)->sent;
-  }
-  std::vector<Sum> by_;
-  uint64_t sent_ = 0;
-  uint64_t arrived_ = 0;
 };
 
 tcp::Keys draw_keys(Random& random) {
@@ -333,10 +279,9 @@ class Play {
       return talk.open ? state_of(side, talk.id) : ConnectionState{};
     };
     sight.by_ports = [this](size_t side, uint16_t local, uint16_t remote) {
-      const uint16_t port = side == client_side ? local : remote;
-      const auto found = std::find(ports_.begin(), ports_.end(), port);
-      if (found == ports_.end()) return ConnectionState{};
-      const Talk& talk = sides_[side].talker.talks()[static_cast<size_t>(found - ports_.begin())];
+      const auto number = newest_with_port(ports_, side == client_side ? local : remote);
+      if (!number) return ConnectionState{};
+      const Talk& talk = sides_[side].talker.talks()[*number];
       return talk.open ? state_of(side, talk.id) : ConnectionState{};
     };
     sight.conversations = [this] { return static_cast<uint32_t>(ports_.size()); };
