@@ -22,6 +22,10 @@ constexpr int64_t faults_seconds_max = 58;
 constexpr uint32_t ack_pieces_max = 200;  // of the text of one turn, 64 segments
 constexpr Duration long_pause = Duration::seconds(60);
 constexpr int64_t faults_seconds_max_without_orphans = 110;
+constexpr int64_t pause_seconds_max = 40;
+// A host that was away makes a round trip look as long; the search for a path MTU that nobody tells
+// takes four timeouts, 15 times the first, which must fit into the 180 s.
+constexpr int64_t pause_seconds_max_with_hidden_mtu = 5;
 
 Duration microseconds_below(Random& random, uint64_t bound) {
   return Duration::microseconds(static_cast<int64_t>(random.below(bound)));
@@ -127,6 +131,13 @@ nic::WireFaults draw_faults(Random& random, Verdict verdict) {
   return faults;
 }
 
+bool hides_mtu(const nic::WireFaults& faults) {
+  return faults.datagram_bytes_max < 1'500 && !faults.tells_datagram_bytes_max;
+}
+bool hides_mtu(const Scenario& scenario) {
+  return hides_mtu(scenario.faults[0]) || hides_mtu(scenario.faults[1]);
+}
+
 // --- what happens when ---
 
 class Timeline {
@@ -169,8 +180,10 @@ class Timeline {
   }
   void draw_pause() {
     const Duration begin = part_of(random_, scenario_.calm_at);
+    const bool must_be_short = scenario_.verdict == Verdict::whole && hides_mtu(scenario_);
+    const int64_t most = must_be_short ? pause_seconds_max_with_hidden_mtu : pause_seconds_max;
     const Duration end =
-        begin + std::min(scenario_.calm_at - begin, seconds_between(random_, 0, 40));
+        begin + std::min(scenario_.calm_at - begin, seconds_between(random_, 0, most));
     const size_t side = random_.below(2);
     add(begin, Change::Kind::pause, side);
     add(end, Change::Kind::resume, side);
@@ -296,11 +309,7 @@ Scenario draw_scenario(uint64_t seed) {
   // Whoever lies about what has arrived makes round trips look long, and the search for a path MTU
   // that nobody tells takes four timeouts: together more than the 180 s after which all is given
   // up.
-  const auto hides_mtu = [](const nic::WireFaults& faults) {
-    return faults.datagram_bytes_max < 1'500 && !faults.tells_datagram_bytes_max;
-  };
-  if (whole && (hides_mtu(scenario.faults[0]) || hides_mtu(scenario.faults[1])))
-    scenario.meddler.lies_in_sack = false;
+  if (whole && hides_mtu(scenario)) scenario.meddler.lies_in_sack = false;
   scenario.near_wrap = draw_near_wrap(random);
   Timeline(random, scenario).draw();
   const uint64_t count = random.between(1, 6);
