@@ -286,6 +286,22 @@ NearWrap draw_near_wrap(Random& random) {
   return static_cast<NearWrap>(random.between(1, 3));
 }
 
+// From a stream of their own, so that they do not shift what else the seed decides.
+void draw_untrue_mtus(uint64_t seed, Scenario* scenario) {
+  Random random(seed ^ 0x756e74727565);
+  if (!random.chance(0.3)) return;
+  for (nic::WireFaults& faults : scenario->faults) faults.untrue_too_long = up_to(random, 0.3);
+}
+
+// Towards the reader, who sends nothing long.
+void draw_transfer_mtu(uint64_t seed, Scenario* scenario) {
+  Random random(seed ^ 0x6d7475);
+  nic::WireFaults& faults = scenario->faults[client_side];
+  if (!random.chance(0.3)) return;
+  faults.datagram_bytes_max = static_cast<uint16_t>(random.between(600, 1'499));
+  faults.tells_datagram_bytes_max = random.chance(0.6);
+}
+
 }  // namespace
 
 Scenario draw_scenario(uint64_t seed) {
@@ -324,9 +340,10 @@ Scenario draw_scenario(uint64_t seed) {
   scenario.over_at = draw_end(scenario);
   std::stable_sort(scenario.changes.begin(), scenario.changes.end(),
                    [](const Change& a, const Change& b) { return a.at < b.at; });
-  if (seed % 3 == 0 && scenario.meddler.is_idle() && scenario.near_wrap == NearWrap::nothing) {
+  if (seed % 3 == 0 && scenario.near_wrap == NearWrap::nothing) {
     scenario.family = seed % 9 == 0 ? Scenario::Family::both : Scenario::Family::ipv6;
   }
+  draw_untrue_mtus(seed, &scenario);
   return scenario;
 }
 
@@ -373,6 +390,9 @@ Scenario draw_transfer(uint64_t seed) {
     scenario.changes.push_back(change);
   }
   scenario.conversations.push_back({reader, writer});
+  if (seed % 3 == 0) scenario.family = Scenario::Family::ipv6;
+  draw_transfer_mtu(seed, &scenario);
+  draw_untrue_mtus(seed, &scenario);
   return scenario;
 }
 
@@ -385,7 +405,7 @@ std::string told(const nic::WireFaults& faults) {
   std::snprintf(text, sizeof text,
                 "delay %lld us + %lld, %llu bit/s, loss %.3f, bursts %.3f/%.3f of %.2f, dup %.3f, "
                 "corrupt %.3f, mended %.3f, cut %.3f, reorder %.3f by %lld us, queue %zu, "
-                "datagrams to %u%s",
+                "datagrams to %u%s, untrue %.3f",
                 static_cast<long long>(faults.delay.count_us()),
                 static_cast<long long>(faults.jitter.count_us()),
                 static_cast<unsigned long long>(faults.bits_per_second), faults.loss,
@@ -393,7 +413,7 @@ std::string told(const nic::WireFaults& faults) {
                 faults.corruption, faults.mended_corruption, faults.truncation, faults.reordering,
                 static_cast<long long>(faults.reordering_delay.count_us()),
                 faults.in_flight_frames_max, faults.datagram_bytes_max,
-                faults.tells_datagram_bytes_max ? " (told)" : "");
+                faults.tells_datagram_bytes_max ? " (told)" : "", faults.untrue_too_long);
   return text;
 }
 

@@ -13,8 +13,9 @@ constexpr uint64_t initial_window = 14'600;  // RFC 6928
 }  // namespace
 
 void SentText::on_frame(size_t wire, Step step, Instant at, ByteView bytes) {
+  constexpr size_t ethernet_bytes = 14;
   const auto frame = parse_segment_frame(bytes);
-  if (!frame) return;
+  if (!frame || bytes.size() - ethernet_bytes > mtu_) return;
   const tcp::Segment& segment = frame->segment;
   if (wire == client_side && segment.has(tcp::flag_syn)) begin_ = segment.seq + 1;
   if (!begin_ || segment.has(tcp::flag_syn)) return;

@@ -14,12 +14,17 @@
 
 namespace millrace::sim {
 
-// Listens on both wires of a link without faults that carries one connection. A sender cannot see
+// Listens on both wires of a link that loses nothing but what is too long, and carries one
+// connection. A sender cannot see
 // what has arrived, only what is acknowledged: so the judge reads the acknowledgments as they reach
 // the server, and knows which of them are nothing (of what was not sent yet), which are right, and
 // which are early (of what is still on its way; RFC 5681 leaves the sender no way to tell).
 class SentText final : public nic::SimListener {
  public:
+  // mtu: of the path to the client, in octets of a datagram. What is longer loads nobody's queue,
+  // and to send it again is no growth.
+  explicit SentText(uint16_t mtu) : mtu_(mtu) {}
+
   void on_frame(size_t wire, Step step, Instant at, ByteView bytes) override;
 
   // "" when the sender has never sent more than slow start allows that counts octets (RFC 3465): an
@@ -45,6 +50,7 @@ class SentText final : public nic::SimListener {
   uint64_t sent_by(Instant instant) const;
   uint64_t sent_when_acknowledged(uint64_t octets) const;
 
+  uint16_t mtu_;
   std::vector<Sum> by_;
   std::optional<tcp::Seq> begin_;  // of the server's text; nothing before its SYN
   Sum now_;

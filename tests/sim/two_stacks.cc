@@ -54,6 +54,7 @@ nic::WireFaults calm(const nic::WireFaults& faults) {
   calm.delay = faults.delay;
   calm.datagram_bytes_max = faults.datagram_bytes_max;
   calm.tells_datagram_bytes_max = faults.tells_datagram_bytes_max;
+  calm.untrue_too_long = faults.untrue_too_long;
   return calm;
 }
 
@@ -294,7 +295,7 @@ class Play {
     const tcp::Connection* connection = tcp.find(id);
     const tcp::Transfer* transfer = connection == nullptr ? nullptr : tcp.find_transfer(id);
     if (transfer == nullptr || !tcp::is_synchronized(connection->state)) return {};
-    return {connection, transfer};
+    return {connection, transfer, &tcp};
   }
 
   // --- judging ---
@@ -325,12 +326,25 @@ class Play {
       if (!is_gone(side) && sides_[side].host.tcp().armed_timer_count() != 0)
         return "timers are left";
     }
+    if (is_told_only_untruths() && count(Counter::tcp_path_mtu_lowered) > 0)
+      return "somebody believed in a path MTU that nobody could tell";
     if (!link_.frames_conserved()) return "frames are lost inside the simulation";
     for (uint32_t number = 0; number < ports_.size(); ++number) {
       const std::string why = judge_conversation(number);
       if (!why.empty()) return "connection " + std::to_string(number) + ": " + why;
     }
     return "";
+  }
+
+  // Every message about the path MTU is one that must not be believed (T38).
+  bool is_told_only_untruths() const {
+    return std::none_of(
+        scenario_.faults.begin(), scenario_.faults.end(),
+        [](const nic::WireFaults& faults) { return faults.tells_datagram_bytes_max; });
+  }
+  uint64_t count(Counter counter) const {
+    return sides_[client_side].host.counters()[counter] +
+           sides_[server_side].host.counters()[counter];
   }
 
   std::string judge_conversation(uint32_t number) const {
@@ -437,8 +451,14 @@ RunResult run_two_stacks(uint64_t seed, Telling telling) {
 
 namespace {
 
+uint16_t mtu_towards_client(const Scenario& scenario) {
+  const uint16_t mtu = scenario.faults[client_side].datagram_bytes_max;
+  return scenario.has_ipv6() ? std::max(mtu, net::ipv6_mtu_min) : mtu;
+}
+
 std::string judge_against_honest_ones(Scenario scenario, const SentText& to_hostile) {
-  std::array<SentText, 2> to_honest;
+  std::array<SentText, 2> to_honest{SentText(mtu_towards_client(scenario)),
+                                    SentText(mtu_towards_client(scenario))};
   for (size_t i = 0; i < to_honest.size(); ++i) {
     scenario.meddler = i == 0 ? MeddlerPlan() : honest_acknowledgments();
     const auto honest = std::make_unique<Play>(scenario);
@@ -453,7 +473,7 @@ std::string judge_against_honest_ones(Scenario scenario, const SentText& to_host
 
 RunResult run_hostile_reader(uint64_t seed, Telling telling) {
   const Scenario scenario = draw_transfer(seed);
-  SentText to_hostile;
+  SentText to_hostile(mtu_towards_client(scenario));
   const auto hostile = std::make_unique<Play>(scenario);
   hostile->listen(telling == Telling::frames ? nullptr : &to_hostile);
   if (telling == Telling::frames) hostile->narrate();
