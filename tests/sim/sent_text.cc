@@ -59,10 +59,11 @@ std::string SentText::judge_growth() const {
   return "";
 }
 
-std::string SentText::judge_against(const std::array<SentText, 2>& honest) const {
+std::string SentText::judge_against(const std::array<SentText, 2>& honest, bool by_time) const {
   for (const Sum& sum : by_) {
-    uint64_t fair = std::max(honest[0].sent_by(sum.at), honest[1].sent_by(sum.at));
-    if (sum.was_early)
+    uint64_t fair = 0;
+    if (by_time) fair = std::max(honest[0].sent_by(sum.at), honest[1].sent_by(sum.at));
+    if (sum.was_early || !by_time)
       fair = std::max({fair, honest[0].sent_when_acknowledged(sum.acknowledged),
                        honest[1].sent_when_acknowledged(sum.acknowledged)});
     if (sum.sent > fair + fair / 10 + initial_window)

@@ -34,7 +34,9 @@ class SentText final : public nic::SimListener {
   // "" when it is never more than a tenth more than what honest ones had, and an initial window.
   // From the first early acknowledgment on, honest ones are also looked at when they had
   // acknowledged as much: then the hostile one is ahead of them in time.
-  std::string judge_against(const std::array<SentText, 2>& honest) const;
+  // by_time: else only those are looked at, because something was lost, and when a loss is found is
+  // nobody's gain.
+  std::string judge_against(const std::array<SentText, 2>& honest, bool by_time) const;
 
  private:
   struct Sum {  // when a segment with text was sent; in octets from the begin of the stream
