@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "dataplane/nic/sim_datagram.h"
 
 namespace millrace::nic {
 namespace {
@@ -39,132 +40,16 @@ uint64_t mixed(uint64_t hash, ByteView bytes) {
   return hash;
 }
 
-// --- headers, as much of them as a wire has to know ---
-
-constexpr size_t ethernet_bytes = 14;
-constexpr size_t ipv4_bytes_min = 20;
-constexpr size_t tcp_bytes_min = 20;
-constexpr uint8_t protocol_icmp = 1;
-constexpr uint8_t protocol_tcp = 6;
-
-bool is_ipv4(ByteView frame) {
-  return frame.size() >= ethernet_bytes + ipv4_bytes_min && load_be16(&frame[12]) == 0x0800 &&
-         frame[ethernet_bytes] >> 4 == 4;
-}
-size_t ipv4_header_bytes(ByteView frame) {
-  return size_t{frame[ethernet_bytes] & 0xfU} * 4;
-}
-size_t datagram_bytes(ByteView frame) {
-  return load_be16(&frame[ethernet_bytes + 2]);
-}
-// With all of its fixed header, not a fragment.
-bool is_tcp(ByteView frame) {
-  return is_ipv4(frame) && frame[ethernet_bytes + 9] == protocol_tcp &&
-         ipv4_header_bytes(frame) >= ipv4_bytes_min &&
-         (load_be16(&frame[ethernet_bytes + 6]) & 0x3fff) == 0 &&
-         datagram_bytes(frame) >= ipv4_header_bytes(frame) + tcp_bytes_min &&
-         frame.size() >= ethernet_bytes + datagram_bytes(frame);
-}
-
-// RFC 1071, plainly: an even number of octets.
-uint16_t checksum_of(ByteView bytes) {
-  uint32_t sum = 0;
-  for (size_t i = 0; i + 1 < bytes.size(); i += 2) sum += load_be16(&bytes[i]);
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(~sum);
-}
-
-// Changes a word and the checksum over it (RFC 1624 equation 3).
-void change_word(uint8_t* word, uint16_t flipped, uint8_t* checksum) {
-  const uint16_t before = load_be16(word);
-  const auto after = static_cast<uint16_t>(before ^ flipped);
-  store_be16(word, after);
-  uint32_t sum = static_cast<uint16_t>(~load_be16(checksum));
-  sum += static_cast<uint16_t>(~before);
-  sum += after;
-  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
-  store_be16(checksum, static_cast<uint16_t>(~sum));
-}
-
-// Bits of a header that may change without harm to the connection: WireFaults::Mends::survivable.
-// No ports: a segment that went astray draws a reset, which the same flip brings home.
-struct SurvivableWord {
-  bool in_ipv4;
-  uint8_t offset;
-  uint16_t bits;
-};
-constexpr std::array<SurvivableWord, 7> survivable_words = {{
-    {true, 0, 0x00ff},    // type of service
-    {true, 4, 0xffff},    // identification
-    {true, 6, 0xffff},    // flags and fragment offset: at worst the datagram is thrown away
-    {true, 8, 0xff00},    // TTL
-    {false, 12, 0x0ff8},  // reserved bits, CWR, ECE, URG, ACK, PSH
-    {false, 14, 0xffff},  // window
-    {false, 18, 0xffff},  // urgent pointer
-}};
-
-// One of the set bits.
-uint16_t pick_bit(uint16_t bits, uint64_t which) {
-  for (auto left = which % static_cast<uint64_t>(__builtin_popcount(bits)); left > 0; --left)
-    bits = static_cast<uint16_t>(bits & (bits - 1));
-  return static_cast<uint16_t>(bits & -bits);
-}
-
-// frame: is_tcp().
-void flip_and_mend(ByteSpan frame, WireFaults::Mends mends, uint64_t which) {
-  uint8_t* const ipv4 = &frame[ethernet_bytes];
-  uint8_t* const tcp = ipv4 + ipv4_header_bytes(frame);
-  if (mends == WireFaults::Mends::any) {
-    const size_t words = (datagram_bytes(frame) - ipv4_header_bytes(frame)) / 2;
-    const size_t at = which % words * 2;
-    if (at != 16) change_word(tcp + at, static_cast<uint16_t>(1U << (which >> 32) % 16), tcp + 16);
-    return;
-  }
-  const SurvivableWord& word = survivable_words[which % survivable_words.size()];
-  const uint16_t bit = pick_bit(word.bits, which >> 32);
-  if (word.in_ipv4) {
-    change_word(ipv4 + word.offset, bit, ipv4 + 10);
-  } else {
-    change_word(tcp + word.offset, bit, tcp + 16);
-  }
-}
-
-// "Fragmentation needed" about a datagram that forbade it (RFC 1191 section 4), from a router whose
-// address is the last one of the sender's /24. Its length; 0 when nothing is to be said.
-constexpr size_t too_long_bytes = ethernet_bytes + ipv4_bytes_min + 8 + ipv4_bytes_min + 8;
-size_t write_too_long(ByteSpan out, ByteView about, uint16_t datagram_bytes_max) {
-  const bool may_not_be_cut = (about[ethernet_bytes + 6] & 0x40) != 0;
-  if (!may_not_be_cut || ipv4_header_bytes(about) != ipv4_bytes_min) return 0;
-  std::fill(out.begin(), out.end(), uint8_t{0});
-  constexpr std::array<uint8_t, 6> router{2, 0, 0, 0, 0xff, 0xfe};
-  std::memcpy(&out[0], &about[6], 6);
-  std::memcpy(&out[6], router.data(), router.size());
-  store_be16(&out[12], 0x0800);
-  uint8_t* const ipv4 = &out[ethernet_bytes];
-  ipv4[0] = 0x45;
-  store_be16(ipv4 + 2, static_cast<uint16_t>(too_long_bytes - ethernet_bytes));
-  ipv4[8] = 64;
-  ipv4[9] = protocol_icmp;
-  std::memcpy(ipv4 + 12, &about[ethernet_bytes + 12], 3);
-  ipv4[15] = 254;
-  std::memcpy(ipv4 + 16, &about[ethernet_bytes + 12], 4);
-  store_be16(ipv4 + 10, checksum_of({ipv4, ipv4_bytes_min}));
-  uint8_t* const icmp = ipv4 + ipv4_bytes_min;
-  icmp[0] = 3;  // destination unreachable: fragmentation needed
-  icmp[1] = 4;
-  store_be16(icmp + 6, datagram_bytes_max);
-  std::memcpy(icmp + 8, &about[ethernet_bytes], ipv4_bytes_min + 8);
-  store_be16(icmp + 2, checksum_of({icmp, 8 + ipv4_bytes_min + 8}));
-  return too_long_bytes;
-}
-
-// A router between the two: it also says what it does not carry.
+// A router between the two: it also says what it does not carry, and what is not true.
 void carry_between(SimPort& from, SimPort& to, ByteView bytes, Instant now) {
-  const WireFaults& faults = to.wire().faults;
-  if (faults.tells_datagram_bytes_max && !faults.down && to.wire().is_too_long(bytes)) {
-    std::array<uint8_t, too_long_bytes> told;
-    const size_t length = write_too_long(told, bytes, faults.datagram_bytes_max);
-    if (length > 0) from.wire().carry({told.data(), length}, now);
+  RouterMessage told;
+  size_t length = 0;
+  if (to.wire().tells_too_long(bytes))
+    length = write_too_long(&told, bytes, to.wire().faults.datagram_bytes_max);
+  if (length > 0) from.wire().carry({told.data(), length}, now);
+  if (const auto which = to.wire().draw_untrue_too_long(bytes)) {
+    length = write_untrue_too_long(&told, bytes, *which);
+    from.wire().carry({told.data(), length}, now);
   }
   to.wire().carry(bytes, now);
 }
@@ -205,7 +90,12 @@ void SimWire::carry(ByteView bytes, Instant now) {
   }
   if (mended) {
     ++counters_.mended;
-    flip_and_mend({changed.data(), bytes.size()}, faults.mends, fate.bit);
+    const ByteSpan frame{changed.data(), bytes.size()};
+    if (faults.mends == WireFaults::Mends::any) {
+      flip_any(frame, fate.bit);
+    } else {
+      flip_survivable(frame, fate.bit);
+    }
   }
   if (flipped) {
     ++counters_.corrupted;
@@ -247,7 +137,20 @@ SimWire::RareFate SimWire::draw_rare_fate() {
 }
 
 bool SimWire::is_too_long(ByteView bytes) const {
-  return is_ipv4(bytes) && datagram_bytes(bytes) > faults.datagram_bytes_max;
+  return is_ip(bytes) && datagram_bytes(bytes) > mtu_for(bytes, faults.datagram_bytes_max);
+}
+
+bool SimWire::tells_too_long(ByteView bytes) const {
+  return faults.tells_datagram_bytes_max && !faults.down && is_too_long(bytes);
+}
+
+std::optional<uint64_t> SimWire::draw_untrue_too_long(ByteView bytes) {
+  if (faults.untrue_too_long == 0) return {};
+  const bool tells = untrue_.chance(faults.untrue_too_long);
+  const uint64_t which = untrue_.next();
+  if (!tells || !is_tcp(bytes)) return {};
+  ++counters_.untrue;
+  return which;
 }
 
 bool SimWire::is_dropped(ByteView bytes, bool lost, const RareFate& fate) {

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/random.h"
@@ -44,23 +45,27 @@ struct WireFaults {
   double burst_end = 1;
   double burst_loss = 1;
   double truncation = 0;  // cut at any octet
-  // One bit of an IPv4 datagram flipped and the checksums put right again, as a router with bad
-  // memory does it. TCP cannot see that, so by default only such bits change as TCP survives.
+  // One bit of a TCP segment or its header of IP flipped and the checksums put right again, as a
+  // router with bad memory does it. TCP cannot see that, so by default only such bits change as TCP
+  // survives.
   double mended_corruption = 0;
   enum class Mends : uint8_t {
-    // Type of service, identification, fragment and TTL of IPv4; window, urgent pointer and the
-    // flags but FIN, SYN and RST of TCP.
+    // Type of service, identification, fragment and TTL of IPv4; traffic class, flow label and hop
+    // limit of IPv6; window, urgent pointer and the flags but FIN, SYN and RST of TCP.
     survivable,
-    // Any bit of the IPv4 payload: what arrives need not be what was sent, and a connection may
+    // Any bit of the segment: what arrives need not be what was sent, and a connection may
     // stand still for ever. For runs whose judge knows.
     any,
   };
   Mends mends = Mends::survivable;
   bool down = false;  // nothing gets in; what is on the way arrives
-  // Longer IPv4 datagrams vanish; with tells_datagram_bytes_max the sender hears of it by ICMP
-  // (RFC 1191 section 4) if it forbade fragments.
+  // Longer datagrams vanish, IPv6 ones not below 1,280 octets; with tells_datagram_bytes_max the
+  // sender hears of it by ICMP (RFC 1191 section 4, if it forbade fragments; RFC 4443 section 3.2).
   uint16_t datagram_bytes_max = UINT16_MAX;
   bool tells_datagram_bytes_max = false;
+  // So often the sender of a segment hears of an MTU that nobody may believe, whatever was carried:
+  // write_untrue_too_long().
+  double untrue_too_long = 0;
 };
 
 struct WireCounters {
@@ -78,6 +83,7 @@ struct WireCounters {
   uint64_t truncated = 0;
   uint64_t mended = 0;
   uint64_t inserted = 0;
+  uint64_t untrue = 0;  // messages of a router that were not true
 };
 
 // What was delivered in a run, as one number: time, direction and bytes of every frame in order.
@@ -102,7 +108,11 @@ class SimListener {
 class SimWire {
  public:
   SimWire(size_t index, uint64_t seed, TraceHash& trace)
-      : index_(index), random_(seed), rare_(seed ^ rare_stream), trace_(trace) {}
+      : index_(index),
+        random_(seed),
+        rare_(seed ^ rare_stream),
+        untrue_(seed ^ untrue_stream),
+        trace_(trace) {}
 
   WireFaults faults;
 
@@ -119,6 +129,10 @@ class SimWire {
   }
   // True for a frame that carry() drops because of datagram_bytes_max.
   bool is_too_long(ByteView bytes) const;
+  // True when its sender is to hear of it.
+  bool tells_too_long(ByteView bytes) const;
+  // What decides about an untrue message to the sender, if there is to be one.
+  std::optional<uint64_t> draw_untrue_too_long(ByteView bytes);
 
   size_t in_flight() const { return in_flight_.size(); }
   const WireCounters& counters() const { return counters_; }
@@ -128,6 +142,7 @@ class SimWire {
 
  private:
   static constexpr uint64_t rare_stream = 0x72617265U;
+  static constexpr uint64_t untrue_stream = 0x756e7472U;
   static constexpr uint32_t no_buffer_held = UINT32_MAX;
   using Buffer = std::array<uint8_t, sim_frame_bytes_max>;
   struct InFlight {
@@ -159,6 +174,7 @@ class SimWire {
   Random random_;
   // Of their own, so that what they are set to does not shift the chances of the others.
   Random rare_;
+  Random untrue_;
   TraceHash& trace_;
   SimListener* listener_ = nullptr;
   std::vector<InFlight> in_flight_;  // a heap, the earliest in front

@@ -1,7 +1,10 @@
 #include "dataplane/nic/sim_port.h"
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 #include <numeric>
+#include <string>
 
 #include "dataplane/nic/sim_test_station.h"
 #include "tests/support/packet_builder.h"
@@ -286,6 +289,122 @@ TEST_F(SimLinkTest, WhatIsTooLongVanishesAndTheSenderHearsOfItIfTheWireTells) {
   EXPECT_EQ(frame.payload, testing::Bytes(sent.begin() + 14, sent.begin() + 14 + 28));
   EXPECT_EQ(link_.b().wire().counters().too_long, 2U);
   EXPECT_TRUE(link_.frames_conserved());
+}
+
+// A segment over IPv6 without options: 40 + 20 + text_octets of datagram. Checksum as it comes.
+testing::Bytes segment_over_ipv6_of(size_t text_octets) {
+  testing::Bytes frame(14 + 40 + 20 + text_octets, 0x55);
+  std::memcpy(&frame[0], station_mac(2).octets.data(), 6);
+  std::memcpy(&frame[6], station_mac(1).octets.data(), 6);
+  store_be16(&frame[12], 0x86dd);
+  uint8_t* const ip = &frame[14];
+  store_be32(ip, 0x6000'0000);
+  store_be16(ip + 4, static_cast<uint16_t>(20 + text_octets));
+  ip[6] = 6;
+  ip[7] = 64;
+  ip[23] = 1;  // 5555:...:5501, to 5555:...:5555
+  return frame;
+}
+
+// Of an IPv6 datagram's payload, with its pseudo-header (RFC 8200 section 8.1).
+bool icmpv6_checksum_holds(const testing::Bytes& frame) {
+  const ByteView payload = ByteView(frame).subspan(14 + 40);
+  uint32_t pseudo_header = static_cast<uint32_t>(payload.size()) + 58;
+  for (size_t at = 14 + 8; at < 14 + 40; at += 2) pseudo_header += load_be16(&frame[at]);
+  return testing::reference_checksum(payload, pseudo_header) == 0;
+}
+
+TEST_F(SimLinkTest, OverIpv6NothingBelow1280IsTooLongAndTheSenderHearsOfTheRestIfTheWireTells) {
+  link_.b().wire().faults.datagram_bytes_max = 600;
+  link_.b().wire().faults.tells_datagram_bytes_max = true;
+  left_.send_bytes(link_.a(), segment_over_ipv6_of(1'220), start);
+  EXPECT_EQ(right_.receive_bytes(link_.b(), start).size(), 1U);
+  EXPECT_TRUE(left_.receive_bytes(link_.a(), start).empty());
+  const testing::Bytes sent = segment_over_ipv6_of(1'221);
+  left_.send_bytes(link_.a(), sent, start);
+  EXPECT_TRUE(right_.receive_bytes(link_.b(), start).empty());
+  const auto told = left_.receive_bytes(link_.a(), start);
+  ASSERT_EQ(told.size(), 1U);
+  const testing::Bytes& frame = told[0];
+  ASSERT_EQ(frame.size(), 14U + 1'280U);
+  EXPECT_EQ(load_be16(&frame[12]), 0x86dd);
+  EXPECT_EQ(load_be16(&frame[14 + 4]), 1'240);
+  EXPECT_EQ(frame[14 + 6], 58);
+  EXPECT_TRUE(icmpv6_checksum_holds(frame));
+  EXPECT_TRUE(std::equal(&frame[14 + 24], &frame[14 + 40], &sent[14 + 8]));  // to the sender
+  EXPECT_EQ(load_be32(&frame[54]) >> 16, 0x0200U);                           // packet too big
+  EXPECT_EQ(load_be32(&frame[58]), 1'280U);
+  EXPECT_TRUE(std::equal(frame.begin() + 62, frame.end(), sent.begin() + 14));
+  link_.b().wire().faults.datagram_bytes_max = 1'400;
+  left_.send_bytes(link_.a(), segment_over_ipv6_of(1'400), start);
+  EXPECT_EQ(load_be32(&left_.receive_bytes(link_.a(), start).at(0)[58]), 1'400U);
+  EXPECT_TRUE(link_.frames_conserved());
+}
+
+// Every kind of untruth, told by what is wrong with it.
+TEST_F(SimLinkTest, UntrueMessagesAreUntrueAndTheSegmentArrivesAllTheSame) {
+  link_.b().wire().faults.untrue_too_long = 1;
+  std::map<std::string, size_t> kinds;
+  const testing::Bytes sent = segment_over_ipv6_of(1'300);
+  const ByteView datagram = ByteView(sent).subspan(14);
+  constexpr size_t rounds = 400;
+  for (size_t i = 0; i < rounds; ++i) {
+    left_.send_bytes(link_.a(), sent, start);
+    left_.reclaim(link_.a());
+    ASSERT_EQ(right_.receive_bytes(link_.b(), start), std::vector<testing::Bytes>{sent});
+    const auto told = left_.receive_bytes(link_.a(), start);
+    ASSERT_EQ(told.size(), 1U);
+    const uint32_t mtu = load_be32(&told[0][58]);
+    const ByteView quote = ByteView(told[0]).subspan(62);
+    const auto differs = std::mismatch(quote.begin(), quote.end(), datagram.begin()).first;
+    const auto at = static_cast<size_t>(differs - quote.begin());
+    std::string kind = "true";
+    if (!icmpv6_checksum_holds(told[0]))
+      kind = "checksum";
+    else if (mtu < 1'280)
+      kind = "below";
+    else if (mtu >= 65'536)
+      kind = "long";
+    else if (mtu >= 1'360)
+      kind = "fits";
+    else if (quote.size() < 48)
+      kind = "cut";
+    else if (at == 23)
+      kind = "source";
+    else if (at == 40)
+      kind = "port";
+    else if (at >= 44 && at < 48)
+      kind = "sequence";
+    ++kinds[kind];
+  }
+  EXPECT_EQ(kinds.size(), 8U);
+  EXPECT_EQ(kinds.count("true"), 0U);
+  EXPECT_EQ(link_.b().wire().counters().untrue, rounds);
+  left_.send(link_.a(), station_mac(2), 7, start);  // no TCP: nothing to say
+  EXPECT_TRUE(left_.receive_bytes(link_.a(), start).empty());
+}
+
+TEST_F(SimLinkTest, UntrueMessagesOverIpv4AreUntrueToo) {
+  link_.b().wire().faults.untrue_too_long = 1;
+  const testing::Bytes sent = segment_of(700);
+  size_t wrong_checksums = 0;
+  for (size_t i = 0; i < 400; ++i) {
+    left_.send_bytes(link_.a(), sent, start);
+    left_.reclaim(link_.a());
+    right_.receive_bytes(link_.b(), start);
+    const auto told = left_.receive_bytes(link_.a(), start);
+    ASSERT_EQ(told.size(), 1U);
+    const testing::DecodedFrame frame = testing::decode(told[0]);
+    EXPECT_TRUE(frame.ip_checksum_holds);
+    if (!frame.transport_checksum_holds) {
+      ++wrong_checksums;
+      continue;
+    }
+    const bool is_true = frame.icmp_rest < 752 &&
+                         frame.payload == testing::Bytes(sent.begin() + 14, sent.begin() + 42);
+    EXPECT_FALSE(is_true);
+  }
+  EXPECT_GT(wrong_checksums, 20U);
 }
 
 TEST_F(SimLinkTest, AnInsertedFrameMeetsNoFaults) {

@@ -6,6 +6,7 @@
 
 #include "dataplane/net/ethernet.h"
 #include "dataplane/net/ipv4.h"
+#include "dataplane/net/ipv6.h"
 
 namespace millrace::sim {
 namespace {
@@ -65,13 +66,22 @@ void Meddler::act(Instant now) {
 // The frame with other bits of ECN, if it has any and its turn has come.
 ByteView Meddler::remark(ByteView bytes) {
   constexpr size_t header_at = 14;
-  const bool may_be_marked = bytes.size() >= header_at + net::ipv4_header_bytes &&
-                             load_be16(&bytes[12]) == net::ethertype_ipv4 &&
-                             (bytes[header_at + 1] & net::ecn_mask) != net::ecn_not_capable;
-  if (!may_be_marked) return bytes;
+  if (bytes.size() < header_at + net::ipv4_header_bytes) return bytes;
+  const uint16_t ethertype = load_be16(&bytes[12]);
+  const bool over_ipv6 = ethertype == net::ethertype_ipv6;
+  if (!over_ipv6 && ethertype != net::ethertype_ipv4) return bytes;
+  // The traffic class begins in the first octet (RFC 8200 section 3).
+  const auto ecn = static_cast<uint8_t>(
+      (over_ipv6 ? bytes[header_at + 1] >> 4 : bytes[header_at + 1]) & net::ecn_mask);
+  if (ecn == net::ecn_not_capable) return bytes;
   if (!plan_.bleaches && !random_.chance(plan_.marks_congestion)) return bytes;
   remarked_.assign(bytes.begin(), bytes.end());
-  net::set_ecn(&remarked_[header_at], plan_.bleaches ? net::ecn_not_capable : net::ecn_congestion);
+  const uint8_t set = plan_.bleaches ? net::ecn_not_capable : net::ecn_congestion;
+  if (over_ipv6) {
+    net::set_ipv6_ecn(&remarked_[header_at], set);
+  } else {
+    net::set_ecn(&remarked_[header_at], set);
+  }
   ++changed_;
   return remarked_;
 }
@@ -139,6 +149,9 @@ SegmentFrame Meddler::segment_for(size_t side, const ConnectionState& state) con
   frame.destination_mac = port_of(side).facts().mac;
   frame.source = c.flow.remote.address;
   frame.destination = c.flow.local.address;
+  if (state.tcp->is_ipv6(c.flow.remote.address))
+    frame.ipv6 = {state.tcp->ipv6_address(c.flow.remote.address),
+                  state.tcp->ipv6_address(c.flow.local.address)};
   tcp::Segment& segment = frame.segment;
   segment.source_port = c.flow.remote.port;
   segment.destination_port = c.flow.local.port;

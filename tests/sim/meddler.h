@@ -53,10 +53,11 @@ struct MeddlerPlan {
   bool is_idle() const { return gap == Duration() && !hostile_side && !strips() && !touches_ecn(); }
 };
 
-// A connection as its own stack sees it; both pointers are set or none.
+// A connection as its own stack sees it; all pointers are set or none.
 struct ConnectionState {
   const tcp::Connection* connection = nullptr;
   const tcp::Transfer* transfer = nullptr;
+  const tcp::Tcp* tcp = nullptr;
 };
 
 class Meddler final : public nic::SimMiddle {

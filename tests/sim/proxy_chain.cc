@@ -38,8 +38,12 @@ struct Weather {
   Duration delay;  // zero: as it was
 };
 
+// Over what clients come. Origins are IPv4: that is what endpoints of a snapshot are.
+enum class Family : uint8_t { ipv4, ipv6, both };
+
 struct Plan {
   proxy_world::Options options;
+  Family family = Family::ipv4;
   std::vector<nic::WireFaults> wires;  // towards the worker, the clients, the origins
   std::vector<Weather> weather;        // in order
   Duration calm_at;
@@ -126,6 +130,20 @@ void draw_weather(Random& random, Plan& plan) {
                    [](const Weather& a, const Weather& b) { return a.at < b.at; });
 }
 
+// From a stream of their own, so that they do not shift what else the seed decides. What a router
+// does not tell takes seconds to find out: that is for the rough.
+void draw_path_mtus(uint64_t seed, Plan* plan) {
+  Random random(seed ^ 0x6d7475);
+  const bool is_lied_to = random.chance(0.3);
+  for (nic::WireFaults& faults : plan->wires) {
+    if (random.chance(0.1)) {
+      faults.datagram_bytes_max = static_cast<uint16_t>(random.between(600, 1'499));
+      faults.tells_datagram_bytes_max = plan->is_gentle || random.chance(0.5);
+    }
+    if (is_lied_to) faults.untrue_too_long = up_to(random, 0.3);
+  }
+}
+
 Plan draw_plan(uint64_t seed) {
   Random random(seed ^ 0x70726f7879);
   Plan plan;
@@ -137,11 +155,16 @@ Plan draw_plan(uint64_t seed) {
   if (!plan.is_gentle) draw_weather(random, plan);
   plan.clients = static_cast<uint32_t>(random.between(1, 8));
   plan.questions_each = static_cast<uint32_t>(random.between(2, 10));
+  if (seed % 3 == 0) plan.family = seed % 9 == 0 ? Family::both : Family::ipv6;
+  plan.options.ipv6 = plan.family != Family::ipv4;
+  draw_path_mtus(seed, &plan);
   return plan;
 }
 
 std::string told(const Plan& plan) {
+  static constexpr std::array<const char*, 3> families = {"", " over IPv6", " over both"};
   std::string text = plan.is_gentle ? "gentle" : "rough";
+  text += families[static_cast<size_t>(plan.family)];
   text += ", calm at " + std::to_string(plan.calm_at.count_ms()) + " ms, " +
           std::to_string(plan.clients) + " clients with " + std::to_string(plan.questions_each) +
           " questions each, " + std::to_string(plan.options.arena_slots) + " slots";
@@ -153,7 +176,9 @@ std::string told(const Plan& plan) {
             std::to_string(faults.corruption) + ", mended " +
             std::to_string(faults.mended_corruption) + ", cut " +
             std::to_string(faults.truncation) + ", datagrams to " +
-            std::to_string(faults.datagram_bytes_max);
+            std::to_string(faults.datagram_bytes_max) +
+            (faults.tells_datagram_bytes_max ? " (told)" : "") + ", untrue " +
+            std::to_string(faults.untrue_too_long);
   }
   for (const Weather& weather : plan.weather) {
     text += "\n  " + std::to_string(weather.at.count_ms()) + " ms towards " +
@@ -240,13 +265,15 @@ class Chain {
     if (!world_.run_until([this] { return has_failed() || (is_over() && is_calm_); }, limit))
       return result("not over after the faults stopped" + standing());
     if (has_failed()) return result(failure_);
-    if (plan_.is_gentle && unanswered_ > 0)
+    if (plan_.is_gentle && unanswered_ > 0 && !has_missed_a_neighbor())
       return result(std::to_string(unanswered_) + " questions without an answer");
     const std::string why = ask_in_the_calm();
     if (!why.empty()) return result(why);
     for (const auto& [tag, times] : posts_arrived_) {
       if (times > 1) return result(tag + " was posted " + std::to_string(times) + " times");
     }
+    if (is_told_only_untruths() && count_everywhere(Counter::tcp_path_mtu_lowered) > 0)
+      return result("somebody believed in a path MTU that nobody could tell");
     return result(world_.settle());
   }
 
@@ -278,6 +305,23 @@ class Chain {
     return unanswered_ == unanswered_before ? "" : "an error in a calm network";
   }
 
+  // Three requests for an address in a row were lost, or their answers: IP may call a neighbor
+  // absent then (RFC 1122 section 3.2.2.1: destination unreachable), and TCP cannot hide it.
+  bool has_missed_a_neighbor() { return count_everywhere(Counter::net_neighbor_failed) > 0; }
+
+  // Every message about the path MTU is one that must not be believed (T38).
+  bool is_told_only_untruths() const {
+    return std::none_of(plan_.wires.begin(), plan_.wires.end(), [](const nic::WireFaults& faults) {
+      return faults.tells_datagram_bytes_max;
+    });
+  }
+
+  uint64_t count_everywhere(Counter counter) {
+    uint64_t sum = world_.count(counter) + world_.clients().counters()[counter];
+    for (uint32_t i = 0; i < origin_count; ++i) sum += world_.origin(i).host().counters()[counter];
+    return sum;
+  }
+
   bool is_over() {
     apply_weather();
     bool over = true;
@@ -300,6 +344,7 @@ class Chain {
       calm.delay = wire(i).faults.delay;
       calm.datagram_bytes_max = wire(i).faults.datagram_bytes_max;
       calm.tells_datagram_bytes_max = wire(i).faults.tells_datagram_bytes_max;
+      calm.untrue_too_long = wire(i).faults.untrue_too_long;
       wire(i).faults = calm;
     }
   }
@@ -347,8 +392,15 @@ class Chain {
     return false;
   }
 
+  ClientConnection& connect() {
+    const bool is_even = connections_++ % 2 == 0;
+    const bool over_ipv6 =
+        plan_.family == Family::ipv6 || (plan_.family == Family::both && is_even);
+    return over_ipv6 ? world_.connect_over_ipv6() : world_.connect();
+  }
+
   void ask(Asker& asker) {
-    if (asker.connection == nullptr) asker.connection = &world_.connect();
+    if (asker.connection == nullptr) asker.connection = &connect();
     const std::string tag = "t" + std::to_string(next_tag_++);
     asker.connection->send(question(tag));
     if (asker.asked.size() == asker.answered) asker.moved_at = world_.now();
@@ -437,6 +489,7 @@ class Chain {
   std::vector<Asker> askers_;
   Duration questions_spread_;
   uint64_t next_tag_ = 0;
+  uint64_t connections_ = 0;
   std::map<std::string, uint32_t> posts_arrived_;
   uint64_t unanswered_ = 0;
   uint64_t octets_ = 0;

@@ -22,6 +22,10 @@ constexpr int64_t faults_seconds_max = 58;
 constexpr uint32_t ack_pieces_max = 200;  // of the text of one turn, 64 segments
 constexpr Duration long_pause = Duration::seconds(60);
 constexpr int64_t faults_seconds_max_without_orphans = 110;
+constexpr int64_t pause_seconds_max = 40;
+// A host that was away makes a round trip look as long; the search for a path MTU that nobody tells
+// takes four timeouts, 15 times the first, which must fit into the 180 s.
+constexpr int64_t pause_seconds_max_with_hidden_mtu = 5;
 
 Duration microseconds_below(Random& random, uint64_t bound) {
   return Duration::microseconds(static_cast<int64_t>(random.below(bound)));
@@ -127,6 +131,13 @@ nic::WireFaults draw_faults(Random& random, Verdict verdict) {
   return faults;
 }
 
+bool hides_mtu(const nic::WireFaults& faults) {
+  return faults.datagram_bytes_max < 1'500 && !faults.tells_datagram_bytes_max;
+}
+bool hides_mtu(const Scenario& scenario) {
+  return hides_mtu(scenario.faults[0]) || hides_mtu(scenario.faults[1]);
+}
+
 // --- what happens when ---
 
 class Timeline {
@@ -169,8 +180,10 @@ class Timeline {
   }
   void draw_pause() {
     const Duration begin = part_of(random_, scenario_.calm_at);
+    const bool must_be_short = scenario_.verdict == Verdict::whole && hides_mtu(scenario_);
+    const int64_t most = must_be_short ? pause_seconds_max_with_hidden_mtu : pause_seconds_max;
     const Duration end =
-        begin + std::min(scenario_.calm_at - begin, seconds_between(random_, 0, 40));
+        begin + std::min(scenario_.calm_at - begin, seconds_between(random_, 0, most));
     const size_t side = random_.below(2);
     add(begin, Change::Kind::pause, side);
     add(end, Change::Kind::resume, side);
@@ -273,6 +286,22 @@ NearWrap draw_near_wrap(Random& random) {
   return static_cast<NearWrap>(random.between(1, 3));
 }
 
+// From a stream of their own, so that they do not shift what else the seed decides.
+void draw_untrue_mtus(uint64_t seed, Scenario* scenario) {
+  Random random(seed ^ 0x756e74727565);
+  if (!random.chance(0.3)) return;
+  for (nic::WireFaults& faults : scenario->faults) faults.untrue_too_long = up_to(random, 0.3);
+}
+
+// Towards the reader, who sends nothing long.
+void draw_transfer_mtu(uint64_t seed, Scenario* scenario) {
+  Random random(seed ^ 0x6d7475);
+  nic::WireFaults& faults = scenario->faults[client_side];
+  if (!random.chance(0.3)) return;
+  faults.datagram_bytes_max = static_cast<uint16_t>(random.between(600, 1'499));
+  faults.tells_datagram_bytes_max = random.chance(0.6);
+}
+
 }  // namespace
 
 Scenario draw_scenario(uint64_t seed) {
@@ -296,11 +325,7 @@ Scenario draw_scenario(uint64_t seed) {
   // Whoever lies about what has arrived makes round trips look long, and the search for a path MTU
   // that nobody tells takes four timeouts: together more than the 180 s after which all is given
   // up.
-  const auto hides_mtu = [](const nic::WireFaults& faults) {
-    return faults.datagram_bytes_max < 1'500 && !faults.tells_datagram_bytes_max;
-  };
-  if (whole && (hides_mtu(scenario.faults[0]) || hides_mtu(scenario.faults[1])))
-    scenario.meddler.lies_in_sack = false;
+  if (whole && hides_mtu(scenario)) scenario.meddler.lies_in_sack = false;
   scenario.near_wrap = draw_near_wrap(random);
   Timeline(random, scenario).draw();
   const uint64_t count = random.between(1, 6);
@@ -315,9 +340,10 @@ Scenario draw_scenario(uint64_t seed) {
   scenario.over_at = draw_end(scenario);
   std::stable_sort(scenario.changes.begin(), scenario.changes.end(),
                    [](const Change& a, const Change& b) { return a.at < b.at; });
-  if (seed % 3 == 0 && scenario.meddler.is_idle() && scenario.near_wrap == NearWrap::nothing) {
+  if (seed % 3 == 0 && scenario.near_wrap == NearWrap::nothing) {
     scenario.family = seed % 9 == 0 ? Scenario::Family::both : Scenario::Family::ipv6;
   }
+  draw_untrue_mtus(seed, &scenario);
   return scenario;
 }
 
@@ -364,6 +390,9 @@ Scenario draw_transfer(uint64_t seed) {
     scenario.changes.push_back(change);
   }
   scenario.conversations.push_back({reader, writer});
+  if (seed % 3 == 0) scenario.family = Scenario::Family::ipv6;
+  draw_transfer_mtu(seed, &scenario);
+  draw_untrue_mtus(seed, &scenario);
   return scenario;
 }
 
@@ -376,7 +405,7 @@ std::string told(const nic::WireFaults& faults) {
   std::snprintf(text, sizeof text,
                 "delay %lld us + %lld, %llu bit/s, loss %.3f, bursts %.3f/%.3f of %.2f, dup %.3f, "
                 "corrupt %.3f, mended %.3f, cut %.3f, reorder %.3f by %lld us, queue %zu, "
-                "datagrams to %u%s",
+                "datagrams to %u%s, untrue %.3f",
                 static_cast<long long>(faults.delay.count_us()),
                 static_cast<long long>(faults.jitter.count_us()),
                 static_cast<unsigned long long>(faults.bits_per_second), faults.loss,
@@ -384,7 +413,7 @@ std::string told(const nic::WireFaults& faults) {
                 faults.corruption, faults.mended_corruption, faults.truncation, faults.reordering,
                 static_cast<long long>(faults.reordering_delay.count_us()),
                 faults.in_flight_frames_max, faults.datagram_bytes_max,
-                faults.tells_datagram_bytes_max ? " (told)" : "");
+                faults.tells_datagram_bytes_max ? " (told)" : "", faults.untrue_too_long);
   return text;
 }
 

@@ -74,7 +74,7 @@ struct Scenario {
   NearWrap near_wrap = NearWrap::nothing;
   std::optional<size_t> vanishes;  // the side that does
   // Over what the ends speak: one seed in three over IPv6, of these every third in turns over both.
-  // IPv4 alone where the meddler or the wrap of numbers is about IPv4.
+  // IPv4 alone where numbers are near their wrap: the keys for that are drawn for IPv4.
   enum class Family : uint8_t { ipv4, ipv6, both };
   Family family = Family::ipv4;
   bool has_ipv6() const { return family != Family::ipv4; }

@@ -8,6 +8,7 @@
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "base/ipv6_address.h"
 #include "dataplane/tcp/segment.h"
 
 namespace millrace::sim {
@@ -17,10 +18,16 @@ struct SegmentFrame {
   MacAddress destination_mac;
   Ipv4Address source;
   Ipv4Address destination;
-  tcp::Segment segment;  // text points into what was parsed
+  struct Ipv6Ends {
+    Ipv6Address source;
+    Ipv6Address destination;
+  };
+  std::optional<Ipv6Ends> ipv6;  // over IPv6; then source and destination mean nothing
+  tcp::Segment segment;          // text points into what was parsed
 };
 
-// Nothing for frames that are no whole, unfragmented TCP segment.
+// Nothing for frames that are no whole, unfragmented TCP segment over IPv4 without options or over
+// IPv6 without extension headers.
 std::optional<SegmentFrame> parse_segment_frame(ByteView frame);
 
 // The frame, with right lengths and checksums; options as in frame.segment.options.

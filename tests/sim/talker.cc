@@ -44,6 +44,12 @@ size_t matching_octets(uint32_t number, size_t side, uint64_t offset, ByteView t
   return matching;
 }
 
+std::optional<uint32_t> newest_with_port(const std::vector<uint16_t>& ports, uint16_t port) {
+  const auto found = std::find(ports.rbegin(), ports.rend(), port);
+  if (found == ports.rend()) return {};
+  return static_cast<uint32_t>(ports.rend() - found - 1);
+}
+
 void Talker::opened(uint32_t number, tcp::ConnId id, Instant now) {
   Talk& talk = talks_[number];
   talk.id = id;
@@ -69,12 +75,12 @@ void Talker::turn(Instant now) {
 
 Talk* Talker::accept(const tcp::Ready& ready, Instant now) {
   const uint16_t port = tcp_.remote(ready.id).port;
-  const auto found = std::find(ports_->begin(), ports_->end(), port);
-  if (found == ports_->end()) {
+  const auto found = newest_with_port(*ports_, port);
+  if (!found) {
     failure_ = "a connection that nobody opened";
     return nullptr;
   }
-  const auto number = static_cast<uint32_t>(found - ports_->begin());
+  const uint32_t number = *found;
   // Counted from 1, because 0 is what a connection has before it is accepted.
   tcp_.set_owner(ready.id, number + 1);
   opened(number, ready.id, now);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,11 @@ struct Talk {
 void write_pattern(uint32_t number, size_t side, uint64_t offset, ByteSpan out);
 // How many octets of text, in front, are those of the pattern.
 size_t matching_octets(uint32_t number, size_t side, uint64_t offset, ByteView text);
+
+// The conversation that left from this port last: a port is used again when the client's side of an
+// earlier one is over, and its peer's TIME-WAIT gives way to the new SYN (T31). `ports` is by
+// number, with 0 for what was not opened yet.
+std::optional<uint32_t> newest_with_port(const std::vector<uint16_t>& ports, uint16_t port);
 
 class Talker {
  public:

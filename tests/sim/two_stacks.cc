@@ -11,6 +11,7 @@
 #include "tests/sim/meddler.h"
 #include "tests/sim/near_wrap.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/sent_text.h"
 #include "tests/sim/talker.h"
 #include "tests/sim/timer_watch.h"
 #include "tests/support/sim_host.h"
@@ -53,6 +54,7 @@ nic::WireFaults calm(const nic::WireFaults& faults) {
   calm.delay = faults.delay;
   calm.datagram_bytes_max = faults.datagram_bytes_max;
   calm.tells_datagram_bytes_max = faults.tells_datagram_bytes_max;
+  calm.untrue_too_long = faults.untrue_too_long;
   return calm;
 }
 
@@ -95,61 +97,6 @@ class Narrator final : public nic::SimListener {
 
  private:
   Instant begin_;
-};
-
-// How many octets of text the client was sent by when, and how many have arrived there;
-// repetitions counted.
-class SentText final : public nic::SimListener {
- public:
-  void on_frame(size_t wire, Step step, Instant at, ByteView bytes) override {
-    if (wire != client_side) return;
-    const auto frame = parse_segment_frame(bytes);
-    if (!frame || frame->segment.text.empty()) return;
-    if (step == Step::arrives) {
-      arrived_ += frame->segment.text.size();
-      return;
-    }
-    sent_ += frame->segment.text.size();
-    by_.push_back({at, sent_, arrived_});
-  }
-  // "" when the sender has never sent more than slow start allows that counts octets (RFC 3465): an
-  // initial window, what was acknowledged, and as much again in flight; and a tenth for what was
-  // sent twice. However the acknowledgments were divided.
-  std::string judge_growth() const {
-    for (const Sum& sum : by_) {
-      const uint64_t most = (initial_window + 2 * sum.arrived) * 11 / 10;
-      if (sum.sent > most)
-        return std::to_string(sum.sent) + " octets were sent when " + std::to_string(sum.arrived) +
-               " had arrived";
-    }
-    return "";
-  }
-  // "" when it is never more than a tenth more than what honest ones had, and an initial window.
-  std::string judge_against(const std::array<SentText, 2>& honest) const {
-    for (const Sum& sum : by_) {
-      const uint64_t fair = std::max(honest[0].sent_by(sum.at), honest[1].sent_by(sum.at));
-      if (sum.sent > fair + fair / 10 + initial_window)
-        return "a hostile reader was sent " + std::to_string(sum.sent) +
-               " octets when an honest one had " + std::to_string(fair);
-    }
-    return "";
-  }
-
- private:
-  static constexpr uint64_t initial_window = 14'600;  // RFC 6928
-  struct Sum {
-    Instant at;
-    uint64_t sent = 0;
-    uint64_t arrived = 0;
-  };
-  uint64_t sent_by(Instant instant) const {
-    const auto after = std::upper_bound(by_.begin(), by_.end(), instant,
-                                        [](Instant at, const Sum& sum) { return at < sum.at; });
-    return after == by_.begin() ? 0 : std::prev(after)->sent;
-  }
-  std::vector<Sum> by_;
-  uint64_t sent_ = 0;
-  uint64_t arrived_ = 0;
 };
 
 tcp::Keys draw_keys(Random& random) {
@@ -333,10 +280,9 @@ class Play {
       return talk.open ? state_of(side, talk.id) : ConnectionState{};
     };
     sight.by_ports = [this](size_t side, uint16_t local, uint16_t remote) {
-      const uint16_t port = side == client_side ? local : remote;
-      const auto found = std::find(ports_.begin(), ports_.end(), port);
-      if (found == ports_.end()) return ConnectionState{};
-      const Talk& talk = sides_[side].talker.talks()[static_cast<size_t>(found - ports_.begin())];
+      const auto number = newest_with_port(ports_, side == client_side ? local : remote);
+      if (!number) return ConnectionState{};
+      const Talk& talk = sides_[side].talker.talks()[*number];
       return talk.open ? state_of(side, talk.id) : ConnectionState{};
     };
     sight.conversations = [this] { return static_cast<uint32_t>(ports_.size()); };
@@ -349,7 +295,7 @@ class Play {
     const tcp::Connection* connection = tcp.find(id);
     const tcp::Transfer* transfer = connection == nullptr ? nullptr : tcp.find_transfer(id);
     if (transfer == nullptr || !tcp::is_synchronized(connection->state)) return {};
-    return {connection, transfer};
+    return {connection, transfer, &tcp};
   }
 
   // --- judging ---
@@ -380,12 +326,25 @@ class Play {
       if (!is_gone(side) && sides_[side].host.tcp().armed_timer_count() != 0)
         return "timers are left";
     }
+    if (is_told_only_untruths() && count(Counter::tcp_path_mtu_lowered) > 0)
+      return "somebody believed in a path MTU that nobody could tell";
     if (!link_.frames_conserved()) return "frames are lost inside the simulation";
     for (uint32_t number = 0; number < ports_.size(); ++number) {
       const std::string why = judge_conversation(number);
       if (!why.empty()) return "connection " + std::to_string(number) + ": " + why;
     }
     return "";
+  }
+
+  // Every message about the path MTU is one that must not be believed (T38).
+  bool is_told_only_untruths() const {
+    return std::none_of(
+        scenario_.faults.begin(), scenario_.faults.end(),
+        [](const nic::WireFaults& faults) { return faults.tells_datagram_bytes_max; });
+  }
+  uint64_t count(Counter counter) const {
+    return sides_[client_side].host.counters()[counter] +
+           sides_[server_side].host.counters()[counter];
   }
 
   std::string judge_conversation(uint32_t number) const {
@@ -492,8 +451,14 @@ RunResult run_two_stacks(uint64_t seed, Telling telling) {
 
 namespace {
 
+uint16_t mtu_towards_client(const Scenario& scenario) {
+  const uint16_t mtu = scenario.faults[client_side].datagram_bytes_max;
+  return scenario.has_ipv6() ? std::max(mtu, net::ipv6_mtu_min) : mtu;
+}
+
 std::string judge_against_honest_ones(Scenario scenario, const SentText& to_hostile) {
-  std::array<SentText, 2> to_honest;
+  std::array<SentText, 2> to_honest{SentText(mtu_towards_client(scenario)),
+                                    SentText(mtu_towards_client(scenario))};
   for (size_t i = 0; i < to_honest.size(); ++i) {
     scenario.meddler = i == 0 ? MeddlerPlan() : honest_acknowledgments();
     const auto honest = std::make_unique<Play>(scenario);
@@ -501,14 +466,16 @@ std::string judge_against_honest_ones(Scenario scenario, const SentText& to_host
     const RunResult result = honest->run();
     if (!result.ok) return result.failure;
   }
-  return to_hostile.judge_against(to_honest);
+  const nic::WireFaults& path = scenario.faults[client_side];
+  const bool loses = path.datagram_bytes_max < 1'500 && !path.tells_datagram_bytes_max;
+  return to_hostile.judge_against(to_honest, !loses);
 }
 
 }  // namespace
 
 RunResult run_hostile_reader(uint64_t seed, Telling telling) {
   const Scenario scenario = draw_transfer(seed);
-  SentText to_hostile;
+  SentText to_hostile(mtu_towards_client(scenario));
   const auto hostile = std::make_unique<Play>(scenario);
   hostile->listen(telling == Telling::frames ? nullptr : &to_hostile);
   if (telling == Telling::frames) hostile->narrate();

@@ -29,6 +29,11 @@ NetConfig net_of(Ipv4Address address, const std::vector<uint16_t>& ports) {
   return net;
 }
 
+void add_ipv6(NetConfig* net, const Ipv6Address& address, const std::vector<uint16_t>& ports) {
+  net->ipv6_addresses.push_back({0, {address, 64}, {}});
+  for (uint16_t port : ports) net->ipv6_listeners.push_back({address, port});
+}
+
 tcp::Limits small_limits() {
   tcp::Limits limits;
   limits.connections = 512;
@@ -329,6 +334,11 @@ ProxyWorld::ProxyWorld(const Options& options)
 
   WorkerOptions worker;
   worker.net = net_of(address_of_proxy, {80});
+  NetConfig clients = net_of(address_of_clients, {});
+  if (options.ipv6) {
+    add_ipv6(&worker.net, ipv6_front.address, {ipv6_front.port});
+    add_ipv6(&clients, ipv6_address_of_clients, {});
+  }
   worker.tcp = options.limits;
   worker.fast_paths = testing::fast_paths_wanted();
   worker.keys = tcp::Keys{{options.seed, 11}, {options.seed, 12}, options.seed ^ 13};
@@ -336,9 +346,8 @@ ProxyWorld::ProxyWorld(const Options& options)
   worker.proxy.seed = options.seed;
   worker_ = std::make_unique<Worker>(worker, std::vector<nic::Port*>{worker_port_},
                                      worker_memory_.arena(), cell_, now_);
-  clients_ =
-      std::make_unique<SimHost>(net_of(address_of_clients, {}), options.client_limits,
-                                options.seed ^ 77, client_memory_.arena(), *client_port_, now_);
+  clients_ = std::make_unique<SimHost>(clients, options.client_limits, options.seed ^ 77,
+                                       client_memory_.arena(), *client_port_, now_);
   for (uint32_t i = 0; i < options.origins; ++i) {
     origins_.push_back(std::make_unique<Origin>(i, *origin_ports_[i], *origin_memory_[i],
                                                 options.origin_limits, now_));
@@ -379,9 +388,19 @@ void ProxyWorld::install(const std::vector<Service>& services) {
 }
 
 ClientConnection& ProxyWorld::connect() {
+  return connect(address_of_clients, front);
+}
+
+ClientConnection& ProxyWorld::connect_over_ipv6() {
+  const Ipv4Address local = clients_->stack().alias_of(ipv6_address_of_clients);
+  const Ipv4Address remote = clients_->stack().alias_of(ipv6_front.address);
+  return connect(local, {remote, ipv6_front.port});
+}
+
+ClientConnection& ProxyWorld::connect(Ipv4Address local, const SocketAddress& remote) {
   ClientConnection& c = connections_.emplace_back();
-  c.id = clients_->tcp().connect(address_of_clients, front,
-                                 static_cast<uint32_t>(connections_.size() - 1), now_);
+  c.id =
+      clients_->tcp().connect(local, remote, static_cast<uint32_t>(connections_.size() - 1), now_);
   CHECK(c.id);
   return c;
 }

@@ -25,6 +25,11 @@ namespace millrace::proxy_world {
 inline const Ipv4Address address_of_clients = Ipv4Address::from_octets(10, 0, 0, 1);
 inline const Ipv4Address address_of_proxy = Ipv4Address::from_octets(10, 0, 0, 2);
 inline const SocketAddress front{address_of_proxy, 80};
+// With Options::ipv6 clients and worker have these too; origins are IPv4 (endpoints of a snapshot).
+inline const Ipv6Address ipv6_address_of_clients =
+    Ipv6Address::from_groups({0x2001, 0xdb8, 0, 0, 0, 0, 0, 1});
+inline const Ipv6SocketAddress ipv6_front{
+    Ipv6Address::from_groups({0x2001, 0xdb8, 0, 0, 0, 0, 0, 2}), 80};
 // Origins are 10.0.0.11, 10.0.0.12, ... and listen on these ports; others refuse with a reset.
 inline constexpr uint16_t origin_port = 8080;
 Ipv4Address address_of_origin(uint32_t number);
@@ -163,6 +168,7 @@ struct Options {
   tcp::Limits client_limits;  // of the client host
   tcp::Limits origin_limits;
   Duration delay = Duration::microseconds(50);  // of every wire
+  bool ipv6 = false;
   Options();
 };
 
@@ -185,6 +191,7 @@ class ProxyWorld {
   void install(const std::vector<Service>& services);
 
   ClientConnection& connect();
+  ClientConnection& connect_over_ipv6();  // Options::ipv6
   void close(ClientConnection& c);
   void abort(ClientConnection& c);
   // Connects, sends, and runs until what came back is whole, or the connection ended.
@@ -214,6 +221,7 @@ class ProxyWorld {
   std::string counters_told() const;
 
  private:
+  ClientConnection& connect(Ipv4Address local, const SocketAddress& remote);
   void client_turn();
   bool clients_busy() const;
 
