@@ -119,7 +119,12 @@ Tcp::Sent Tcp::resend_lost(Connection& c, Instant now) {
   Transfer& t = transfer(c);
   Repair& r = repairs_.at(t.repair);
   const SlotIndex slot = r.board.slot(r.board.first_lost());
-  if (!cut_to_mss(c, slot)) return Sent::out_of_memory;
+  if (!cut_to_mss(c, slot)) {
+    if (t.repair != none) return Sent::out_of_memory;
+    // The board is given up; in order it goes on at once, and nobody else waits for it.
+    queue_egress(c);
+    return Sent::nothing;
+  }
   const uint32_t in_flight = pipe(c, t);
   if (in_flight > 0 && in_flight + records_[slot].length > c.congestion.window())
     return Sent::nothing;
