@@ -125,6 +125,12 @@ def _lane_note(found, field, arm):
     return f"load and lane alone have {number(share['median'])} of {arm}'s at its rate" if share else ""
 
 
+def _void_note(campaign):
+    """Who spoiled the blocks, most first."""
+    void = [w["arm"] for w in campaign.get("windows", ()) if w["why_void"]]
+    return ", ".join(f"{arm} {void.count(arm)}" for arm in sorted(set(void), key=lambda arm: (-void.count(arm), arm)))
+
+
 def _tail(text_of_goal, result, field, limit):
     """Of no account where either is not at 70 % of its own capacity, for the load bears no more; and where
     the verdict could be the load's doing, whose own tail is measured at both rates. What it adds to ours can
@@ -134,7 +140,9 @@ def _tail(text_of_goal, result, field, limit):
     shares = result["campaigns"].get("at_70", {}).get("shares") or {}
     notes = [_lane_note(found, field, arm) for arm in ("millrace", "haproxy")]
     note = "; ".join(filter(None, (*notes, _capacity_note(result))))
-    row = _measured_or("5", text_of_goal, "X, K", ratio, limit, NEEDS_BLOCKS, note)
+    void = _void_note(result["campaigns"].get("at_70", {}))
+    needs = NEEDS_BLOCKS + (f"; void windows: {void}" if void else "")
+    row = _measured_or("5", text_of_goal, "X, K", ratio, limit, needs, note)
     if not ratio or row["verdict"].startswith("not measured"):
         return row
     doubted = "haproxy" if row["verdict"].startswith(MET) else "millrace"

@@ -335,6 +335,16 @@ class Goals(unittest.TestCase):
         # Without it we should have missed by more.
         self.assertTrue(verdict_of(self.at_70(500.0, 900.0, control), "p99 at 70 %").startswith("missed"))
 
+    def test_without_a_whole_block_it_is_said_who_spoiled_them(self):
+        result = self.at_70(250.0, 900.0, {"mirror@millrace": 10.0, "mirror@haproxy": 10.0})
+        for w in result["campaigns"]["at_70"]["windows"]:
+            if w["arm"] == "mirror@millrace" or (w["arm"], w["block"]) == ("nginx", 1):
+                w["why_void"] = ["rate 29041 is not 49017"]
+        result["metrics"] = results.metrics(result["replay"], result["campaigns"], 2.6)
+        said = verdict_of(result, "p99 at 70 %")
+        self.assertTrue(said.startswith("not measured: needs whole blocks with both"), said)
+        self.assertIn("void windows: mirror@millrace 8, nginx 2", said)
+
     def test_controls_are_no_peers(self):
         result = self.at_70(250.0, 900.0, {"mirror@millrace": 10.0, "mirror@haproxy": 10.0})
         self.assertFalse([name for name in result["metrics"] if "ratio.mirror" in name])
