@@ -140,14 +140,15 @@ void print(const Arguments& arguments, uint64_t seed, const RunResult& result) {
   std::fflush(stdout);
 }
 
-// The seed under way, for when an invariant ends the process in the middle of it.
+// The seed under way, for when an invariant or a fault ends the process in the middle of it.
 const Arguments* arguments_of_job = nullptr;
 volatile uint64_t seed_of_job = 0;
 
-void on_abort(int signal) {
+void on_fatal_signal(int signal) {
   const uint64_t seed = seed_of_job;
-  std::printf("seed %llu FAILED: an invariant does not hold\n",
-              static_cast<unsigned long long>(seed));
+  std::printf(
+      "seed %llu FAILED: %s\n", static_cast<unsigned long long>(seed),
+      signal == SIGABRT ? "an invariant does not hold" : "the process was ended by a fault");
   print_replay(*arguments_of_job, seed);
   std::fflush(stdout);
   std::signal(signal, SIG_DFL);
@@ -156,7 +157,8 @@ void on_abort(int signal) {
 
 Totals run_job(const Arguments& arguments, uint64_t job) {
   arguments_of_job = &arguments;
-  std::signal(SIGABRT, on_abort);
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL})
+    std::signal(signal, on_fatal_signal);
   Totals totals;
   for (uint64_t i = job; i < arguments.seeds; i += arguments.jobs) {
     const uint64_t seed = arguments.from + i;
