@@ -253,6 +253,25 @@ TEST_F(RepairTest, T17_AGapToldTogetherWithProgressIsNoReordering) {
   EXPECT_EQ(numbers(exchange(ack(3, {{4, 7}}))), "3");
 }
 
+// The peer has all text, but not the FIN that came with the end of it: a recovery that lasts until
+// the FIN is acknowledged has an empty scoreboard.
+TEST_F(RepairTest, T16_T29_AFinAloneIsRepeatedWhileTheScoreboardIsEmpty) {
+  establish_with_sack();
+  ASSERT_EQ(tcp_.write(id_, view(pattern(5 * mss))), 5 * mss);
+  tcp_.shutdown(id_, now_);
+  ASSERT_EQ(finish_turn().size(), 5U);
+  now_ = now_ + Duration::milliseconds(round_trip_ms);
+  EXPECT_EQ(numbers(exchange(ack(0, {{1, 4}}))), "0");
+  EXPECT_EQ(numbers(exchange(ack(5))), "");
+  ASSERT_NE(tcp_.find_transfer(id_)->repair, Transfer::none);
+  size_t fins = 0;
+  for (const Seen& seen : wait(Duration::seconds(10)))
+    if ((seen.segment.flags & flag_fin) != 0) ++fins;
+  EXPECT_GE(fins, 2U);
+  exchange({.seq = peer_seq_, .ack = our_seq_ + 5 * mss + 1});
+  EXPECT_EQ(state(), State::fin_wait_2);
+}
+
 TEST_F(RepairTest, T16_BlocksOfWhatWasNeverSentAreIgnored) {
   send(4);
   exchange(ack(0, {{5, 9}}));

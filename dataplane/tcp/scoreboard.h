@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <span>
 
+#include "base/check.h"
 #include "base/time.h"
 #include "dataplane/tcp/scoreboard_pages.h"
 #include "dataplane/tcp/slot_chain.h"
@@ -51,8 +52,15 @@ class Scoreboard {
   SlotIndex slot(Place place) const { return page(place).slots[place % page_places]; }
   bool is_sacked(Place place) const { return (page(place).sacked & bit(place)) != 0; }
   bool is_lost(Place place) const { return (page(place).lost & bit(place)) != 0; }
-  Place front() const { return first_; }
-  Place back() const { return at(count_ - 1); }
+  // Of a board that is not empty, as also back().
+  Place front() const {
+    CHECK(count_ > 0);
+    return first_;
+  }
+  Place back() const {
+    CHECK(count_ > 0);
+    return at(count_ - 1);
+  }
   Place previous(Place place) const { return static_cast<Place>((place - 1U) & mask); }
   bool holds(Place place) const { return place != no_place && offset_of(place) < count_; }
   // The record that contains seq, or the first one behind it; no_place when all lie before.

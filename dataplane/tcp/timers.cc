@@ -269,7 +269,9 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
     Repair& r = repairs_.at(t.repair);
     // A peer whose first gap lies in what it has acknowledged selectively, or that does not move
     // for two timeouts, may have thrown it away (RFC 2018 section 8).
-    if (!first || r.board.is_sacked(r.board.front())) {
+    // With only a FIN in flight the board is empty.
+    const bool has_front = r.board.count() > 0;
+    if (!first || (has_front && r.board.is_sacked(r.board.front()))) {
       r.board.forget_sacked_and_lose_all(records_);
     }
     if (first && believed) {
