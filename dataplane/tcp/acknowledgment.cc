@@ -100,6 +100,9 @@ void Tcp::take_acknowledged(Connection& c, Transfer& t, Seq ack, Delivered&& del
       break;
     }
     delivered(record, record.length);
+    // What a black hole would have swallowed.
+    if (c.black_hole_tested != 0 && record.length + header_bytes_of(c) > black_hole_first_mtu_bytes)
+      c.black_hole_tested = 0;
     if (slot == t.unsent) t.unsent = record.next;
     if (t.flags.keep_sent && record.seq - record.offset >= t.kept_from) {
       keep_head(t);

@@ -178,8 +178,6 @@ struct alignas(64) Transfer {
   // Of before segments were made smaller because large ones seemed to be swallowed: it is tried
   // again when what was in flight then is acknowledged. 0: nothing is suspected, or for good.
   uint16_t send_mss_before_suspicion = 0;
-  bool large_segments_again = false;  // they were tried again, with what begins at large_from
-  Seq large_from;
   Tick stalled_since;  // first expiry without progress, for giving up
   Tick orphaned_at;    // when the application closed
   // For the handshake's round trip; never: nothing can be measured.

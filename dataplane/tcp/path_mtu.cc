@@ -16,7 +16,6 @@ constexpr std::array<uint16_t, 7> plateaus = {8'166, 4'352, 2'002, 1'492, 1'280,
 // row, and what segments are tried then.
 constexpr uint8_t black_hole_first_timeouts = 2;
 constexpr uint8_t black_hole_next_timeouts = 4;
-constexpr uint16_t black_hole_first_mtu_bytes = 1'280;  // what every IPv6 path carries, tunnels too
 
 uint16_t plateau_below(uint32_t datagram_bytes) {
   const auto* const found = std::find_if(
@@ -111,11 +110,10 @@ void Tcp::suspect_black_hole(Connection& c, Transfer& t, uint8_t timeouts) {
   const uint16_t mtu_bytes = first ? black_hole_first_mtu_bytes : path_mtu_least(c);
   if (records_[t.send_queue.head].length + header_bytes_of(c) <= mtu_bytes) return;
   counters_.add(Counter::tcp_black_hole_suspected);
-  if (t.send_mss_before_suspicion == 0) {
-    judge_black_hole_test(c, t);
-    if (c.black_hole_tested == 0) t.send_mss_before_suspicion = c.send_mss;
-  }
-  c.send_mss = static_cast<uint16_t>(mtu_bytes - header_bytes_of(c));
+  if (t.send_mss_before_suspicion == 0 && c.black_hole_tested == 0)
+    t.send_mss_before_suspicion = c.send_mss;
+  // A head that was too large before and found no slot to be cut into says nothing of the MSS.
+  c.send_mss = std::min(c.send_mss, static_cast<uint16_t>(mtu_bytes - header_bytes_of(c)));
 }
 
 // What was in flight when a timeout made segments smaller is acknowledged.
@@ -123,15 +121,7 @@ void Tcp::try_large_segments_again(Connection& c, Transfer& t) {
   if (t.send_mss_before_suspicion == 0) return;
   c.send_mss = t.send_mss_before_suspicion;
   t.send_mss_before_suspicion = 0;
-  c.black_hole_tested = 1;
-  t.large_segments_again = true;
-  // What is queued was perhaps cut for small segments.
-  t.large_from = t.send_end;
-}
-
-// Whether a large segment has arrived since they were tried again.
-void Tcp::judge_black_hole_test(Connection& c, const Transfer& t) {
-  if (t.large_segments_again && c.snd_una >= t.large_from + c.send_mss) c.black_hole_tested = 0;
+  c.black_hole_tested = 1;  // until a large one is acknowledged
 }
 
 }  // namespace millrace::tcp

@@ -20,6 +20,9 @@ namespace millrace::tcp {
 // and T38 asks for. (RFC 791 demands 68 of every link, which would make 28 octets of text a
 // segment.)
 inline constexpr uint16_t path_mtu_bytes_min = 552;
+// What is tried first where larger segments seem to be swallowed: every IPv6 path carries it,
+// tunnels too.
+inline constexpr uint16_t black_hole_first_mtu_bytes = 1'280;
 inline constexpr Duration path_mtu_life = Duration::seconds(600);
 
 class PathMtuCache {

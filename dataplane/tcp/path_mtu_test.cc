@@ -167,6 +167,69 @@ TEST_F(PathMtuTest, T38_WhatLargeSegmentsDoNotRefuteIsForGood) {
   }
 }
 
+TEST_F(PathMtuTest, T38_ALargeSegmentRefutesItAlsoAfterARest) {
+  establish_with_sack();
+  for (int outage = 0; outage < 3; ++outage) {
+    send(3);
+    wait(Duration::seconds(20));
+    acknowledge_all();
+    EXPECT_EQ(send_mss(), mss);
+    wait(Duration::seconds(1));
+    send(1);
+    acknowledge_all();
+    wait(Duration::seconds(1));
+  }
+}
+
+TEST_F(PathMtuTest, T38_SmallSegmentsRefuteNothing) {
+  establish_with_sack();
+  for (const uint32_t after : {mss, path_mtu_bytes_min - 40U}) {
+    send(3);
+    wait(Duration::seconds(20));
+    acknowledge_all();
+    EXPECT_EQ(send_mss(), after);
+    for (int answer = 0; answer < 20; ++answer) {
+      text_ = pattern(300);
+      ASSERT_EQ(tcp_.write(id_, {reinterpret_cast<const uint8_t*>(text_.data()), text_.size()}),
+                text_.size());
+      finish_turn();
+      acknowledge_all();
+    }
+  }
+}
+
+// The acknowledgment of all that was in flight tells of a loss behind it.
+TEST_F(PathMtuTest, T38_LargeSegmentsAreTriedAgainAlsoWhenTheNextLossFollowsAtOnce) {
+  establish_with_sack();
+  text_ = pattern(30 * mss);
+  tcp_.write(id_, {reinterpret_cast<const uint8_t*>(text_.data()), text_.size()});
+  const uint32_t recover = static_cast<uint32_t>(finish_turn().size()) * mss;
+  wait(Duration::milliseconds(3'500));
+  ASSERT_EQ(send_mss(), 1'240U);
+  uint32_t acknowledged = 0;
+  uint32_t sent_to = 0;
+  for (int turn = 0; turn < 200 && sent_to < recover + 4 * 1'240; ++turn) {
+    acknowledged = std::min(acknowledged + 1'240, recover - 1);
+    now_ = now_ + Duration::milliseconds(1);
+    for (const Seen& seen : exchange({.seq = peer_seq_, .ack = our_seq_ + acknowledged}))
+      sent_to = std::max(sent_to, seen.segment.seq.value() - our_seq_ +
+                                      static_cast<uint32_t>(seen.segment.text.size()));
+  }
+  ASSERT_GE(sent_to, recover + 4 * 1'240);
+  Fields fields;
+  fields.seq = peer_seq_;
+  fields.ack = our_seq_ + recover;
+  fields.options.sack_count = 1;
+  fields.options.sack[0] = {Seq(fields.ack + 1'240), Seq(our_seq_ + sent_to)};
+  now_ = now_ + Duration::milliseconds(10);
+  exchange(fields);
+  EXPECT_EQ(counters_[Counter::tcp_fast_retransmits], 1U);
+  exchange({.seq = peer_seq_, .ack = our_seq_ + sent_to});
+  now_ = now_ + Duration::milliseconds(10);
+  exchange({.seq = peer_seq_, .ack = tcp_.find_transfer(id_)->snd_max.value()});
+  EXPECT_EQ(send_mss(), mss);
+}
+
 TEST_F(PathMtuTest, T38_WhatARouterSaysMeanwhileIsWhatIsTriedAgain) {
   establish_with_sack();
   send(3);

@@ -138,14 +138,14 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
   if (try_undo(c, t, r, segment, news)) return;
   if (t.flags.in_recovery && c.snd_una >= t.recover) {
     end_recovery(c, t);
-    // What was sent during it may be lost as well: that is a window of its own.
-    if (r.board.lost_octets() > 0) {
+    if (r.next_window_has_losses) {
       begin_recovery(c, t, r, news);
       pace_recovery(c, t, r, news, true);
     }
   } else if (t.flags.in_recovery) {
     pace_recovery(c, t, r, news, lost_more);
-  } else if (lost_more && (!t.flags.recover_pending || c.snd_una >= t.recover)) {
+  } else if (t.flags.recover_pending ? c.snd_una >= t.recover && r.next_window_has_losses
+                                     : lost_more) {
     begin_recovery(c, t, r, news);
     pace_recovery(c, t, r, news, lost_more);
   } else {
@@ -282,6 +282,7 @@ bool Tcp::detect_losses(const Connection& c, const Transfer& t, Repair& r, Insta
       r.reordering_left = left;
       return any;
     }
+    if (record.seq >= t.recover) r.next_window_has_losses = true;
     r.board.mark_lost(records_, place);
     any = true;
   }
@@ -300,6 +301,7 @@ void Tcp::remember_belief(const Connection& c, const Transfer& t, Repair& r) {
 void Tcp::begin_recovery(Connection& c, Transfer& t, Repair& r, const AckNews& news) {
   counters_.add(Counter::tcp_fast_retransmits);
   remember_belief(c, t, r);
+  r.next_window_has_losses = false;
   t.flags.in_recovery = true;
   t.flags.recover_pending = true;
   t.recover = t.snd_max;
@@ -337,6 +339,7 @@ void Tcp::pace_recovery(Connection& c, const Transfer& t, Repair& r, const AckNe
 void Tcp::end_recovery(Connection& c, Transfer& t) {
   t.flags.in_recovery = false;
   t.flags.recover_pending = false;
+  try_large_segments_again(c, t);
   c.congestion.set_window(c.congestion.threshold());
   note_recovery_ended(t);
 }
@@ -389,6 +392,7 @@ void Tcp::take_back(Connection& c, Transfer& t, Repair& r) {
   t.reordering_seen = true;
   try_large_segments_again(c, t);
   r.undo_possible = false;
+  r.next_window_has_losses = false;
   r.board.forget_lost(records_);
   note_recovery_ended(t);
 }
@@ -416,6 +420,7 @@ void Tcp::send_all_again(Connection& c, Transfer& t) {
     return;
   }
   r->board.mark_all_lost(records_);
+  r->next_window_has_losses = false;
   r->reordering_left = {};
   // The FIN has no record: it goes again when all text has.
   if (t.flags.fin_sent && t.snd_nxt == t.fin_seq + 1) t.snd_nxt = t.fin_seq;

@@ -53,6 +53,9 @@ struct Repair {
   uint32_t connection = UINT32_MAX;  // whose it is
   Scoreboard board;
   Seq keep_until;  // it is not given back before this is acknowledged
+  // Of what was sent since the recovery under way began (or the timeout), RACK holds something for
+  // lost: that is a window of its own, and its recovery begins with the end of this one.
+  bool next_window_has_losses = false;
 
   // RACK (RFC 8985 section 5.2): of the segments known to have arrived, the one that was sent last.
   Instant rack_sent_at;      // RACK.xmit_ts

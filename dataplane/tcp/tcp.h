@@ -412,7 +412,6 @@ class Tcp {
   void shrink_segments(Connection& c, uint16_t mtu_bytes);
   void suspect_black_hole(Connection& c, Transfer& t, uint8_t timeouts);
   [[gnu::cold]] static void try_large_segments_again(Connection& c, Transfer& t);
-  [[gnu::cold]] static void judge_black_hole_test(Connection& c, const Transfer& t);
   // repair.cc
   static void take_round_trip(Connection& c, Transfer& t, Duration measured, Instant now);
   static void note_delivered(AckNews& news, const SlotRecord& record, uint16_t octets);

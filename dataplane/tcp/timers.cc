@@ -273,6 +273,7 @@ void Tcp::on_loss_of_all(Connection& c, Transfer& t, uint32_t flight_octets) {
     const bool has_front = r.board.count() > 0;
     if (!first || (has_front && r.board.is_sacked(r.board.front()))) {
       r.board.forget_sacked_and_lose_all(records_);
+      r.rack_highest = c.snd_una;  // what is acknowledged anew is no straggler
     }
     if (first && believed) {
       remember_belief(c, t, r);

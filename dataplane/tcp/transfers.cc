@@ -69,7 +69,6 @@ void Tcp::release_at_rest() {
 void Tcp::drop_transfer(Connection& c) {
   if (c.transfer == Connection::no_transfer) return;
   Transfer& t = transfer(c);
-  if (c.black_hole_tested != 0) judge_black_hole_test(c, t);
   records_.drop_all(t.send_queue);
   records_.drop_all(t.receive_queue);
   return_reassembly(t);

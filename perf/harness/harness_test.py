@@ -396,6 +396,7 @@ class Results(unittest.TestCase):
         found["cpu"]["windows"][1]["stolen_us"] = 10_000.0
         self.assertFalse(results.self_tests(None, {}, found)["steal"]["holds"])
         self.assertFalse(results.self_tests(None, {}, {})["steal"]["holds"])
+        self.assertTrue(results.self_tests(None, {}, {}, with_veths=False)["steal"]["holds"])
 
     @staticmethod
     def damaged():
