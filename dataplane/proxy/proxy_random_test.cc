@@ -77,7 +77,9 @@ class RandomRun {
     }
     for (const auto& [tag, times] : arrived_posts_) EXPECT_EQ(times, 1U) << tag << " came twice";
     if (!rude_) {
-      EXPECT_EQ(failed_, 0U) << world_.counters_told();
+      // Links lose frames: an origin of which every SYN of one attempt is lost is answered for,
+      // once the time for connecting is over. Nothing else fails.
+      EXPECT_LE(failed_, world_.count(Counter::proxy_upstream_timeouts)) << world_.counters_told();
     }
     EXPECT_GT(good_, 0U);
     EXPECT_EQ(world_.settle(), "");
