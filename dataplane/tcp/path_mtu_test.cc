@@ -15,19 +15,6 @@ class PathMtuTest : public TcpHarness {
               text_.size());
     ASSERT_EQ(finish_turn().size(), segments);
   }
-  // A router on the way could not pass on the segment that began `offset` octets into the text.
-  void too_big(uint16_t next_hop_mtu, uint32_t offset = 0) {
-    net::IcmpError error;
-    error.type = net::icmp_unreachable;
-    error.code = net::icmp_fragmentation_needed;
-    error.next_hop_mtu = next_hop_mtu;
-    error.source = local_.address;
-    error.destination = remote_.address;
-    error.source_port = local_.port;
-    error.destination_port = remote_.port;
-    error.tcp_sequence_number = our_seq_ + offset;
-    tcp_.icmp_error(error, now_);
-  }
   // The peer acknowledges everything; what was sent must be the text, in segments of at most
   // `octets_max`. It has `acknowledged` octets already.
   void expect_text_in_segments_of(uint32_t octets_max, uint32_t acknowledged = 0) {
@@ -257,9 +244,7 @@ class FullBoardTest : public TcpHarness {
       if (in_flight() > segments * peer_mss) break;
       const uint32_t step = 8 * peer_mss;
       ASSERT_GE(in_flight(), step);
-      acknowledged_ += step;
-      inject({.seq = peer_seq_, .ack = our_seq_ + acknowledged_});
-      now_ = now_ + Duration::microseconds(100);
+      acknowledge(step);
     }
   }
   uint32_t in_flight() const {
@@ -287,26 +272,13 @@ class FullBoardTest : public TcpHarness {
     inject(fields);
     acknowledge(2 * peer_mss);
   }
-  void too_big(uint16_t next_hop_mtu) {
-    net::IcmpError error;
-    error.type = net::icmp_unreachable;
-    error.code = net::icmp_fragmentation_needed;
-    error.next_hop_mtu = next_hop_mtu;
-    error.source = local_.address;
-    error.destination = remote_.address;
-    error.source_port = local_.port;
-    error.destination_port = remote_.port;
-    error.tcp_sequence_number = our_seq_ + acknowledged_;
-    tcp_.icmp_error(error, now_);
-  }
-
   std::string sent_;
   uint32_t acknowledged_ = 0;
 };
 
 TEST_F(FullBoardTest, T16_T38_SegmentsThatMustBeCutFindNoPlaceInAFullBoard) {
   ASSERT_NO_FATAL_FAILURE(fill(1'500));
-  too_big(552);
+  too_big(552, acknowledged_);
   std::string got = sent_.substr(0, acknowledged_);
   // The peer says nothing for a while, and then takes what comes in order.
   const auto take = [&](const std::vector<Seen>& sent) {

@@ -147,7 +147,7 @@ void Tcp::on_ack_while_repairing(Connection& c, const Segment& segment, AckNews&
   } else if (t.flags.recover_pending ? c.snd_una >= t.recover && r.next_window_has_losses
                                      : lost_more) {
     begin_recovery(c, t, r, news);
-    pace_recovery(c, t, r, news, lost_more);
+    pace_recovery(c, t, r, news, true);
   } else {
     grow_window_after_news(c, t, news, now);
   }

@@ -82,6 +82,20 @@ class TcpHarness : public ::testing::Test {
     tcp_.ingress(packet, back_, now_);
   }
 
+  // A router on the way could not pass on the segment that began `offset` octets into the text.
+  void too_big(uint16_t next_hop_mtu, uint32_t offset = 0) {
+    net::IcmpError error;
+    error.type = net::icmp_unreachable;
+    error.code = net::icmp_fragmentation_needed;
+    error.next_hop_mtu = next_hop_mtu;
+    error.source = local_.address;
+    error.destination = remote_.address;
+    error.source_port = local_.port;
+    error.destination_port = remote_.port;
+    error.tcp_sequence_number = our_seq_ + offset;
+    tcp_.icmp_error(error, now_);
+  }
+
   // --- the turn ---
   // Ends the turn and returns what was sent.
   std::vector<Seen> finish_turn() {
