@@ -101,11 +101,13 @@ printf 'listings=%s %s\n' "$listings" "$load_line"
 for source in "${sources[@]}"; do lab_ip client addr add "$source/24" dev eth0; done
 total=$((held_each * ${#sources[@]}))
 mkfifo "$lab_dir/hold"
+began=$(milliseconds)
 lab_in client "$lab_top/tests/support/hold_connections.py" $lab_vip:80 $held_each "${sources[@]}" \
   <"$lab_dir/hold" >"$lab_dir/held" 2>"$lab_dir/held.err" &
 exec {hold}>"$lab_dir/hold"
 all_held() { [ "$(cat "$lab_dir/held")" = "held $total" ] || [ -s "$lab_dir/held.err" ]; }
 lab_until 50 all_held || fail "only so many are open: $(listing | tail -n 1)"
+printf 'opened in %s ms\n' $(($(milliseconds) - began))
 [ ! -s "$lab_dir/held.err" ] || fail "$(cat "$lab_dir/held.err")"
 
 cpu_ticks() {

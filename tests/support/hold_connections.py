@@ -1,27 +1,52 @@
 #!/usr/bin/env python3
 """Opens connections and holds them without a word: hold_connections.py ADDRESS:PORT COUNT SOURCE...
 
-COUNT connections from each SOURCE address, held by as many processes as the limit of open files asks
-for. Prints "held N" when all are open, and holds them until stdin ends. Exit status 1 with a line on
+COUNT connections (54,000 at most) from each SOURCE address, held by as many processes as the limit of
+open files asks for. Each process has OPENING_MAX connections on their way at a time, from ports that
+are told: the kernel looks for a free one by trial, which takes most of the time once most are taken.
+Prints "held N" when all are open, and holds them until stdin ends. Exit status 1 with a line on
 stderr when one could not be opened.
 """
+import errno
 import os
 import resource
+import select
 import socket
 import sys
 
-IP_BIND_ADDRESS_NO_PORT = 24  # so that a port may serve several sources
+PORT_FIRST = 10000
+OPENING_MAX = 64
 OTHER_FILES = 64
 
 
-def opened(target, source, count):
-    held = []
-    for _ in range(count):
-        connection = socket.socket()
-        connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
-        connection.bind((source, 0))
-        connection.connect(target)
-        held.append(connection)
+def opening(target, local):
+    """A connection on its way from the local address and port to the target."""
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    connection.bind(local)
+    error = connection.connect_ex(target)
+    if error not in (0, errno.EINPROGRESS):
+        raise OSError(error, os.strerror(error))
+    return connection
+
+
+def opened(target, source, ports):
+    ports, count = iter(ports), len(ports)
+    on_their_way, held = {}, []
+    poll = select.epoll()
+    while len(held) < count:
+        while len(on_their_way) < OPENING_MAX and len(held) + len(on_their_way) < count:
+            connection = opening(target, (source, next(ports)))
+            on_their_way[connection.fileno()] = connection
+            poll.register(connection, select.EPOLLOUT)
+        for descriptor, _ in poll.poll():
+            connection = on_their_way.pop(descriptor)
+            poll.unregister(descriptor)
+            error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error != 0:
+                raise OSError(error, os.strerror(error))
+            held.append(connection)
     return held
 
 
@@ -32,8 +57,8 @@ def hold(target, share):
         os.close(writer)
         return reader
     try:
-        held = [opened(target, source, count) for source, count in share]
-        os.write(writer, str(sum(map(len, held))).encode())
+        held = opened(target, *share)
+        os.write(writer, str(len(held)).encode())
         sys.stdin.read()
     except OSError as error:
         print(f"hold_connections: {error}", file=sys.stderr, flush=True)
@@ -47,9 +72,9 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     each = hard - OTHER_FILES
-    shares = [(source, min(each, count - done))
+    shares = [(source, range(PORT_FIRST + done, PORT_FIRST + min(done + each, count)))
               for source in sources for done in range(0, count, each)]
-    pipes = [hold((host, int(port)), [share]) for share in shares]
+    pipes = [hold((host, int(port)), share) for share in shares]
     held = sum(int(os.read(pipe, 16) or b"0") for pipe in pipes)
     if held != count * len(sources):
         return 1
