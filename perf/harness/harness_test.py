@@ -223,17 +223,36 @@ class Load(unittest.TestCase):
             window_of_it["why_void"] = ["others used the machine"]
         self.assertFalse(veth_lane.generator_verdict(self.REACHED, found)["holds"])
 
+    def test_what_it_did_through_a_proxy_counts_where_more_work_at_once_is_cheaper(self):
+        found = {"a": campaign("a", ARMS, 4, rate=1_000.0), "capacity": campaign("capacity", ARMS, 3, rate=None)}
+        for window_of_it in found["a"]["windows"]:
+            window_of_it["load_core_percent"] = 60.0
+        for window_of_it in found["capacity"]["windows"]:
+            window_of_it["rate"] = {"millrace": 8_000.0}.get(window_of_it["arm"], 1_000.0)
+        test = veth_lane.generator_verdict(self.REACHED, found)
+        self.assertEqual((test["ratio"], test["bound"], test["holds"]), (8.0, "shown", True))
+        self.assertAlmostEqual(test["ratio_worked"], 1 / 0.6)
+        # What the reflector gives bounds it all the same.
+        self.assertFalse(veth_lane.generator_verdict({**self.REACHED, "rate": 1_900.0}, found)["holds"])
+        for window_of_it in found["capacity"]["windows"]:
+            window_of_it["why_void"] = ["others used the machine"]
+        test = veth_lane.generator_verdict(self.REACHED, found)
+        self.assertEqual((test["bound"], test["holds"]), ("worked", False))
+
     def test_shares_of_capacity_have_controls_or_their_own_bound(self):
         found = {"a": campaign("a", ARMS, 1, rate=9_000.0), "at_70": campaign("at_70", ARMS, 1, rate=19_000.0)}
         found["at_70"]["shares"] = {arm: 0.7 for arm in ARMS}
         self.assertEqual(veth_lane.generator_verdict(self.REACHED, found)["rate_tested"], 9_000.0)
 
-    def test_the_smaller_bound_is_the_verdict_and_both_are_said(self):
+    def test_the_bound_that_counts_is_the_verdict_and_all_are_said(self):
         test = generator.verdict([(2.6, 2.2), (2.4, 1.8), (2.5, 1.9)], rate_tested=1000)
         self.assertEqual((test["ratio"], test["bound"], test["holds"]), (1.9, "worked", False))
         said = generator.said(test)
         self.assertIn("2.50 (2.40 to 2.60) through a bare reflector", said)
         self.assertIn("1.90 (1.80 to 2.20) by the time that it worked", said)
+        self.assertNotIn("did through", said)
+        self.assertIn("4.00 (3.00 to 5.00) by what it did through a proxy",
+                      generator.said(generator.verdict([(6.0, 1.8)], [3.0, 5.0], rate_tested=1000)))
         self.assertEqual(generator.verdict([(2.0, 3.0)])["bound"], "reflector")
         self.assertTrue(generator.verdict([(2.0, 3.0)])["holds"])
         self.assertFalse(generator.verdict([])["holds"])

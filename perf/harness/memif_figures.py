@@ -91,6 +91,10 @@ def usual_distance(windows):
     return statistics.median(distance for w in windows for distance in w["distances_ns"])
 
 
+def is_elsewhere(distance, usual):
+    return max(distance, usual) > DISTANCE_FACTOR_MAX * min(distance, usual)
+
+
 def settle(windows):
     """Makes those void that were measured with the cores elsewhere than usual, and those valid again
     that this was the only fault of: what is usual is known better with every window."""
@@ -98,7 +102,7 @@ def settle(windows):
     for found in windows:
         why = [reason for reason in found["why_void"] if not reason.startswith(MOVED)]
         for distance in found["distances_ns"]:
-            if max(distance, usual) > DISTANCE_FACTOR_MAX * min(distance, usual):
+            if is_elsewhere(distance, usual):
                 why.append(f"{MOVED}: {distance:.0f} ns apart, usually {usual:.0f}")
                 break
         found["why_void"] = why

@@ -138,9 +138,10 @@ class VethLane:
 
 
 def generator_verdict(reached, campaigns):
-    """The self-test, of the highest rate that any open loop asked of all arms: by the reflector, and by the
-    busiest that the load's core was in each block. Shares of a proxy's own capacity are told from the
-    load's tail by controls beside them, or are at most half of what it reached."""
+    """The self-test, of the highest rate that any open loop asked of all arms: by the reflector, by the
+    busiest that the load's core was in each block, and by what the proxy that takes most was given in a
+    closed loop. Shares of a proxy's own capacity are told from the load's tail by controls beside them, or
+    are at most half of what it reached."""
     fixed = [campaign for campaign in campaigns.values() if not campaign.get("shares")]
     asked = max((rate for campaign in fixed for rate in campaign["rate_asked"].values() if rate), default=0)
     busiest = {}
@@ -153,8 +154,19 @@ def generator_verdict(reached, campaigns):
                 block = (campaign["name"], found["block"])
                 busiest[block] = max(busiest.get(block, 0.0), found["load_core_percent"])
     return generator.verdict([(reached["rate"] / asked, 100 / percent) for percent in busiest.values() if percent],
+                             shown_rates(campaigns.get("capacity"), asked),
                              generator=load.NAME, rate_tested=asked, rate_reached=reached["rate"],
                              through=reached["arm"], full=reached["full"])
+
+
+def shown_rates(campaign, asked):
+    """What each window of the closed loops that counts showed that the load is able to, against the rate
+    that was asked: of the proxy that was given most."""
+    if not campaign or not asked:
+        return []
+    rates = {arm: [w["rate"] / asked for w in campaign["windows"] if w["arm"] == arm and not w["why_void"]]
+             for arm in campaign["arms"]}
+    return max(rates.values(), key=lambda found: statistics.median(found) if found else 0)
 
 
 def capacities(campaign):
