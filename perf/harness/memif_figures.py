@@ -16,6 +16,7 @@ DISTANCE_FACTOR_MAX = 1.5
 # Of an open loop. A window of half a second ends in the middle of some burst.
 RATE_TOLERANCE = 0.05
 MOVED = "the host had the cores elsewhere"
+WINDOWS_MIN = 3
 # By errors' names; a retransmission is none, but with a ring that is never overrun there is no reason
 # for one.
 LOSSES = ("retransmits", "frames_dropped")
@@ -87,8 +88,25 @@ def _why_void(found, load, near, limits):
 
 
 def usual_distance(windows):
-    """In ns, where the cores were most of the time: the median of what was seen beside the windows."""
-    return statistics.median(distance for w in windows for distance in w["distances_ns"])
+    """In ns, where the cores are for the windows that count: of the places in which each arm has
+    WINDOWS_MIN windows the one where the load works least, which is where the lane adds least to what is
+    measured; before there is one, where most windows are."""
+    arms = {w["arm"] for w in windows}
+    found = []
+    for distance in sorted({distance for w in windows for distance in w["distances_ns"]}):
+        there = [w for w in windows if not any(is_elsewhere(d, distance) for d in w["distances_ns"])]
+        work = {arm: [w["load_ns"] for w in there if w["arm"] == arm and _has_no_other_fault(w)] for arm in arms}
+        whole = all(len(times) >= WINDOWS_MIN for times in work.values())
+        # Relative to the least of each arm, so that the longest does not decide alone.
+        least = {arm: min(w["load_ns"] for w in windows if w["arm"] == arm) or 1 for arm in arms}
+        effort = sum(statistics.mean(times) / least[arm] for arm, times in work.items()) if whole else 0
+        found.append((not whole, effort if whole else -len(there), distance))
+    best = min(found)[:2]
+    return statistics.median(distance for *rank, distance in found if tuple(rank) == best)
+
+
+def _has_no_other_fault(window):
+    return all(reason.startswith(MOVED) for reason in window["why_void"])
 
 
 def is_elsewhere(distance, usual):

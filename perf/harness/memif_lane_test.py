@@ -52,6 +52,17 @@ def main_campaign(blocks=5, capacity_ns=900.0, reflector_load_busy=0.4):
     return found
 
 
+def moved_campaign(near_blocks, far_blocks):
+    """The host has the cores near first, and far apart from then on: the load needs twice its time."""
+    found = main_campaign(near_blocks)
+    far = main_campaign(far_blocks, reflector_load_busy=0.8)
+    for one in far["windows"]:
+        one.update(block=one["block"] + near_blocks, distances_ns=[400.0, 401.0], load_ns=2 * one["load_ns"])
+    found["windows"] += far["windows"]
+    memif_figures.settle(found["windows"])
+    return found
+
+
 def crowd_campaign(blocks=3, octets=700, asking=1.2, together_mb=380):
     arms = list(memif_lane.crowd_arms([CROWD], 100_000)) + ["together"]
     found = {"name": "memif_crowd", "lane": "M", "arms": arms, "rate_asked": None, "connections": 1000,
@@ -207,6 +218,14 @@ class Rows(unittest.TestCase):
         self.assertIn("at least 3 windows", row_of(result, "2", "1.0 M")["verdict"])
         self.assertIn("not measured", row_of(result, "7", "within 400 MB")["verdict"])
         self.assertIn("not measured", row_of(run(), "2", "1.0 M")["verdict"])
+
+    def test_of_two_places_with_enough_windows_the_one_where_the_load_works_least_counts(self):
+        for near_blocks, far_blocks, counted in ((3, 5, 3), (5, 3, 5), (2, 3, 3), (2, 1, 2), (0, 3, 3)):
+            found = moved_campaign(near_blocks, far_blocks)
+            arms = len(found["arms"])
+            self.assertEqual(len(memif_figures.counted(found)), counted * arms, (near_blocks, far_blocks))
+        self.assertEqual(memif_figures.usual_distance(moved_campaign(3, 5)["windows"]), 60.5)
+        self.assertEqual(memif_figures.usual_distance(moved_campaign(2, 3)["windows"]), 400.5)
 
     def test_the_note_says_which_side_was_full(self):
         verdict = row_of(run(main_campaign()), "2", "1.0 M")["verdict"]
