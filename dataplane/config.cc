@@ -34,7 +34,8 @@ constexpr size_t memif_socket_bytes_max = 80;
 constexpr uint64_t dpdk_mtu_min = 576;    // RFC 1122 section 3.3.2
 constexpr uint64_t dpdk_mtu_max = 1'906;  // nic/dpdk_port.h: with its header it fits in one slot
 constexpr uint64_t dpdk_memory_mib_max = 65'536;
-constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
+constexpr uint64_t timeout_seconds_max = 604'800;  // a week
+constexpr size_t interface_name_bytes_max = 15;    // IFNAMSIZ without its zero
 
 // Thrown and caught inside this file only: yaml-cpp reports by exceptions, and a nest of readers
 // reads better with one way out.
@@ -441,10 +442,35 @@ void check_references(const Config& config, const YAML::Node& root) {
   }
 }
 
+// No timeout can be turned off: what waits without an end is held against everybody else.
+TimeoutsConfig read_timeouts(const YAML::Node& node) {
+  TimeoutsConfig timeouts;
+  const std::pair<const char*, std::optional<uint32_t>*> keys[] = {
+      {"request_head_seconds", &timeouts.request_head_seconds},
+      {"client_idle_seconds", &timeouts.client_idle_seconds},
+      {"body_stall_seconds", &timeouts.body_stall_seconds},
+      {"connect_seconds", &timeouts.connect_seconds},
+      {"first_octet_seconds", &timeouts.first_octet_seconds},
+      {"linger_seconds", &timeouts.linger_seconds},
+      {"tunnel_idle_seconds", &timeouts.tunnel_idle_seconds},
+      {"tunnel_half_closed_seconds", &timeouts.tunnel_half_closed_seconds},
+  };
+  expect_keys(node, "timeouts",
+              {"request_head_seconds", "client_idle_seconds", "body_stall_seconds",
+               "connect_seconds", "first_octet_seconds", "linger_seconds", "tunnel_idle_seconds",
+               "tunnel_half_closed_seconds"});
+  for (const auto& [key, value] : keys) {
+    if (!node[key]) continue;
+    *value = static_cast<uint32_t>(
+        read_number(node[key], std::string("timeouts: ") + key, 1, timeout_seconds_max));
+  }
+  return timeouts;
+}
+
 Config read_root(const YAML::Node& root) {
   expect_keys(root, "the configuration",
               {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits",
-               "dpdk", "user"});
+               "timeouts", "dpdk", "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
@@ -493,6 +519,7 @@ Config read_root(const YAML::Node& root) {
           read_number(limits["request_body_bytes"], "limits: request_body_bytes", 0, INT64_MAX);
     }
   }
+  if (root["timeouts"]) config.timeouts = read_timeouts(root["timeouts"]);
   if (root["user"])
     config.user = static_cast<uint32_t>(read_number(root["user"], "user", 0, UINT32_MAX - 1));
   check_references(config, root);

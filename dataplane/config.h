@@ -82,6 +82,18 @@ struct LimitsConfig {
   uint64_t request_body_bytes = 0;  // of one request; more is answered 413; 0: no limit
 };
 
+// Of HTTP, in seconds; what each means stands with proxy::Timeouts. Absent: its default.
+struct TimeoutsConfig {
+  std::optional<uint32_t> request_head_seconds;
+  std::optional<uint32_t> client_idle_seconds;
+  std::optional<uint32_t> body_stall_seconds;
+  std::optional<uint32_t> connect_seconds;
+  std::optional<uint32_t> first_octet_seconds;
+  std::optional<uint32_t> linger_seconds;
+  std::optional<uint32_t> tunnel_idle_seconds;
+  std::optional<uint32_t> tunnel_half_closed_seconds;
+};
+
 struct Config {
   std::vector<PortConfig> ports;
   std::vector<RouteConfig> routes;
@@ -94,6 +106,7 @@ struct Config {
   Idle idle = Idle::sleep;
   DpdkConfig dpdk;
   LimitsConfig limits;
+  TimeoutsConfig timeouts;
   std::optional<uint32_t> user;  // uid to run as once the ports are open
 };
 

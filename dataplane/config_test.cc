@@ -26,6 +26,7 @@ listeners:
 limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576}
 worker: {cpu: 1}
 user: 65534
+timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800}
 )";
 
 TEST(Config, ReadsEveryKey) {
@@ -41,6 +42,9 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->listeners[1].text(), "10.20.0.1:8080");
   EXPECT_EQ(config->limits.connections, 1000U);
   EXPECT_EQ(config->limits.request_body_bytes, 1'048'576U);
+  EXPECT_EQ(config->timeouts.connect_seconds, 3U);
+  EXPECT_EQ(config->timeouts.tunnel_idle_seconds, 604'800U);
+  EXPECT_EQ(config->timeouts.linger_seconds, std::nullopt);
   EXPECT_EQ(config->cpu, 1U);
   EXPECT_EQ(config->user, 65534U);
 }
@@ -204,6 +208,9 @@ INSTANTIATE_TEST_SUITE_P(
                   "dp.yaml:2: two routes lead to 10.244.0.0/16"},
         BadConfig{"connections: 1000", "connections: -1",
                   "dp.yaml:19: limits: connections must be a number from 64 to 4000000"},
+        BadConfig{"connect_seconds: 3", "connect_seconds: 0",
+                  "dp.yaml:22: timeouts: connect_seconds must be a number from 1 to 604800"},
+        BadConfig{"connect_seconds: 3", "read: 3", "dp.yaml:22: timeouts has no key \"read\""},
         BadConfig{"worker: {cpu: 1}", "worker: {cpu: 1",
                   "dp.yaml:21: not readable as YAML: end of map flow not found"}));
 

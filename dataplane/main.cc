@@ -91,12 +91,29 @@ NetConfig net_config(const Config& config) {
   return net;
 }
 
+proxy::Timeouts timeouts_of(const TimeoutsConfig& config) {
+  proxy::Timeouts timeouts;
+  const auto set = [](Duration& timeout, const std::optional<uint32_t>& seconds) {
+    if (seconds) timeout = Duration::seconds(*seconds);
+  };
+  set(timeouts.request_head, config.request_head_seconds);
+  set(timeouts.client_idle, config.client_idle_seconds);
+  set(timeouts.body_stall, config.body_stall_seconds);
+  set(timeouts.connect, config.connect_seconds);
+  set(timeouts.first_octet, config.first_octet_seconds);
+  set(timeouts.linger, config.linger_seconds);
+  set(timeouts.tunnel_idle, config.tunnel_idle_seconds);
+  set(timeouts.tunnel_half_closed, config.tunnel_half_closed_seconds);
+  return timeouts;
+}
+
 WorkerOptions worker_options(const Config& config) {
   WorkerOptions options;
   options.net = net_config(config);
   size_tables(options, config.limits.connections);
   options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
   options.proxy.request_body_bytes_max = config.limits.request_body_bytes;
+  options.proxy.timeouts = timeouts_of(config.timeouts);
   options.proxy.seed = drawn<uint64_t>();
   return options;
 }

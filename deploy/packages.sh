@@ -37,6 +37,7 @@ test   haproxy            a peer that Millrace is measured against (only the pro
 test   clang-format-14    the format check
 test   libclang-rt-14-dev sanitizers and libFuzzer for clang
 test   python3            the house rules, the test plan, what is measured
+test   python3-websockets WebSocket clients and servers on both sides of the proxy
 test   ethtool            offload settings of veth pairs
 test   iputils-ping       the node must answer pings whatever happens to Millrace
 test   netcat-openbsd     a plain TCP service beside Millrace

@@ -106,9 +106,25 @@ HeadError take_connection(std::string_view value, Direction direction, Semantics
                                                : HeadError::none;
       }
       if (!is_hop_by_hop(known)) semantics.has_nominations = true;
+      if (known == FieldName::upgrade) semantics.has_upgrade_option = true;
     }
     return HeadError::none;
   });
+}
+
+std::string_view tunnel_protocol(const Semantics& semantics) {
+  const std::string_view protocol = semantics.upgrade;
+  if (!semantics.has_upgrade_option || semantics.upgrade_lines != 1) return {};
+  if (protocol.empty() || protocol.size() > upgrade_bytes_max) return {};
+  // protocol-name ["/" protocol-version], RFC 9110 7.8.
+  const size_t slash = protocol.find('/');
+  const std::string_view name = protocol.substr(0, slash);
+  if (!is_token(name)) return {};
+  if (slash != protocol.npos && !is_token(protocol.substr(slash + 1))) return {};
+  for (const std::string_view ours : {"h2c", "h2", "h3", "http", "tls"}) {
+    if (equals_ignoring_case(name, ours)) return {};
+  }
+  return protocol;
 }
 
 void mark_nominated_fields(Fields& fields) {

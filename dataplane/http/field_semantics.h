@@ -17,6 +17,9 @@ struct Semantics {
   bool has_close = false;
   bool has_keep_alive = false;
   bool has_nominations = false;  // of names that are not hop-by-hop anyway
+  bool has_upgrade_option = false;
+  uint8_t upgrade_lines = 0;  // at most 2 are told apart
+  std::string_view upgrade;   // the value of the last one
 };
 
 enum class Direction : uint8_t { request, response };
@@ -27,6 +30,15 @@ HeadError take_transfer_encoding(std::string_view value, Semantics& semantics); 
 // RFC 9110 7.6.1. A request that nominates a protected name is refused; an origin's nomination of
 // one is ignored, because old origins list Transfer-Encoding there.
 HeadError take_connection(std::string_view value, Direction direction, Semantics& semantics);
+
+// The one protocol that an Upgrade field names and its Connection field confirms (RFC 9110 7.8), if
+// it may become a tunnel; else empty: a list, several lines, a name that is too long, or a protocol
+// that would be understood here if it were meant for us. Those would hide requests from us (H21).
+std::string_view tunnel_protocol(const Semantics& semantics);
+inline void take_upgrade(std::string_view value, Semantics& semantics) {
+  if (semantics.upgrade_lines < 2) ++semantics.upgrade_lines;
+  semantics.upgrade = value;
+}
 
 // Marks the fields that the Connection fields nominate; afterwards, because they may come last.
 void mark_nominated_fields(Fields& fields);

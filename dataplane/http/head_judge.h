@@ -88,6 +88,11 @@ class RequestJudge {
     out_.expects_continue =
         has_expect_ && out_.version == Version::http_1_1 && !out_.framing.is_empty();
     if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    out_.upgrade = {};
+    if (semantics_.upgrade_lines != 0 && out_.version == Version::http_1_1 &&
+        out_.framing.is_empty()) {
+      out_.upgrade = tunnel_protocol(semantics_);
+    }
     return HeadError::none;
   }
 
@@ -125,6 +130,7 @@ class ResponseJudge {
     out_.keep_alive = wants_keep_alive(out_.version, semantics_) &&
                       out_.framing.kind != BodyFraming::Kind::until_close;
     if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    out_.upgrade = out_.status == 101 ? tunnel_protocol(semantics_) : std::string_view();
     return HeadError::none;
   }
 

@@ -75,6 +75,15 @@ void write_connection(Version client_version, bool keep_alive, Output& output) {
   }
 }
 
+// RFC 9110 7.8: the protocol that the next hop is asked for, or agrees to.
+template <class Output>
+void write_upgrade(std::string_view protocol, Output& output) {
+  if (protocol.empty()) return;
+  output.literal("Connection: Upgrade\r\nUpgrade: ");
+  output.text(protocol);
+  output.literal("\r\n");
+}
+
 template <class Output>
 void write_date(std::string_view date, Output& output) {
   if (date.empty()) return;
@@ -167,6 +176,7 @@ size_t write_request(const RequestHead& head, const ForwardingFields& forwarding
   output.again(address, address_end);
   output.literal("\r\n");
   write_request_framing(head, output);
+  write_upgrade(head.upgrade, output);
   output.literal("\r\n");
   return output.written();
 }
@@ -203,6 +213,7 @@ size_t write_response(const ResponseHead& head, const ResponseOptions& options, 
     write_response_framing(head, options.framing, output);
     write_connection(options.client_version, options.keep_alive, output);
   }
+  write_upgrade(head.upgrade, output);
   output.literal("\r\n");
   return output.written();
 }
@@ -238,7 +249,7 @@ size_t write_request_head(const RequestHead& head, const ForwardingFields& forwa
   const size_t reserved = head.method_text.size() + head.path.size() + head.query.size() +
                           2 * forwarding.fallback_host.size() +
                           2 * forwarding.client_address.size() + forwarding.scheme.size() +
-                          fixed_bytes_max;
+                          head.upgrade.size() + fixed_bytes_max;
   if (reserved <= output.size()) {
     const size_t written = write_request_roomily(head, forwarding, {output, reserved});
     if (written != 0) return written;
@@ -259,7 +270,7 @@ BodyFraming client_framing(const ResponseHead& head, Version client_version) {
 size_t write_response_head(const ResponseHead& head, const ResponseOptions& options,
                            ByteSpan output) {
   CHECK(!options.keep_alive || options.framing.kind != Kind::until_close);
-  const size_t reserved = head.reason.size() + fixed_bytes_max;
+  const size_t reserved = head.reason.size() + head.upgrade.size() + fixed_bytes_max;
   if (reserved <= output.size()) {
     const size_t written = write_response_roomily(head, options, {output, reserved});
     if (written != 0) return written;

@@ -35,8 +35,8 @@ struct ForwardingFields {
 
 // The request as the origin gets it: HTTP/1.1, origin form, Host from the target's authority,
 // fields in their order without those of this hop, of other proxies and with underscores in their
-// name. Framing follows head.framing: a chunked body is chunked again, by us. No Connection field:
-// the origin's connection is kept.
+// name. Framing follows head.framing: a chunked body is chunked again, by us. No Connection field,
+// for the origin's connection is kept, unless the client wants to go on with another protocol.
 size_t write_request_head(const RequestHead& head, const ForwardingFields& forwarding,
                           ByteSpan output);
 
@@ -52,7 +52,7 @@ struct ResponseOptions {
 };
 
 // The response as the client gets it, final or informational. Content-Length of HEAD and 304 stays
-// as the origin declared it; 204 and 1xx have no framing field.
+// as the origin declared it; 204 and 1xx have no framing field. 101 names the protocol.
 size_t write_response_head(const ResponseHead& head, const ResponseOptions& options,
                            ByteSpan output);
 

@@ -22,6 +22,7 @@ inline constexpr size_t target_bytes_max = 8192;      // RFC 9112 3 asks for at 
 inline constexpr size_t method_bytes_max = 32;        // the longest registered one has 17
 inline constexpr size_t host_bytes_max = 255;         // a name in presentation form, RFC 1035 2.3.4
 inline constexpr size_t connection_options_max = 16;  // elements of all Connection fields together
+inline constexpr size_t upgrade_bytes_max = 31;       // the name of a protocol that may be a tunnel
 inline constexpr uint64_t content_length_max = INT64_MAX;
 
 // RFC 9110 9.3 and RFC 5789; everything else that is a token is `other` and keeps its text.
@@ -164,6 +165,9 @@ struct RequestHead {
   std::string_view method_text;
   std::string_view path;   // begins with "/", or is "*"; percent-encoding untouched
   std::string_view query;  // without "?"
+  // The protocol that the client wants to go on with (H21); empty: none, or none that we let
+  // through. Never on HTTP/1.0 nor with a body.
+  std::string_view upgrade;
   // The start line as received, if it is octet for octet what would be written for this head (with
   // HTTP/1.1 and the target in origin form), its line end included; else empty.
   std::string_view canonical_line;
@@ -184,11 +188,12 @@ struct ResponseHead {
   uint64_t content_length;  // bytes, if has_content_length
   BodyFraming framing;      // of the body that follows on the wire
   std::string_view reason;
+  std::string_view upgrade;         // of a 101: what the connection becomes; else empty
   std::string_view canonical_line;  // as in RequestHead
   Fields fields;
 
-  // 1xx: another head follows (RFC 9110 15.2). 101 ends HTTP on the connection; the caller refuses
-  // it.
+  // 1xx: another head follows (RFC 9110 15.2). 101 ends HTTP on the connection: the caller refuses
+  // it where nobody asked for that protocol.
   bool is_informational() const { return status < 200; }
 };
 

@@ -200,9 +200,17 @@ void add_framings(std::vector<Case>& to) {
   to.push_back(ok("H23_103_keeps_fields_only",
                   "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n" + five + "Connection: close\r\n\r\n",
                   none, false, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"));
-  to.push_back(ok("H21_101_has_no_body_for_us",
-                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-                  none, true, "HTTP/1.1 101 Switching Protocols\r\n\r\n"));
+  const std::string switching = "HTTP/1.1 101 Switching Protocols\r\n";
+  to.push_back(ok("H21_101_names_its_protocol",
+                  switching + "upgrade: x/1\r\nX-A: b\r\nConnection:upgrade\r\n" + five + "\r\n",
+                  none, true, switching + "X-A: b\r\nConnection: Upgrade\r\nUpgrade: x/1\r\n\r\n"));
+  to.push_back(ok("H21_101_without_the_option", switching + "Upgrade: x\r\n\r\n", none, true,
+                  switching + "\r\n"));
+  to.push_back(ok("H21_101_without_a_protocol", switching + "Connection: upgrade\r\n\r\n", none,
+                  true, switching + "\r\n"));
+  to.push_back(ok("H21_upgrade_of_another_status_is_not_passed_on",
+                  response("Upgrade: websocket\r\nConnection: upgrade\r\n" + five),
+                  BodyFraming::content_length(5), true, line + "<D><S>" + five + "\r\n"));
 }
 
 std::vector<Case> all_cases() {

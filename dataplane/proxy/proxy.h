@@ -30,12 +30,14 @@
 namespace millrace::proxy {
 
 struct Timeouts {
-  Duration request_head = Duration::seconds(10);  // from the first octet to the whole head: 408
-  Duration client_idle = Duration::seconds(60);   // before and between exchanges: closed silently
-  Duration body_stall = Duration::seconds(60);    // no octet of a body moved, either way
-  Duration connect = Duration::seconds(5);        // to an endpoint: 504
-  Duration first_octet = Duration::seconds(60);   // of a response, after the request: 504
-  Duration linger = Duration::seconds(2);         // after our last octet, for the client's FIN
+  Duration request_head = Duration::seconds(10);   // from the first octet to the whole head: 408
+  Duration client_idle = Duration::seconds(60);    // before and between exchanges: closed silently
+  Duration body_stall = Duration::seconds(60);     // no octet of a body moved, either way
+  Duration connect = Duration::seconds(5);         // to an endpoint: 504
+  Duration first_octet = Duration::seconds(60);    // of a response, after the request: 504
+  Duration linger = Duration::seconds(2);          // after our last octet, for the client's FIN
+  Duration tunnel_idle = Duration::seconds(3600);  // no octet through a tunnel: closed
+  Duration tunnel_half_closed = Duration::seconds(60);  // the same once one side has ended
 };
 
 struct Options {
@@ -121,6 +123,7 @@ class Proxy {
 
   // response.cc
   Progress take_response_head(uint32_t index, const Turn& turn);
+  bool may_switch(const Session& session, const http::ResponseHead& head) const;
   Progress forward_response_head(uint32_t index, const http::ResponseHead& head, size_t head_bytes,
                                  ByteView behind, const Turn& turn);
   bool write_whole_response(Session& session, const http::ResponseHead& head,
@@ -129,6 +132,11 @@ class Proxy {
   Progress finish_exchange(uint32_t index, const Turn& turn);
   void next_exchange(uint32_t index, const Turn& turn);
   Progress upstream_failed(uint32_t index, uint16_t status, const Turn& turn);
+
+  // tunnel.cc: what an Upgrade makes of the two connections
+  void begin_tunnel(uint32_t index, const Turn& turn);
+  Progress forward_tunnel(uint32_t index, const Turn& turn);
+  void end_tunnel(uint32_t index, const Turn& turn);
 
   // forward_body.cc: one direction of a body
   struct Flow {
@@ -146,6 +154,7 @@ class Proxy {
     malformed,
   };
   FlowResult forward_body(const Flow& flow, const Turn& turn);
+  bool pass_through(const Flow& flow, bool& done, const Turn& turn);  // tunnel.cc
   bool put_payload(const Flow& flow, ByteView payload);
   bool finish_body(const Flow& flow);
 

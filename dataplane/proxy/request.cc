@@ -63,7 +63,9 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.response_scan = {};
   session.method = head.method;
   session.version = head.version;
-  session.keep_alive = head.keep_alive;
+  // H21: with anything but a 101 the connection ends. What the client has sent behind such a
+  // request may be of the other protocol, and must never be taken for a request.
+  session.keep_alive = head.keep_alive && head.upgrade.empty();
   session.idempotent = http::is_idempotent(head.method);
   session.request_done = head.framing.is_empty();
   session.response_begun = false;
@@ -71,6 +73,8 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.interim_responses = 0;
   session.request_octets = 0;
   session.response_octets = 0;
+  session.upgrade_bytes =
+      static_cast<uint8_t>(head.upgrade.copy(session.upgrade, http::upgrade_bytes_max));
   session.request_decoder.start(head.framing);
   session.request_encoder.start(head.framing);
 

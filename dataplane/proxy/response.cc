@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "dataplane/http/char_class.h"
 #include "dataplane/proxy/proxy.h"
 
 namespace millrace::proxy {
@@ -44,13 +45,20 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
   }
   if (status == http::ParseStatus::partial && !tcp_.peer_has_ended(upstream))
     return Progress::blocked;
-  // 101 ends HTTP on the connection; we never forward an Upgrade, so nobody asked for it (H21).
-  if (status != http::ParseStatus::complete || response_head_.status == 101)
+  if (status != http::ParseStatus::complete ||
+      (response_head_.status == 101 && !may_switch(session, response_head_))) {
     return upstream_failed(index, 502, turn);
+  }
   // What was gathered was copied: what stands behind its head is not where consume() counts.
   const bool in_place = input.data() != gathered_.get();
   const ByteView behind = in_place ? input.subspan(consumed) : ByteView{};
   return forward_response_head(index, response_head_, consumed, behind, turn);
+}
+
+// H21: 101 ends HTTP on the connection. Only to the protocol that the client asked for.
+bool Proxy::may_switch(const Session& session, const http::ResponseHead& head) const {
+  return session.upgrade_bytes > 0 &&
+         http::equals_ignoring_case(head.upgrade, {session.upgrade, session.upgrade_bytes});
 }
 
 Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::ResponseHead& head,
@@ -99,6 +107,7 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   }
   tcp_.consume(upstream, head_bytes, turn.now);
   session.response_scan = {};
+  if (head.status == 101) begin_tunnel(index, turn);
   if (head.is_informational()) return Progress::moved;
 
   session.response_begun = true;

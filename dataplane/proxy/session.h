@@ -23,6 +23,7 @@ inline constexpr uint32_t owner_none = 0x7fff'ffffU;
 enum class Phase : uint8_t {
   request_head,  // between exchanges, or a head is arriving
   exchange,      // a request is on its way; see the flags
+  tunnel,        // the endpoint has switched protocols: octets go through, unread
   linger,        // our last octet is queued; what the client still sends is thrown away
 };
 
@@ -58,6 +59,8 @@ struct Session {
   Instant deadline = Instant::never();  // the wheel fires then or before
   Instant linger_end;
 
+  uint8_t upgrade_bytes = 0;  // the protocol that the request asks for; 0: none
+  char upgrade[http::upgrade_bytes_max] = {};
   uint8_t client_text_bytes = 0;  // the client's address as text
   char client_text[Ipv6Address::text_bytes_max] = {};
 };

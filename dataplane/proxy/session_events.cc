@@ -144,6 +144,7 @@ void Proxy::rest_somebody() {
 void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
   if ((ready.events & tcp::event_aborted) != 0) {
     if (at(index).phase == Phase::exchange) counters_.add(Counter::proxy_client_aborts);
+    if (at(index).phase == Phase::tunnel) counters_.add(Counter::proxy_tunnels_reset);
     end_session(index, turn);
     return;
   }
@@ -162,6 +163,11 @@ void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& tur
   }
   const uint32_t session_index = pool_[index].session;
   Session& session = at(session_index);
+  if ((ready.events & tcp::event_aborted) != 0 && session.phase == Phase::tunnel) {
+    counters_.add(Counter::proxy_tunnels_reset);
+    abort_session(session_index, turn);
+    return;
+  }
   if ((ready.events & tcp::event_aborted) != 0) {
     if (upstream_failed(session_index, 502, turn) != Progress::session_gone)
       drive(session_index, turn);
@@ -182,6 +188,7 @@ void Proxy::drive(uint32_t index, const Turn& turn) {
     switch (at(index).phase) {
       case Phase::request_head: progress = take_request_head(index, turn); break;
       case Phase::linger: progress = linger(index, turn); break;
+      case Phase::tunnel: progress = forward_tunnel(index, turn); break;
       case Phase::exchange: {
         const Progress request = forward_request_body(index, turn);
         if (request == Progress::session_gone) return;
@@ -236,6 +243,10 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
         progress = upstream_failed(index, 504, turn);
       }
       break;
+    case Phase::tunnel:
+      counters_.add(Counter::proxy_tunnels_idle);
+      end_tunnel(index, turn);
+      return;
     case Phase::linger: {
       if (tcp_.has_unacknowledged_text(session.client) && turn.now < session.linger_end) {
         set_deadline(index, session, turn.now + timeouts_.linger);

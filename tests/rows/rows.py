@@ -1,4 +1,4 @@
-"""The rows of docs/testing.md (T1 to T54), the tests that carry their ids, and their mutants.
+"""The rows of docs/testing.md (T1 to T54, H1 to H40), the tests that carry their ids, and their mutants.
 
 A mutant turns a rule off. It is a file mutants/T03_name.mutant:
 
@@ -20,7 +20,7 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)),
 MUTANTS = os.path.join(TOP, "tests/rows/mutants")
 RESULT = os.path.join(TOP, "tests/rows/mutants.result")
 # Rows that the table of states and events is about.
-MATRIX_ROWS = {1, 2, 3, 4, 5, 31, 32, 52}
+MATRIX_ROWS = {"T1", "T2", "T3", "T4", "T5", "T31", "T32", "T52"}
 
 
 class BadMutant(Exception):
@@ -28,23 +28,27 @@ class BadMutant(Exception):
 
 
 def row_of(name):
-    """The number in T03_what; None when there is none."""
-    match = re.match(r"(?:DISABLED_)?T0*(\d+)_", name)
-    return int(match.group(1)) if match else None
+    """T3 of T03_what; None when there is none."""
+    match = re.match(r"(?:DISABLED_)?([TH])0*(\d+)_", name)
+    return match.group(1) + match.group(2) if match else None
 
 
-def rules():
-    """Number -> what the row asks for, out of docs/testing.md."""
+def number_of(row):
+    return int(row[1:])
+
+
+def rules(letter):
+    """Row -> what it asks for, out of docs/testing.md."""
     found = {}
     with open(os.path.join(TOP, "docs/testing.md"), encoding="utf-8") as file:
         for line in file:
-            match = re.match(r"\| ((?:T\d+(?:, | to )?)+) \| ([^|]+) \|", line)
+            match = re.match(rf"\| ((?:{letter}\d+(?:, | to )?)+) \| ([^|]+) \|", line)
             if not match:
                 continue
             numbers = [int(number) for number in re.findall(r"\d+", match.group(1))]
             if " to " in match.group(1):
                 numbers = range(numbers[0], numbers[-1] + 1)
-            found.update(dict.fromkeys(numbers, match.group(2).strip()))
+            found.update(dict.fromkeys((f"{letter}{number}" for number in numbers), match.group(2).strip()))
     return found
 
 
@@ -57,40 +61,44 @@ def files_of_tree():
             if os.path.isfile(os.path.join(TOP, name))]
 
 
-def scripts_of(number, top=TOP):
+def scripts_of(row, top=TOP):
     """Wire scripts of the row, those of known mistakes as well."""
     return sorted(name for name in os.listdir(os.path.join(top, "tests/script/rows"))
-                  if row_of(name) == number)
+                  if row_of(name) == row)
 
 
 def ids_in(text):
-    """The numbers of T3, T_36 and T3_T4 in a name or a sentence."""
-    return {int(number) for number in re.findall(r"(?<![A-Za-z0-9])T0*(\d+)(?![0-9])",
-                                                 text.replace("_", " "))}
+    """T3, T36 and T4 of T03, T_36 and T3_T4 in a name or a sentence."""
+    return {letter + number for letter, number in re.findall(r"(?<![A-Za-z0-9])([TH]) ?0*(\d+)(?![0-9])",
+                                                             text.replace("_", " "))}
 
 
 def unit_tests():
-    """Number -> names of GoogleTest tests, as Suite.Name."""
+    """Row -> names of GoogleTest tests, as Suite.Name, and of the cases of their tables."""
     found = {}
     for path in files_of_tree():
-        if not path.endswith("_test.cc"):
+        if not path.endswith(("_test.cc", "_cases.cc")):
             continue
         with open(os.path.join(TOP, path), encoding="utf-8") as file:
-            for suite, name in re.findall(r"TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", file.read()):
-                for number in ids_in(name):
-                    found.setdefault(number, []).append(f"{suite}.{name}")
+            text = file.read()
+        names = [f"{suite}.{name}" for suite, name in re.findall(r"TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", text)]
+        # The first word of a case; what a loop or a helper adds to it is not seen here.
+        names += [f"case {name}" for name in re.findall(r'"((?:[TH]\d+_)+\w*)"', text)]
+        for name in names:
+            for row in ids_in(name.split(".")[-1]):
+                found.setdefault(row, []).append(name)
     return found
 
 
 def other_tests():
-    """Number -> files of other tests (simulations, real tools, comparisons) that name it."""
+    """Row -> files of other tests (simulations, real tools, comparisons) that name it."""
     found = {}
     for path in files_of_tree():
         if not path.startswith("tests/") or path.startswith(("tests/rows/", "tests/script/rows/")):
             continue
         with open(os.path.join(TOP, path), encoding="utf-8", errors="replace") as file:
-            for number in ids_in(file.read()):
-                found.setdefault(number, []).append(path)
+            for row in ids_in(file.read()):
+                found.setdefault(row, []).append(path)
     return found
 
 

@@ -229,7 +229,8 @@ void Origin::run(Instant now) {
     }
     speak(c, now);
     if (!c.live) continue;
-    if (tcp.at_end(c.id) && c.out.empty()) {
+    c.peer_ended = tcp.at_end(c.id);
+    if (c.peer_ended && c.out.empty() && (ends_with_peer || !c.switched || c.shut)) {
       c.ended = true;
       c.live = false;
       tcp.close(c.id, now);
@@ -238,7 +239,7 @@ void Origin::run(Instant now) {
 }
 
 void Origin::take_requests(OriginConnection& c, Instant now) {
-  while (!c.received.empty()) {
+  while (!c.received.empty() && !c.switched) {
     OriginRequest request;
     request.connection = c.number;
     request.on_connection = c.requests;
@@ -264,6 +265,7 @@ void Origin::take_requests(OriginConnection& c, Instant now) {
 
 void Origin::answer(OriginConnection& c, const OriginReply& reply, Instant now) {
   const std::string text = reply.bytes.substr(0, reply.cut);
+  c.switched = read_message(text, Kind::response).status() == 101;
   size_t from = 0;
   for (size_t offset : reply.offsets) {
     if (offset <= from || offset >= text.size()) continue;
@@ -285,6 +287,10 @@ void Origin::speak(OriginConnection& c, Instant now) {
   }
   switch (out.then) {
     case OriginReply::Then::keep: break;
+    case OriginReply::Then::shutdown:
+      c.shut = true;
+      tcp.shutdown(c.id, now);
+      break;
     case OriginReply::Then::end:
       c.live = false;
       c.ended = true;

@@ -90,7 +90,7 @@ struct OriginRequest {
 };
 
 struct OriginReply {
-  enum class Then : uint8_t { keep, end, reset };
+  enum class Then : uint8_t { keep, end, reset, shutdown };  // shutdown: a FIN, and reading on
   std::string bytes;
   Duration delay;
   size_t cut = SIZE_MAX;        // only so many octets go out; then `then`
@@ -108,6 +108,9 @@ struct OriginConnection {
   uint32_t number = 0;
   uint32_t requests = 0;
   bool answered_at_head = false;
+  bool switched = false;  // by a 101 of ours: what is received is no request
+  bool shut = false;      // our FIN
+  bool peer_ended = false;
   std::string received;
   struct Out {
     Instant at;
@@ -127,6 +130,7 @@ class Origin {
   // Asked as soon as a head is there, before its body; nothing: wait for the body.
   std::function<std::optional<OriginReply>(const OriginRequest&)> on_head;
   bool reset_on_accept = false;
+  bool ends_with_peer = true;  // off: a switched connection lives on until it is told to end
   bool reading = true;
 
   void turn(Instant now);
