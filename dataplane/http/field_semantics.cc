@@ -112,9 +112,9 @@ HeadError take_connection(std::string_view value, Direction direction, Semantics
   });
 }
 
-std::string_view tunnel_protocol(const Semantics& semantics) {
-  const std::string_view protocol = semantics.upgrade;
+std::string_view tunnel_protocol(const Semantics& semantics, const Fields& fields) {
   if (!semantics.has_upgrade_option || semantics.upgrade_lines != 1) return {};
+  const std::string_view protocol = fields.find(FieldName::upgrade)->value();
   if (protocol.empty() || protocol.size() > upgrade_bytes_max) return {};
   // protocol-name ["/" protocol-version], RFC 9110 7.8.
   const size_t slash = protocol.find('/');

@@ -8,7 +8,8 @@
 
 namespace millrace::http {
 
-// What has been gathered from a field section, line by line.
+// What has been gathered from a field section, line by line. No views: a line that is judged may be
+// a copy of the one in the head.
 struct Semantics {
   uint64_t content_length = 0;
   uint32_t connection_options = 0;
@@ -18,8 +19,7 @@ struct Semantics {
   bool has_keep_alive = false;
   bool has_nominations = false;  // of names that are not hop-by-hop anyway
   bool has_upgrade_option = false;
-  uint8_t upgrade_lines = 0;  // at most 2 are told apart
-  std::string_view upgrade;   // the value of the last one
+  uint8_t upgrade_lines = 0;  // 2: two or more
 };
 
 enum class Direction : uint8_t { request, response };
@@ -34,10 +34,9 @@ HeadError take_connection(std::string_view value, Direction direction, Semantics
 // The one protocol that an Upgrade field names and its Connection field confirms (RFC 9110 7.8), if
 // it may become a tunnel; else empty: a list, several lines, a name that is too long, or a protocol
 // that would be understood here if it were meant for us. Those would hide requests from us (H21).
-std::string_view tunnel_protocol(const Semantics& semantics);
-inline void take_upgrade(std::string_view value, Semantics& semantics) {
+std::string_view tunnel_protocol(const Semantics& semantics, const Fields& fields);
+inline void take_upgrade(Semantics& semantics) {
   if (semantics.upgrade_lines < 2) ++semantics.upgrade_lines;
-  semantics.upgrade = value;
 }
 
 // Marks the fields that the Connection fields nominate; afterwards, because they may come last.

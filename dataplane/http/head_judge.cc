@@ -16,7 +16,7 @@ HeadError RequestJudge::take_other(const Field& field) {
       return equals_ignoring_case(field.value(), "100-continue")
                  ? HeadError::none
                  : HeadError::expectation_unsupported;
-    case FieldName::upgrade: take_upgrade(field.value(), semantics_); return HeadError::none;
+    case FieldName::upgrade: take_upgrade(semantics_); return HeadError::none;
     default: return HeadError::none;
   }
 }
@@ -43,7 +43,7 @@ HeadError ResponseJudge::take_other(const Field& field) {
     case FieldName::transfer_encoding: return take_transfer_encoding(field.value(), semantics_);
     case FieldName::connection:
       return take_connection(field.value(), Direction::response, semantics_);
-    case FieldName::upgrade: take_upgrade(field.value(), semantics_); return HeadError::none;
+    case FieldName::upgrade: take_upgrade(semantics_); return HeadError::none;
     default: return HeadError::none;
   }
 }

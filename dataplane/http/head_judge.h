@@ -91,7 +91,7 @@ class RequestJudge {
     out_.upgrade = {};
     if (semantics_.upgrade_lines != 0 && out_.version == Version::http_1_1 &&
         out_.framing.is_empty()) {
-      out_.upgrade = tunnel_protocol(semantics_);
+      out_.upgrade = tunnel_protocol(semantics_, out_.fields);
     }
     return HeadError::none;
   }
@@ -130,7 +130,8 @@ class ResponseJudge {
     out_.keep_alive = wants_keep_alive(out_.version, semantics_) &&
                       out_.framing.kind != BodyFraming::Kind::until_close;
     if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
-    out_.upgrade = out_.status == 101 ? tunnel_protocol(semantics_) : std::string_view();
+    out_.upgrade =
+        out_.status == 101 ? tunnel_protocol(semantics_, out_.fields) : std::string_view();
     return HeadError::none;
   }
 
