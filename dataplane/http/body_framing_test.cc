@@ -76,6 +76,7 @@ void add_chunks(std::vector<Case>& to) {
   // Two octets skipped unseen behind the data: TERM.SPILL and its relatives.
   to.push_back(bad("H11_TERM_SPILL_xx", "5\r\nhelloxx0\r\n\r\n", E::chunk_end_invalid, "hello"));
   to.push_back(bad("H11_SPILL_TERM_lf", "5\r\nhello\n0\r\n\r\n", E::chunk_end_invalid, "hello"));
+  to.push_back(bad("H11_x_lf", "5\r\nhelloX\n0\r\n\r\n", E::chunk_end_invalid, "hello"));
   to.push_back(bad("H11_cr_x", "5\r\nhello\rX0\r\n\r\n", E::chunk_end_invalid, "hello"));
   to.push_back(bad("H11_lf_cr", "5\r\nhello\n\r0\r\n\r\n", E::chunk_end_invalid, "hello"));
   to.push_back(
