@@ -12,6 +12,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "dataplane/http/char_class.h"
+#include "dataplane/http/field_semantics.h"
 #include "dataplane/packet/frame.h"
 
 namespace millrace {
@@ -34,6 +36,7 @@ constexpr size_t memif_socket_bytes_max = 80;
 constexpr uint64_t dpdk_mtu_min = 576;    // RFC 1122 section 3.3.2
 constexpr uint64_t dpdk_mtu_max = 1'906;  // nic/dpdk_port.h: with its header it fits in one slot
 constexpr uint64_t dpdk_memory_mib_max = 65'536;
+constexpr size_t upgrades_max = 16;
 constexpr uint64_t timeout_seconds_max = 604'800;  // a week
 constexpr size_t interface_name_bytes_max = 15;    // IFNAMSIZ without its zero
 
@@ -442,6 +445,21 @@ void check_references(const Config& config, const YAML::Node& root) {
   }
 }
 
+// HTTP or TLS in a tunnel would hide requests from the routes.
+std::string read_upgrade(const YAML::Node& node) {
+  std::string protocol = read_text(node, "an upgrade");
+  const size_t slash = protocol.find('/');
+  const bool is_one = http::is_token(protocol.substr(0, slash)) &&
+                      (slash == std::string::npos || http::is_token(protocol.substr(slash + 1)));
+  if (!is_one || protocol.size() > http::upgrade_bytes_max)
+    fail(node, "an upgrade must be a protocol's name of at most " +
+                   std::to_string(http::upgrade_bytes_max) + " characters, like websocket");
+  if (http::is_http_or_tls(protocol))
+    fail(node, "an upgrade cannot be " + protocol + ": requests in it would pass the routes by");
+  for (char& c : protocol) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+  return protocol;
+}
+
 // No timeout can be turned off: what waits without an end is held against everybody else.
 TimeoutsConfig read_timeouts(const YAML::Node& node) {
   TimeoutsConfig timeouts;
@@ -470,7 +488,7 @@ TimeoutsConfig read_timeouts(const YAML::Node& node) {
 Config read_root(const YAML::Node& root) {
   expect_keys(root, "the configuration",
               {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits",
-               "timeouts", "dpdk", "user"});
+               "timeouts", "paths", "upgrades", "dpdk", "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
@@ -520,6 +538,17 @@ Config read_root(const YAML::Node& root) {
     }
   }
   if (root["timeouts"]) config.timeouts = read_timeouts(root["timeouts"]);
+  if (root["upgrades"]) {
+    config.upgrades.clear();
+    each(root["upgrades"], "upgrades", upgrades_max,
+         [&](const YAML::Node& entry) { config.upgrades.push_back(read_upgrade(entry)); });
+  }
+  if (const YAML::Node paths = root["paths"]) {
+    expect_keys(paths, "paths", {"encoded_slash"});
+    if (paths["encoded_slash"])
+      config.paths.passes_encoded_slash = read_choice<bool>(
+          paths["encoded_slash"], "paths: encoded_slash", {{"refuse", false}, {"pass", true}});
+  }
   if (root["user"])
     config.user = static_cast<uint32_t>(read_number(root["user"], "user", 0, UINT32_MAX - 1));
   check_references(config, root);

@@ -94,6 +94,10 @@ struct TimeoutsConfig {
   std::optional<uint32_t> tunnel_half_closed_seconds;
 };
 
+struct PathsConfig {
+  bool passes_encoded_slash = false;  // %2F and %5C; else such a request is answered 400
+};
+
 struct Config {
   std::vector<PortConfig> ports;
   std::vector<RouteConfig> routes;
@@ -107,7 +111,9 @@ struct Config {
   DpdkConfig dpdk;
   LimitsConfig limits;
   TimeoutsConfig timeouts;
-  std::optional<uint32_t> user;  // uid to run as once the ports are open
+  PathsConfig paths;
+  std::vector<std::string> upgrades = {"websocket"};  // lower case
+  std::optional<uint32_t> user;                       // uid to run as once the ports are open
 };
 
 // Error: "FILE:LINE: what is wrong", one line.

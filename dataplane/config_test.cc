@@ -27,6 +27,8 @@ limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576}
 worker: {cpu: 1}
 user: 65534
 timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800}
+paths: {encoded_slash: pass}
+upgrades: [websocket, SPDY/3.1]
 )";
 
 TEST(Config, ReadsEveryKey) {
@@ -42,6 +44,8 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->listeners[1].text(), "10.20.0.1:8080");
   EXPECT_EQ(config->limits.connections, 1000U);
   EXPECT_EQ(config->limits.request_body_bytes, 1'048'576U);
+  EXPECT_TRUE(config->paths.passes_encoded_slash);
+  EXPECT_EQ(config->upgrades, (std::vector<std::string>{"websocket", "spdy/3.1"}));
   EXPECT_EQ(config->timeouts.connect_seconds, 3U);
   EXPECT_EQ(config->timeouts.tunnel_idle_seconds, 604'800U);
   EXPECT_EQ(config->timeouts.linger_seconds, std::nullopt);
@@ -210,6 +214,14 @@ INSTANTIATE_TEST_SUITE_P(
                   "dp.yaml:19: limits: connections must be a number from 64 to 4000000"},
         BadConfig{"connect_seconds: 3", "connect_seconds: 0",
                   "dp.yaml:22: timeouts: connect_seconds must be a number from 1 to 604800"},
+        BadConfig{
+            "websocket, SPDY/3.1", "h2c-14",
+            "dp.yaml:24: an upgrade cannot be h2c-14: requests in it would pass the routes by"},
+        BadConfig{"websocket, SPDY/3.1", "\"a b\"",
+                  "dp.yaml:24: an upgrade must be a protocol's name of at most 31 characters, like "
+                  "websocket"},
+        BadConfig{"encoded_slash: pass", "encoded_slash: true",
+                  "dp.yaml:23: paths: encoded_slash must be one of refuse, pass"},
         BadConfig{"connect_seconds: 3", "read: 3", "dp.yaml:22: timeouts has no key \"read\""},
         BadConfig{"worker: {cpu: 1}", "worker: {cpu: 1",
                   "dp.yaml:21: not readable as YAML: end of map flow not found"}));

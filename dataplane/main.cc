@@ -114,6 +114,8 @@ WorkerOptions worker_options(const Config& config) {
   options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
   options.proxy.request_body_bytes_max = config.limits.request_body_bytes;
   options.proxy.timeouts = timeouts_of(config.timeouts);
+  options.proxy.upgrades = config.upgrades;
+  options.proxy.paths.passes_encoded_slash = config.paths.passes_encoded_slash;
   options.proxy.seed = drawn<uint64_t>();
   return options;
 }

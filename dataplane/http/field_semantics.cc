@@ -112,6 +112,14 @@ HeadError take_connection(std::string_view value, Direction direction, Semantics
   });
 }
 
+// Of every version and draft: "h2c-14" and "HTTP2" too.
+bool is_http_or_tls(std::string_view protocol) {
+  for (const std::string_view start : {"h2", "h3", "http", "tls"}) {
+    if (equals_ignoring_case(protocol.substr(0, start.size()), start)) return true;
+  }
+  return false;
+}
+
 std::string_view tunnel_protocol(const Semantics& semantics, const Fields& fields) {
   if (!semantics.has_upgrade_option || semantics.upgrade_lines != 1) return {};
   const std::string_view protocol = fields.find(FieldName::upgrade)->value();
@@ -121,10 +129,7 @@ std::string_view tunnel_protocol(const Semantics& semantics, const Fields& field
   const std::string_view name = protocol.substr(0, slash);
   if (!is_token(name)) return {};
   if (slash != protocol.npos && !is_token(protocol.substr(slash + 1))) return {};
-  for (const std::string_view ours : {"h2c", "h2", "h3", "http", "tls"}) {
-    if (equals_ignoring_case(name, ours)) return {};
-  }
-  return protocol;
+  return is_http_or_tls(name) ? std::string_view{} : protocol;
 }
 
 void mark_nominated_fields(Fields& fields) {

@@ -146,12 +146,11 @@ void add_upgrades(RequestCases& to) {
   dropped("no_token", "Connection: Upgrade\r\nUpgrade: web socket\r\n");
   dropped("empty_version", "Connection: Upgrade\r\nUpgrade: websocket/\r\n");
   dropped("two_versions", "Connection: Upgrade\r\nUpgrade: x/1/2\r\n");
-  for (const std::string protocol :
-       {"h2c", "H2C", "h2c/1", "HTTP/2.0", "http/1.1", "TLS/1.0", "h3"}) {
-    std::string name = protocol;
-    std::replace_if(
-        name.begin(), name.end(), [](char c) { return c == '/' || c == '.'; }, '_');
-    dropped("ours_" + name, "Connection: Upgrade\r\nUpgrade: " + protocol + "\r\n");
+  int number = 0;
+  for (const std::string protocol : {"h2c", "H2C", "h2c/1", "HTTP/2.0", "http/1.1", "TLS/1.0", "h3",
+                                     "h2c-14", "H2-16", "HTTP2", "HTTP-2.0", "tls"}) {
+    dropped("ours_" + std::to_string(++number),
+            "Connection: Upgrade\r\nUpgrade: " + protocol + "\r\n");
   }
   to.push_back(ok("H21_dropped_with_a_body",
                   "POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n"

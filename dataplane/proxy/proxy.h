@@ -14,13 +14,16 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/slab.h"
 #include "base/timer_wheel.h"
 #include "dataplane/counters.h"
 #include "dataplane/http/head_parser.h"
 #include "dataplane/http/head_writer.h"
+#include "dataplane/http/path.h"
 #include "dataplane/proxy/session.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/upstream/balancer.h"
@@ -30,13 +33,14 @@
 namespace millrace::proxy {
 
 struct Timeouts {
-  Duration request_head = Duration::seconds(10);   // from the first octet to the whole head: 408
-  Duration client_idle = Duration::seconds(60);    // before and between exchanges: closed silently
-  Duration body_stall = Duration::seconds(60);     // no octet of a body moved, either way
-  Duration connect = Duration::seconds(5);         // to an endpoint: 504
-  Duration first_octet = Duration::seconds(60);    // of a response, after the request: 504
-  Duration linger = Duration::seconds(2);          // after our last octet, for the client's FIN
-  Duration tunnel_idle = Duration::seconds(3600);  // no octet through a tunnel: closed
+  Duration request_head = Duration::seconds(10);  // from the first octet to the whole head: 408
+  Duration client_idle = Duration::seconds(60);   // before and between exchanges: closed silently
+  Duration body_stall = Duration::seconds(60);    // no octet of a body moved, either way
+  Duration connect = Duration::seconds(5);        // to an endpoint: 504
+  Duration first_octet = Duration::seconds(60);   // of a response, after the request: 504
+  Duration linger = Duration::seconds(2);         // after our last octet, for the client's FIN
+  // A tunnel in which something waits for a reader has body_stall, whatever goes the other way.
+  Duration tunnel_idle = Duration::seconds(3600);       // no octet through a tunnel: closed
   Duration tunnel_half_closed = Duration::seconds(60);  // the same once one side has ended
 };
 
@@ -45,6 +49,10 @@ struct Options {
   uint32_t sessions = 16'384;  // clients with something under way; idle ones need none
   upstream::PoolLimits pool;
   uint64_t request_body_bytes_max = 0;  // a larger body is answered 413; 0: no limit
+  http::PathOptions paths;
+  // Protocols that a client may ask an endpoint for, in lower case; what is not here is not passed
+  // on.
+  std::vector<std::string> upgrades = {"websocket"};
   uint64_t seed = 0;
   bool fast_paths = true;  // off: every message goes the long way, with the same result
 };
@@ -104,8 +112,9 @@ class Proxy {
 
   // request.cc: a request head, its route, its endpoint, its body
   Progress take_request_head(uint32_t index, const Turn& turn);
-  Progress begin_exchange(uint32_t index, const http::RequestHead& head, size_t head_bytes,
+  Progress begin_exchange(uint32_t index, http::RequestHead& head, size_t head_bytes,
                           const Turn& turn);
+  bool settle_path(http::RequestHead& head);
   uint32_t take_silent_idle(uint64_t endpoint_id, const Turn& turn);
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
   bool write_request(Session& session, const http::RequestHead& head);
@@ -134,8 +143,13 @@ class Proxy {
   Progress upstream_failed(uint32_t index, uint16_t status, const Turn& turn);
 
   // tunnel.cc: what an Upgrade makes of the two connections
+  bool may_upgrade(std::string_view protocol) const;
+  bool has_room_for_tunnel() const;
   void begin_tunnel(uint32_t index, const Turn& turn);
   Progress forward_tunnel(uint32_t index, const Turn& turn);
+  Instant tunnel_deadline(const Session& session) const;
+  void on_tunnel_deadline(uint32_t index, const Turn& turn);
+  void on_tunnel_reset(uint32_t index, const Turn& turn);
   void end_tunnel(uint32_t index, const Turn& turn);
 
   // forward_body.cc: one direction of a body
@@ -154,7 +168,8 @@ class Proxy {
     malformed,
   };
   FlowResult forward_body(const Flow& flow, const Turn& turn);
-  bool pass_through(const Flow& flow, bool& done, const Turn& turn);  // tunnel.cc
+  bool pass_through(const Flow& flow, bool& done, Instant& waits_since,
+                    const Turn& turn);  // tunnel.cc
   bool put_payload(const Flow& flow, ByteView payload);
   bool finish_body(const Flow& flow);
 
@@ -188,20 +203,27 @@ class Proxy {
   void return_upstream(Session& session, const Turn& turn);
   void close_pooled(uint32_t pool_index, const Turn& turn);
   void set_deadline(uint32_t index, Session& session, Instant deadline);
+  void release_session(uint32_t index);
   Session& at(uint32_t index) { return sessions_.at(index); }
 
   // How long after its last exchange a client's session is given back, like TCP's Transfer.
   static constexpr Duration rest_after = Duration::milliseconds(200);
+  // Of the sessions and of the records for endpoint connections, in quarters: what tunnels may
+  // hold.
+  static constexpr uint32_t tunnel_quarters_max = 3;
   // What gather() copies is at most head_bytes_max; the scratch behind it may be read.
   static constexpr size_t gathered_bytes_behind = 1024;
   static constexpr size_t scratch_bytes = http::head_bytes_max + http::head_growth_bytes_max + 1024;
 
   Timeouts timeouts_;
   uint64_t request_body_bytes_max_;
+  http::PathOptions paths_;
+  std::vector<std::string> upgrades_;
   bool fast_paths_;
   tcp::Tcp& tcp_;
   Counters& counters_;
   Slab<Session> sessions_;
+  uint32_t upgrade_count_ = 0;  // sessions that are tunnels, or asked for one
   TimerWheel wheel_;
   uint32_t rest_hand_ = 0;  // the last session that rest_somebody() has looked at
   upstream::Balancer balancer_;
@@ -212,6 +234,7 @@ class Proxy {
 
   // Scratch for the step under way: heads are parsed and written within one call.
   http::RequestHead request_head_;
+  std::array<char, http::target_bytes_max> path_;  // of the head, if it is not as it was received
   http::ResponseHead response_head_;
   std::unique_ptr<uint8_t[]> gathered_;
   std::unique_ptr<uint8_t[]> written_;

@@ -338,6 +338,51 @@ TEST_F(ProxyRequestTest, H26_UnreadLocalRepliesAreBounded) {
   EXPECT_FALSE(c.broken);
 }
 
+// H18: what is matched is what the origin gets, and what it could read otherwise is refused.
+TEST_F(ProxyRequestTest, H18_PathsAreSentAsTheyWereMatched) {
+  world().install(
+      {{host, {{0, origin_port, true}}, "/"}, {host, {{1, origin_port, true}}, "/admin"}});
+  const struct {
+    const char* sent;
+    const char* line;
+    uint32_t origin;
+  } rows[] = {
+      {"/admin/x", "GET /admin/x HTTP/1.1", 1},
+      {"/a/../admin", "GET /admin HTTP/1.1", 1},
+      {"/a/%2e%2E/admin?x=/../y", "GET /admin?x=/../y HTTP/1.1", 1},
+      {"/%61dmin", "GET /admin HTTP/1.1", 1},
+      {"/admin/../a/./b", "GET /a/b HTTP/1.1", 0},
+      {"/admin/..", "GET / HTTP/1.1", 0},
+      {"/caf%C3%A9%20x", "GET /caf%C3%A9%20x HTTP/1.1", 0},
+      {"http://shop.example/./admin", "GET /admin HTTP/1.1", 1},
+  };
+  ClientConnection& c = world().connect();
+  for (const auto& row : rows) {
+    EXPECT_EQ(exchange(c, get(row.sent)).status(), 200) << row.sent;
+    ASSERT_FALSE(origin(row.origin).requests().empty()) << row.sent;
+    EXPECT_EQ(origin(row.origin).last().message.first_line(), row.line);
+    origin(row.origin).forget();
+    EXPECT_TRUE(origin(1 - row.origin).requests().empty()) << row.sent;
+  }
+  for (const char* refused : {"/admin%2fx", "/..", "/a/../../admin", "/a%00", "/a\\..\\admin",
+                              "/a%", "/..;/admin", "/a%5cb"}) {
+    EXPECT_EQ(exchange(c, get(refused)).status(), 400) << refused;
+    EXPECT_TRUE(origin(0).requests().empty() && origin(1).requests().empty()) << refused;
+  }
+  EXPECT_EQ(count(Counter::proxy_paths_refused), 8U);
+  EXPECT_EQ(count(Counter::proxy_paths_rewritten), 6U);
+}
+
+TEST_F(ProxyRequestTest, H18_EncodedSlashesPassWhereTheyMay) {
+  Options options;
+  options.proxy.paths.passes_encoded_slash = true;
+  start(options);
+  ClientConnection& c = world().connect();
+  EXPECT_EQ(exchange(c, get("/@scope%2Fname")).status(), 200);
+  EXPECT_EQ(origin().last().message.first_line(), "GET /@scope%2Fname HTTP/1.1");
+  EXPECT_EQ(exchange(c, get("/a\\b")).status(), 400);
+}
+
 TEST_F(ProxyRequestTest, H20_BodiesOverTheLimitAnswer413) {
   Options options;
   options.proxy.request_body_bytes_max = 10'000;

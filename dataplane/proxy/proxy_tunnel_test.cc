@@ -126,7 +126,7 @@ TEST_F(ProxyTunnelTest, H21_101ThatNobodyAskedForIs502) {
       {upgrade(), line + "Connection: Upgrade\r\n"},
       {upgrade(), line + "Connection: Upgrade\r\nUpgrade: other\r\n"},
       {upgrade(), line + "Connection: Upgrade\r\nUpgrade: websocket, other\r\n"},
-      {upgrade("x/1"), line + "Connection: Upgrade\r\nUpgrade: x/2\r\n"},
+      {upgrade("x/1"), line + "Connection: Upgrade\r\nUpgrade: x/1\r\n"},
   };
   for (const auto& [request, response] : cases) {
     answer(response + "\r\nsecret");
@@ -278,6 +278,119 @@ TEST_F(ProxyTunnelTest, H31_AHalfClosedTunnelHasLessTime) {
   EXPECT_TRUE(c.ended) << "too late";
   EXPECT_EQ(count(Counter::proxy_tunnels_idle), 1U);
   origin().say(number(), "", Then::shutdown);
+}
+
+// It has the time of a body that stands still, however busy the other direction is.
+TEST_F(ProxyTunnelTest, H31_AReaderThatNeverReads) {
+  ClientConnection& c = open_tunnel();
+  c.reading = false;
+  origin().say(number(), pattern(1'000'000, 5));
+  for (int i = 0; i < 55; ++i) {
+    c.send("x");
+    world().run_for(Duration::seconds(1));
+  }
+  EXPECT_FALSE(c.broken) << "too early";
+  for (int i = 0; i < 7; ++i) {
+    c.send("x");
+    world().run_for(Duration::seconds(1));
+  }
+  EXPECT_EQ(world().worker().proxy().session_count(), 0U);
+  EXPECT_EQ(count(Counter::proxy_tunnels_stalled), 1U);
+  c.reading = true;
+  EXPECT_TRUE(until_over(c));
+  EXPECT_TRUE(c.broken);
+}
+
+TEST_F(ProxyTunnelTest, H31_AnEndpointThatNeverReadsAndAClientThatHasEnded) {
+  ClientConnection& c = open_tunnel();
+  peer().reading = false;
+  c.send(pattern(1'000'000, 5));
+  c.shutdown();
+  world().run_for(Duration::seconds(62));
+  EXPECT_EQ(world().worker().proxy().session_count(), 0U);
+  EXPECT_EQ(count(Counter::proxy_tunnels_stalled), 1U);
+}
+
+// What was queued for a client that reads slowly still arrives when the tunnel's own time is over.
+TEST_F(ProxyTunnelTest, H29_T30_SlowReaderOfTheTail) {
+  Options options;
+  options.client_limits.receive_slots_initial = options.client_limits.receive_slots_max = 8;
+  start(options);
+  ClientConnection& c = open_tunnel();
+  const std::string down = pattern(50'000, 5);
+  c.reading = false;
+  origin().say(number(), down, Then::shutdown);
+  world().run_for(Duration::seconds(1));
+  for (int i = 0; i < 3; ++i) {
+    world().run_for(Duration::seconds(19));
+    c.reading = true;
+    world().step();
+    c.reading = false;
+  }
+  world().run_for(Duration::seconds(4));
+  c.send("pong");
+  world().run_for(Duration::seconds(1));
+  c.reading = true;
+  ASSERT_TRUE(until_over(c));
+  EXPECT_EQ(behind_head(c), down);
+  EXPECT_FALSE(c.broken);
+}
+
+TEST_F(ProxyTunnelTest, H29_AResetBehindAWholeEnd) {
+  ClientConnection& c = open_tunnel();
+  const std::string down = pattern(100'000, 5);
+  c.reading = false;
+  origin().say(number(), down, Then::end);
+  world().run_for(Duration::seconds(1));
+  c.send("late");  // the endpoint's kernel answers it with a reset
+  world().run_for(Duration::seconds(1));
+  c.reading = true;
+  ASSERT_TRUE(until_over(c));
+  EXPECT_EQ(behind_head(c), down);
+}
+
+TEST_F(ProxyTunnelTest, H21_TunnelsLeaveSessionsForOthers) {
+  Options options;
+  options.proxy.sessions = 16;
+  start(options);
+  for (int i = 0; i < 12; ++i) open_tunnel();
+  ClientConnection& refused = world().connect();
+  EXPECT_EQ(exchange(refused, upgrade()).status(), 503);
+  EXPECT_EQ(count(Counter::proxy_tunnels_full), 1U);
+  answer(ok("plain"));
+  ClientConnection& c = world().connect();
+  EXPECT_EQ(exchange(c, get()).body, "plain");
+  // One that ends makes room for another, and so does an upgrade that was declined.
+  origin().say(0, "", Then::end);
+  world().run_for(Duration::seconds(65));
+  ClientConnection& declined = world().connect();
+  EXPECT_EQ(exchange(declined, upgrade()).status(), 200);
+  world().run_for(Duration::seconds(5));
+  open_tunnel();
+  EXPECT_EQ(count(Counter::proxy_tunnels), 13U);
+}
+
+TEST_F(ProxyTunnelTest, H21_OnlyProtocolsOfTheList) {
+  for (const std::string name : {"h2c", "h2c-14", "HTTP2", "spdy/3.1", "websocket2", "x"}) {
+    answer(ok("plain"));
+    ClientConnection& c = world().connect();
+    // It is as if nothing had been asked for: the connection is kept, and what follows is a
+    // request.
+    EXPECT_EQ(exchange(c, upgrade(name)).body, "plain") << name;
+    EXPECT_FALSE(origin().last().message.has("Upgrade")) << name;
+    EXPECT_FALSE(origin().last().message.has("Connection")) << name;
+    EXPECT_EQ(exchange(c, get()).body, "plain") << name;
+  }
+  Options options;
+  options.proxy.upgrades = {"spdy/3.1"};
+  start(options);
+  answer("HTTP/1.1 101 x\r\nUpgrade: SPDY/3.1\r\nConnection: Upgrade\r\n\r\nhi");
+  ClientConnection& c = world().connect();
+  c.send(upgrade("SPDY/3.1"));
+  ASSERT_TRUE(world().run_until([&] { return behind_head(c) == "hi"; }));
+  ClientConnection& other = world().connect();
+  answer(ok("plain"));
+  EXPECT_EQ(exchange(other, upgrade()).body, "plain");
 }
 
 // A side that does not read closes the other one's window; nothing is lost and nothing grows.

@@ -52,8 +52,23 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   return Progress::blocked;
 }
 
-Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& head,
-                                      size_t head_bytes, const Turn& turn) {
+// H18: the path that is matched and sent on, the same octets for both. False: it is refused.
+bool Proxy::settle_path(http::RequestHead& head) {
+  if (!http::may_need_normalising(head.path)) return true;
+  size_t bytes = 0;
+  switch (http::normalise_path(head.path, paths_, path_, bytes)) {
+    case http::PathVerdict::as_it_is: return true;
+    case http::PathVerdict::refused: counters_.add(Counter::proxy_paths_refused); return false;
+    case http::PathVerdict::rewritten: break;
+  }
+  counters_.add(Counter::proxy_paths_rewritten);
+  head.path = {path_.data(), bytes};
+  head.canonical_line = {};  // which has the other one
+  return true;
+}
+
+Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, size_t head_bytes,
+                                      const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_requests);
   session.phase = Phase::exchange;
@@ -63,8 +78,11 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.response_scan = {};
   session.method = head.method;
   session.version = head.version;
+  if (!head.upgrade.empty() && !may_upgrade(head.upgrade)) head.upgrade = {};
   // H21: with anything but a 101 the connection ends. What the client has sent behind such a
-  // request may be of the other protocol, and must never be taken for a request.
+  // request may be of the other protocol, and must never be taken for a request. (Whoever asks for
+  // what is not passed on must wait for the answer as well, and has asked for nothing, RFC 9110
+  // section 7.8.)
   session.keep_alive = head.keep_alive && head.upgrade.empty();
   session.idempotent = http::is_idempotent(head.method);
   session.request_done = head.framing.is_empty();
@@ -73,8 +91,7 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
   session.interim_responses = 0;
   session.request_octets = 0;
   session.response_octets = 0;
-  session.upgrade_bytes =
-      static_cast<uint8_t>(head.upgrade.copy(session.upgrade, http::upgrade_bytes_max));
+  session.upgrade_bytes = 0;
   session.request_decoder.start(head.framing);
   session.request_encoder.start(head.framing);
 
@@ -87,6 +104,18 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, const http::RequestHead& h
     return refuse(413, false);
   }
   if (head.form == http::TargetForm::asterisk) return refuse(404, true);
+  if (!settle_path(head)) return refuse(400, true);
+  if (!head.upgrade.empty()) {
+    if (!has_room_for_tunnel()) {
+      counters_.add(Counter::proxy_tunnels_full);
+      return refuse(503, false);
+    }
+    ++upgrade_count_;
+    for (const char c : head.upgrade) {
+      session.upgrade[session.upgrade_bytes++] =
+          c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+    }
+  }
   const Refusal refused = send_request(index, head, {}, turn);
   if (refused.status != 0) return refuse(refused.status, refused.keep_alive);
   tcp_.consume(session.client, head_bytes, turn.now);

@@ -59,7 +59,12 @@ struct Session {
   Instant deadline = Instant::never();  // the wheel fires then or before
   Instant linger_end;
 
-  uint8_t upgrade_bytes = 0;  // the protocol that the request asks for; 0: none
+  // Of a tunnel: when an octet went through for the last time, and since when text that one side
+  // sent waits for the other to read (never: none does).
+  Instant tunnel_moved;
+  Instant request_waits_since = Instant::never();
+  Instant response_waits_since = Instant::never();
+  uint8_t upgrade_bytes = 0;  // the protocol that the request asks for, in lower case; 0: none
   char upgrade[http::upgrade_bytes_max] = {};
   uint8_t client_text_bytes = 0;  // the client's address as text
   char client_text[Ipv6Address::text_bytes_max] = {};

@@ -22,6 +22,8 @@ constexpr Duration linger_total_max = Duration::seconds(60);
 Proxy::Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant start)
     : timeouts_(options.timeouts),
       request_body_bytes_max_(options.request_body_bytes_max),
+      paths_(options.paths),
+      upgrades_(options.upgrades),
       fast_paths_(options.fast_paths),
       tcp_(tcp),
       counters_(counters),
@@ -124,8 +126,7 @@ void Proxy::put_to_rest(uint32_t index, Instant idle_end) {
   const tcp::ConnId client = at(index).client;
   tcp_.set_owner(client, owner_none);
   tcp_.set_deadline(client, idle_end);
-  wheel_.cancel(index);
-  sessions_.release(sessions_.id_at(index));
+  release_session(index);
 }
 
 // When sessions are short: the next one round the table that is between two exchanges goes early.
@@ -164,8 +165,7 @@ void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& tur
   const uint32_t session_index = pool_[index].session;
   Session& session = at(session_index);
   if ((ready.events & tcp::event_aborted) != 0 && session.phase == Phase::tunnel) {
-    counters_.add(Counter::proxy_tunnels_reset);
-    abort_session(session_index, turn);
+    on_tunnel_reset(session_index, turn);
     return;
   }
   if ((ready.events & tcp::event_aborted) != 0) {
@@ -243,10 +243,7 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
         progress = upstream_failed(index, 504, turn);
       }
       break;
-    case Phase::tunnel:
-      counters_.add(Counter::proxy_tunnels_idle);
-      end_tunnel(index, turn);
-      return;
+    case Phase::tunnel: on_tunnel_deadline(index, turn); return;
     case Phase::linger: {
       if (tcp_.has_unacknowledged_text(session.client) && turn.now < session.linger_end) {
         set_deadline(index, session, turn.now + timeouts_.linger);
@@ -292,14 +289,18 @@ void Proxy::end_session(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   drop_upstream(session, turn);
   tcp_.close(session.client, turn.now);
-  wheel_.cancel(index);
-  sessions_.release(sessions_.id_at(index));
+  release_session(index);
 }
 
 void Proxy::abort_session(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   drop_upstream(session, turn);
   tcp_.abort(session.client, turn.now);
+  release_session(index);
+}
+
+void Proxy::release_session(uint32_t index) {
+  if (at(index).upgrade_bytes > 0) --upgrade_count_;
   wheel_.cancel(index);
   sessions_.release(sessions_.id_at(index));
 }

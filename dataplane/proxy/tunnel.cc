@@ -1,9 +1,26 @@
 // After an endpoint's 101 the two connections are one: octets go through as they are, each
 // direction until its own end (H21, H29; RFC 9110 section 7.8).
+#include <algorithm>
+
 #include "base/check.h"
+#include "dataplane/http/char_class.h"
 #include "dataplane/proxy/proxy.h"
 
 namespace millrace::proxy {
+
+bool Proxy::may_upgrade(std::string_view protocol) const {
+  for (const std::string& allowed : upgrades_) {
+    if (http::equals_ignoring_case(protocol, allowed)) return true;
+  }
+  return false;
+}
+
+// A tunnel holds a session and an endpoint connection for as long as its users like: never all of
+// them.
+bool Proxy::has_room_for_tunnel() const {
+  const uint32_t least = std::min(sessions_.capacity(), pool_.capacity());
+  return upgrade_count_ < uint64_t{least} * tunnel_quarters_max / 4;
+}
 
 // The endpoint agreed to what the client asked for, and the client has been told. What either of
 // them has said behind its head already belongs to the new protocol and was never looked at.
@@ -18,7 +35,10 @@ void Proxy::begin_tunnel(uint32_t index, const Turn& turn) {
   session.request_encoder.start(http::BodyFraming::until_close());
   session.response_decoder.start(http::BodyFraming::until_close());
   session.response_encoder.start(http::BodyFraming::until_close());
-  set_deadline(index, session, turn.now + timeouts_.tunnel_idle);
+  session.tunnel_moved = turn.now;
+  session.request_waits_since = Instant::never();
+  session.response_waits_since = Instant::never();
+  set_deadline(index, session, tunnel_deadline(session));
 }
 
 Proxy::Progress Proxy::forward_tunnel(uint32_t index, const Turn& turn) {
@@ -26,26 +46,31 @@ Proxy::Progress Proxy::forward_tunnel(uint32_t index, const Turn& turn) {
   const tcp::ConnId upstream = pool_[session.upstream].connection;
   const bool up = pass_through({session.client, upstream, session.request_decoder,
                                 session.request_encoder, session.request_octets},
-                               session.request_done, turn);
+                               session.request_done, session.request_waits_since, turn);
   const bool down = pass_through({upstream, session.client, session.response_decoder,
                                   session.response_encoder, session.response_octets},
-                                 session.response_done, turn);
+                                 session.response_done, session.response_waits_since, turn);
   if (session.request_done && session.response_done) {
     end_tunnel(index, turn);
     return Progress::session_gone;
   }
-  if (!up && !down) return Progress::blocked;
-  const bool half_closed = session.request_done || session.response_done;
-  set_deadline(index, session,
-               turn.now + (half_closed ? timeouts_.tunnel_half_closed : timeouts_.tunnel_idle));
-  return Progress::moved;
+  if (up || down) session.tunnel_moved = turn.now;
+  set_deadline(index, session, tunnel_deadline(session));
+  return up || down ? Progress::moved : Progress::blocked;
 }
 
 // One direction as far as it goes; true if anything moved. Its end is told to the other side as the
 // same half-close.
-bool Proxy::pass_through(const Flow& flow, bool& done, const Turn& turn) {
+bool Proxy::pass_through(const Flow& flow, bool& done, Instant& waits_since, const Turn& turn) {
   if (done) return false;
-  switch (forward_body(flow, turn)) {
+  const FlowResult result = forward_body(flow, turn);
+  const bool waits = result != FlowResult::finished && !tcp_.readable(flow.source).empty();
+  if (!waits) {
+    waits_since = Instant::never();
+  } else if (result == FlowResult::moved || waits_since == Instant::never()) {
+    waits_since = turn.now;
+  }
+  switch (result) {
     case FlowResult::blocked: return false;
     case FlowResult::moved: return true;
     case FlowResult::finished: break;
@@ -58,13 +83,51 @@ bool Proxy::pass_through(const Flow& flow, bool& done, const Turn& turn) {
   return true;
 }
 
-// Both sides are done, or nothing has moved for too long. What is queued still arrives.
+// H31: the earliest of what ends it: nothing goes through, or one side does not read, which is its
+// end however busy the other direction is.
+Instant Proxy::tunnel_deadline(const Session& session) const {
+  const tcp::ConnId upstream = pool_[session.upstream].connection;
+  const bool half_closed = tcp_.peer_has_ended(session.client) || tcp_.peer_has_ended(upstream);
+  const Duration idle = half_closed ? timeouts_.tunnel_half_closed : timeouts_.tunnel_idle;
+  Instant deadline = session.tunnel_moved + idle;
+  for (const Instant since : {session.request_waits_since, session.response_waits_since}) {
+    if (since != Instant::never()) deadline = std::min(deadline, since + timeouts_.body_stall);
+  }
+  return deadline;
+}
+
+void Proxy::on_tunnel_deadline(uint32_t index, const Turn& turn) {
+  const Session& session = at(index);
+  const Instant waiting = std::min(session.request_waits_since, session.response_waits_since);
+  if (waiting != Instant::never() && waiting + timeouts_.body_stall <= turn.now) {
+    counters_.add(Counter::proxy_tunnels_stalled);
+    abort_session(index, turn);
+    return;
+  }
+  counters_.add(Counter::proxy_tunnels_idle);
+  end_tunnel(index, turn);
+}
+
+// The endpoint has reset its connection. What it had said before its own end is whole all the same.
+void Proxy::on_tunnel_reset(uint32_t index, const Turn& turn) {
+  counters_.add(Counter::proxy_tunnels_reset);
+  Session& session = at(index);
+  if (!session.response_done) {
+    abort_session(index, turn);
+    return;
+  }
+  drop_upstream(session, turn);
+  begin_linger(index, turn);
+}
+
+// Both sides are done, or nothing has moved for too long. What is queued for the client still
+// arrives: it may be reading slowly, and say something meanwhile.
 void Proxy::end_tunnel(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   const uint32_t pool_index = session.upstream;
   session.upstream = upstream::Pool::none;
   close_pooled(pool_index, turn);
-  end_session(index, turn);
+  begin_linger(index, turn);
 }
 
 }  // namespace millrace::proxy

@@ -58,6 +58,8 @@ class Pool {
   void release(uint32_t index);
 
   UpstreamConnection& operator[](uint32_t index) { return records_.at(index); }
+  const UpstreamConnection& operator[](uint32_t index) const { return records_.at(index); }
+  uint32_t capacity() const { return records_.capacity(); }
   bool live(uint32_t index) const { return index < records_.capacity() && records_.live_at(index); }
   uint32_t idle_count() const { return by_age_.count; }
   uint32_t count() const { return records_.in_use(); }

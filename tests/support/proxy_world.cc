@@ -372,7 +372,7 @@ void ProxyWorld::install(const std::vector<Service>& services) {
     source.service_slot = slot;
     source.ingress_namespace = "shop";
     source.ingress_name = service.host;
-    CHECK(builder.add_route(service.host, "/", shm::PathType::prefix, source).ok());
+    CHECK(builder.add_route(service.host, service.path, shm::PathType::prefix, source).ok());
     shm::ServiceInput input;
     input.slot = slot++;
     input.service_namespace = "shop";

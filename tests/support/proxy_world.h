@@ -182,8 +182,9 @@ struct Endpoint {
   bool ready = true;
 };
 struct Service {
-  std::string host;  // all paths of it
+  std::string host;
   std::vector<Endpoint> endpoints;
+  std::string path = "/";  // prefix
 };
 
 class ProxyWorld {

@@ -1,0 +1,35 @@
+// Paths with one reading, for the router here and for whoever answers behind it (H18; RFC 3986
+// section 6.2.2): what is matched is what is sent on, and nothing in it is left that the next
+// reader might still undo.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace millrace::http {
+
+struct PathOptions {
+  // %2F and %5C: refused, or sent on as they are. Some readers take them for a slash, some for a
+  // part of a name.
+  bool passes_encoded_slash = false;
+};
+
+enum class PathVerdict : uint8_t { as_it_is, rewritten, refused };
+
+// False for nearly every path: there is nothing in it to normalise or to refuse. `path` begins with
+// "/", and a head's remaining octets (RFC 9112 section 3: at least a space, a version and two line
+// ends) can be read behind it.
+bool may_need_normalising(std::string_view path);
+
+// Decodes what is encoded without need (unreserved characters, RFC 3986 section 6.2.2.2) and
+// resolves dot segments (section 5.2.4), once. Refused: a percent sign without two digits, encoded
+// control octets, a backslash, an encoded slash or backslash (by the options), segments above the
+// root, and dots with parameters ("..;x"), which some servers resolve after us. Empty segments
+// stay: they are part of many a path. `output` has room for path.size(); `bytes` says how much of
+// it was written, when the verdict is rewritten.
+PathVerdict normalise_path(std::string_view path, const PathOptions& options,
+                           std::span<char> output, size_t& bytes);
+
+}  // namespace millrace::http
