@@ -460,7 +460,8 @@ std::string read_upgrade(const YAML::Node& node) {
   return protocol;
 }
 
-// No timeout can be turned off: what waits without an end is held against everybody else.
+// None of them but the drain can be turned off: what waits without an end is held against everybody
+// else.
 TimeoutsConfig read_timeouts(const YAML::Node& node) {
   TimeoutsConfig timeouts;
   const std::pair<const char*, std::optional<uint32_t>*> keys[] = {
@@ -476,11 +477,15 @@ TimeoutsConfig read_timeouts(const YAML::Node& node) {
   expect_keys(node, "timeouts",
               {"request_head_seconds", "client_idle_seconds", "body_stall_seconds",
                "connect_seconds", "first_octet_seconds", "linger_seconds", "tunnel_idle_seconds",
-               "tunnel_half_closed_seconds"});
+               "tunnel_half_closed_seconds", "drain_seconds"});
   for (const auto& [key, value] : keys) {
     if (!node[key]) continue;
     *value = static_cast<uint32_t>(
         read_number(node[key], std::string("timeouts: ") + key, 1, timeout_seconds_max));
+  }
+  if (node["drain_seconds"]) {
+    timeouts.drain_seconds = static_cast<uint32_t>(
+        read_number(node["drain_seconds"], "timeouts: drain_seconds", 0, timeout_seconds_max));
   }
   return timeouts;
 }

@@ -92,6 +92,7 @@ struct TimeoutsConfig {
   std::optional<uint32_t> linger_seconds;
   std::optional<uint32_t> tunnel_idle_seconds;
   std::optional<uint32_t> tunnel_half_closed_seconds;
+  uint32_t drain_seconds = 10;  // 0: a stop waits for nobody
 };
 
 struct PathsConfig {

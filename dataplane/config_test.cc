@@ -26,7 +26,7 @@ listeners:
 limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576}
 worker: {cpu: 1}
 user: 65534
-timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800}
+timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800, drain_seconds: 0}
 paths: {encoded_slash: pass}
 upgrades: [websocket, SPDY/3.1]
 )";
@@ -49,6 +49,7 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->timeouts.connect_seconds, 3U);
   EXPECT_EQ(config->timeouts.tunnel_idle_seconds, 604'800U);
   EXPECT_EQ(config->timeouts.linger_seconds, std::nullopt);
+  EXPECT_EQ(config->timeouts.drain_seconds, 0U);
   EXPECT_EQ(config->cpu, 1U);
   EXPECT_EQ(config->user, 65534U);
 }

@@ -19,22 +19,44 @@ constexpr int batch_tick_ms = 1;
 }  // namespace
 
 void Housekeeping::run(int signal_fd) {
-  for (;;) {
+  while (!is_over()) {
     on_tick();
     const int wait_ms = on_listings() ? batch_tick_ms : tick_ms;
     std::array<pollfd, 3> fds{{{parts_.server.fd(), POLLIN, 0},
                                {signal_fd, POLLIN, 0},
                                {parts_.listings.fd(), POLLIN, 0}}};
     if (poll(fds.data(), fds.size(), wait_ms) < 0) continue;  // EINTR: the loop looks again
-    if ((fds[1].revents & POLLIN) != 0) {
-      signalfd_siginfo info;
-      if (read(signal_fd, &info, sizeof info) == sizeof info) {
-        spdlog::info("signal {}: stopping", info.ssi_signo);
-        return;
-      }
-    }
+    if ((fds[1].revents & POLLIN) != 0 && on_signal(signal_fd)) return;
     if ((fds[0].revents & POLLIN) != 0) on_channel();
   }
+}
+
+// True: stop now.
+bool Housekeeping::on_signal(int signal_fd) {
+  signalfd_siginfo info;
+  if (read(signal_fd, &info, sizeof info) != sizeof info) return false;
+  if (drain_end_ || parts_.drain_max <= Duration()) {
+    spdlog::info("signal {}: stopping", info.ssi_signo);
+    return true;
+  }
+  spdlog::info("signal {}: no new connections; what is open has {} s to end", info.ssi_signo,
+               parts_.drain_max.count_ms() / 1'000);
+  drain_end_ = clock_.now() + parts_.drain_max;
+  // Half of the time for clients at rest to ask for the last time.
+  parts_.mailbox.drain_idle_ms = parts_.drain_max.count_ms() / 2;
+  wake_worker();
+  return false;
+}
+
+bool Housekeeping::is_over() const {
+  if (!drain_end_) return false;
+  if (parts_.mailbox.drained.load(std::memory_order_relaxed)) {
+    spdlog::info("everything that was open has ended");
+    return true;
+  }
+  if (clock_.now() < *drain_end_) return false;
+  spdlog::warn("stopping with connections that did not end in time");
+  return true;
 }
 
 void Housekeeping::on_channel() {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,21 +31,26 @@ class Housekeeping {
     uint32_t first_program_cell;  // in the stats page: one cell an outcome, program after program
     std::string last_good_path;
     std::vector<nic::DpdkPort*> links;  // whose far ends come and go
+    Duration drain_max;                 // zero: a stop waits for nobody
   };
   explicit Housekeeping(const Parts& parts) : parts_(parts), links_up_(parts.links.size(), false) {}
 
-  // Until SIGTERM or SIGINT arrives on signal_fd.
+  // Until SIGTERM or SIGINT arrives on signal_fd and what was open is gone, or drain_max has passed
+  // since, or another signal has come.
   void run(int signal_fd);
 
  private:
   void on_channel();
   bool on_listings();
+  bool on_signal(int signal_fd);
+  bool is_over() const;
   void on_tick();
   void wake_worker();
   void watch_links();
 
   Parts parts_;
   MonotonicClock clock_;
+  std::optional<Instant> drain_end_;
   uint64_t stalled_readers_ = 0;  // as said in the log
   uint64_t reported_epoch_ = 0;
   int64_t last_second_ = 0;

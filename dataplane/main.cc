@@ -243,7 +243,8 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
                config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
   const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
   Housekeeping({server, listings, cell, stats, mailbox, programs, first_program_cell,
-                last_good_path, ports.dpdk_ports()})
+                last_good_path, ports.dpdk_ports(),
+                Duration::seconds(config.timeouts.drain_seconds)})
       .run(signal_fd);
 
   mailbox.stop = true;

@@ -130,6 +130,11 @@ Instant Worker::next_deadline() const {
   return std::min(net_.next_deadline(), proxy_.next_deadline());
 }
 
+void Worker::begin_drain(Instant idle_until, Instant now) {
+  net_.tcp().stop_listening();
+  proxy_.begin_drain(idle_until, now);
+}
+
 bool Worker::must_not_sleep() {
   bool waiting =
       net_.tcp().ready_count() > 0 || (memory_returned_ && net_.tcp().is_short_of_memory());

@@ -70,6 +70,10 @@ class Worker {
   // Before sleeping: lets go of the snapshot, so that a sleeper pins nothing.
   void go_offline() { cell_.leave(options_.number); }
 
+  // Nobody new; what is under way ends, clients at rest from idle_until on. For good.
+  void begin_drain(Instant idle_until, Instant now);
+  bool is_drained() const { return net_.tcp().connection_count() == 0; }
+
   void set_date(std::string_view date) { proxy_.set_date(date); }
   // Whether every port accounts for every buffer of its own, and the arena for every slot.
   bool frames_conserved() const;

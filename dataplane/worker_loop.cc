@@ -144,9 +144,18 @@ void WorkerLoop::account(Instant now) {
   turn_began_ = now;
 }
 
+void WorkerLoop::look_for_drain(Instant now) {
+  const int64_t idle_ms = mailbox_.drain_idle_ms.load(std::memory_order_relaxed);
+  if (idle_ms < 0) return;
+  if (!draining_) worker_.begin_drain(now + Duration::milliseconds(idle_ms), now);
+  draining_ = true;
+  if (worker_.is_drained()) mailbox_.drained.store(true, std::memory_order_relaxed);
+}
+
 // Ten times a second: numbers for readers, the date, conservation.
 void WorkerLoop::once_a_tick(Instant now) {
   next_tick_ = now + tick;
+  look_for_drain(now);
   const Counters& counters = worker_.counters();
   uint32_t cell = 0;
   for (uint64_t value : counters.values) stats_.set(number_, cell++, value);

@@ -24,6 +24,9 @@ namespace millrace {
 // What housekeeping tells a worker, without locks: plain words that the worker looks at.
 struct WorkerMailbox {
   std::atomic<bool> stop{false};
+  // Milliseconds from now until clients at rest are closed; -1: no drain is wanted.
+  std::atomic<int64_t> drain_idle_ms{-1};
+  std::atomic<bool> drained{false};  // the worker's answer: no connection is left
   // Readable when the worker should wake up and look: a new snapshot, or stop.
   UniqueFd wake;
   // Unix time in seconds, for the Date field; written once a second.
@@ -43,6 +46,7 @@ class WorkerLoop {
   void sleep(Duration span);
   void once_a_tick(Instant now);
   void account(Instant now);
+  void look_for_drain(Instant now);
 
   Worker& worker_;
   std::vector<bpf::Redirect*> programs_;
@@ -58,6 +62,7 @@ class WorkerLoop {
   Instant turn_began_;
   bool turn_moved_ = false;
   bool turn_slept_ = false;
+  bool draining_ = false;
   int64_t date_seconds_ = -1;
 };
 

@@ -210,6 +210,7 @@ listeners:
   - {address: $lab_vip, port: 80}
 socket: $lab_dir/dataplane.sock
 state_directory: $state
+timeouts: {drain_seconds: 0}
 worker: {cpu: $proxy_cpu}
 CONFIGURATION
   start_proxy millrace "$lab_build/dataplane/millrace-dataplane" --config "$lab_dir/dataplane.yaml"

@@ -11,6 +11,7 @@
 // ours).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -72,7 +73,9 @@ class Proxy {
 
   // One turn: everything on TCP's ready list, then what is due.
   void turn(const shm::SnapshotView& snapshot, Instant now);
-  Instant next_deadline() const { return wheel_.next_deadline(); }
+  Instant next_deadline() const { return std::min(wheel_.next_deadline(), drain_next_); }
+  // Clients at rest, and tunnels, are closed from idle_until on. For good.
+  void begin_drain(Instant idle_until, Instant now);
 
   uint32_t session_count() const { return sessions_.in_use(); }
   size_t memory_bytes() const {
@@ -142,6 +145,10 @@ class Proxy {
   void next_exchange(uint32_t index, const Turn& turn);
   Progress upstream_failed(uint32_t index, uint16_t status, const Turn& turn);
 
+  // drain.cc
+  void drain_some(const Turn& turn);
+  void end_if_idle(uint32_t index, const Turn& turn);
+
   // tunnel.cc: what an Upgrade makes of the two connections
   bool may_upgrade(std::string_view protocol) const;
   bool has_room_for_tunnel() const;
@@ -208,6 +215,7 @@ class Proxy {
 
   // How long after its last exchange a client's session is given back, like TCP's Transfer.
   static constexpr Duration rest_after = Duration::milliseconds(200);
+  static constexpr Duration drain_round_pause = Duration::milliseconds(50);
   // Of the sessions and of the records for endpoint connections, in quarters: what tunnels may
   // hold.
   static constexpr uint32_t tunnel_quarters_max = 3;
@@ -225,7 +233,11 @@ class Proxy {
   Slab<Session> sessions_;
   uint32_t upgrade_count_ = 0;  // sessions that are tunnels, or asked for one
   TimerWheel wheel_;
-  uint32_t rest_hand_ = 0;  // the last session that rest_somebody() has looked at
+  bool draining_ = false;
+  Instant idle_until_;
+  Instant drain_next_ = Instant::never();
+  uint32_t drain_hand_ = 0;  // of TCP's records and the sessions
+  uint32_t rest_hand_ = 0;   // the last session that rest_somebody() has looked at
   upstream::Balancer balancer_;
   upstream::Pool pool_;
   SourceOf source_of_ = nullptr;

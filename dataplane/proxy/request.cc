@@ -83,7 +83,7 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
   // request may be of the other protocol, and must never be taken for a request. (Whoever asks for
   // what is not passed on must wait for the answer as well, and has asked for nothing, RFC 9110
   // section 7.8.)
-  session.keep_alive = head.keep_alive && head.upgrade.empty();
+  session.keep_alive = head.keep_alive && head.upgrade.empty() && !draining_;
   session.idempotent = http::is_idempotent(head.method);
   session.request_done = head.framing.is_empty();
   session.response_begun = false;

@@ -77,7 +77,7 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   options.date = {date_.data(), date_.size()};
   if (!head.is_informational()) {
     // H20: an answer that comes before the request's body is whole ends the client's connection.
-    session.keep_alive = session.keep_alive && session.request_done &&
+    session.keep_alive = session.keep_alive && session.request_done && !draining_ &&
                          options.framing.kind != http::BodyFraming::Kind::until_close;
   }
   options.keep_alive = session.keep_alive;

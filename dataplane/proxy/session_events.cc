@@ -64,6 +64,7 @@ void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
   }
   wheel_.advance(now, deadlines_per_turn_max, [&](uint32_t index) { on_deadline(index, turn); });
   expire_idle(turn);
+  if (draining_ && now >= drain_next_) drain_some(turn);
 }
 
 void Proxy::accept(const tcp::Ready& ready, const Turn& turn) {
@@ -322,6 +323,10 @@ void Proxy::drop_upstream(Session& session, const Turn& turn) {
 void Proxy::return_upstream(Session& session, const Turn& turn) {
   const uint32_t index = session.upstream;
   session.upstream = upstream::Pool::none;
+  if (draining_) {
+    close_pooled(index, turn);
+    return;
+  }
   const uint32_t displaced = pool_.put_idle(index, turn.now);
   if (displaced != upstream::Pool::none) close_pooled(displaced, turn);
 }

@@ -566,6 +566,13 @@ size_t Tcp::tail_room(const Connection& c) const {
   return std::min<size_t>(slot_octets - record.length, records_.room_behind(tail));
 }
 
+ConnId Tcp::standing_at(uint32_t index, uint32_t owner) const {
+  if (index >= connections_.capacity() || !connections_.live_at(index)) return {};
+  const Connection& c = connections_.at(index);
+  if (c.state != State::established || c.owner != owner) return {};
+  return connections_.id_at(index);
+}
+
 void Tcp::shutdown(ConnId id, Instant now) {
   Connection& c = connections_[id];
   if (!may_send_data(c.state)) return;

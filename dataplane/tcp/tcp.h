@@ -135,6 +135,8 @@ class Tcp {
   // False when the table of listeners is full.
   bool listen(SocketAddress local);
   bool is_listening(SocketAddress local) const;
+  // Who asks for a connection from now on is refused with a reset; handshakes under way go on.
+  void stop_listening() { listener_count_ = 0; }
 
   // --- what the stack feeds in ---
   // packet: of protocol TCP whose destination is ours; checksum already verified. IPv6 hosts come
@@ -264,6 +266,10 @@ class Tcp {
   // walks the receive queue: between two turns, a few at a time.
   std::optional<View> view_at(uint32_t index) const;
   uint32_t connection_capacity() const { return connections_.capacity(); }
+
+  // The connection at index, if it stands, has that owner and its peer may still speak; empty when
+  // not.
+  ConnId standing_at(uint32_t index, uint32_t owner) const;
 
   const Connection* find(ConnId id) const { return connections_.find(id); }
   // What is under way on a connection; nullptr when it is idle.

@@ -52,6 +52,7 @@ class Pool {
   // Takes an idle connection out of the lists (its peer closed it, or it spoke unasked).
   void remove_idle(uint32_t index);
   bool is_idle(uint32_t index) const { return age_links_.linked(index); }
+  uint32_t longest_idle() const { return by_age_.empty() ? none : by_age_.head; }
   // The connection idle longest, if that is longer than allowed; none otherwise.
   uint32_t expired(Instant now) const;
   // Forgets the record (not idle).

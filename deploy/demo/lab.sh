@@ -300,6 +300,8 @@ lab_backends() {
 
 # ---- Millrace --------------------------------------------------------------------------------
 
+# A stop of the lab waits for nobody, unless a test wants it otherwise.
+lab_timeouts='drain_seconds: 0'
 lab_dataplane_config() { # prints it
   cat <<CONFIGURATION
 ports:
@@ -320,6 +322,7 @@ listeners:
   - {address: $lab_node, port: 8080}
 socket: $lab_dir/dataplane.sock
 state_directory: $lab_dir/state
+timeouts: {$lab_timeouts}
 CONFIGURATION
 }
 

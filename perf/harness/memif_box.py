@@ -152,6 +152,7 @@ listeners:
 socket: {folder}/dataplane.sock
 state_directory: {state}
 worker: {{cpu: {cpu}, idle: spin}}
+timeouts: {{drain_seconds: 0}}
 limits: {{connections: {connections}, packet_memory_mib: {packet_memory_mib}}}
 """)
         with open(self._log, "w", encoding="utf-8") as said:

@@ -18,6 +18,7 @@ listeners:
   - {address: $memif_vip, port: 80}
 socket: $lab_dir/dataplane.sock
 state_directory: $lab_dir/state
+timeouts: {drain_seconds: 0}
 worker: {idle: spin}
 user: 65534
 CONFIGURATION

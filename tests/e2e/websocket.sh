@@ -5,12 +5,9 @@
 /usr/bin/python3 -c 'import websockets' 2>/dev/null || skip 'needs python3-websockets (deploy/packages.sh)'
 tunnels=100
 test_lab
-{
-  lab_dataplane_config
-  # Everything but a tunnel ends after a second of silence.
-  printf 'timeouts: {client_idle_seconds: 1, body_stall_seconds: 1, first_octet_seconds: 1,'
-  printf ' tunnel_idle_seconds: 5, tunnel_half_closed_seconds: 1}\n'
-} >"$lab_dir/dataplane.yaml"
+# Everything but a tunnel ends after a second of silence.
+lab_timeouts='drain_seconds: 0, client_idle_seconds: 1, body_stall_seconds: 1, first_octet_seconds: 1'
+lab_timeouts+=', tunnel_idle_seconds: 5, tunnel_half_closed_seconds: 1'
 
 service() { # NAME PORT
   cat <<YAML
