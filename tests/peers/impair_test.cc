@@ -123,8 +123,9 @@ class ImpairTest : public testing::Test {
     return frame;
   }
   void send(uint32_t number, size_t octets = 200) {
-    ASSERT_TRUE(from_->send(numbered(number, octets)));
+    // Before: whoever is held up behind the call would take the frame for early.
     sent_at_[number] = Clock::now();
+    ASSERT_TRUE(from_->send(numbered(number, octets)));
   }
   struct Arrival {
     uint32_t number = 0;
