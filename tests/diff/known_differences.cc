@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <span>
 
+#include "dataplane/tcp/connection.h"
+
 namespace millrace::diff {
 namespace {
 
@@ -112,6 +114,16 @@ uint32_t too_old_ack_taken(const Parting& p) {
                                ? p.linux.acknowledges && p.linux.ack > p.ours.ack
                                : age == p.said.acknowledged() + 1 && !p.linux.acknowledges;
   return we_refuse && linux_takes ? field_answered | field_state : 0U;
+}
+
+// How much was acknowledged is counted up to a bound; beyond it only the window tells what is old.
+uint32_t age_by_window_alone(const Parting& p) {
+  const int64_t age = -int64_t{p.step.segment.ack_offset};
+  const int64_t acknowledged = p.said.acknowledged();
+  const bool applies = is_segment(p) && says(p, flag_ack) &&
+                       acknowledged >= tcp::Connection::acknowledged_octets_max &&
+                       age > acknowledged && age <= p.said.window_max();
+  return applies && only_linux_acknowledges(p) ? field_acknowledges : 0U;
 }
 
 uint32_t syn_received_checks(const Parting& p) {
@@ -354,6 +366,7 @@ constexpr KnownDifference classes[] = {
     {"simultaneous_open_replaced", simultaneous_open_replaced, true},
     {"window_beyond_announced", window_beyond_announced, true},
     {"too_old_ack_taken", too_old_ack_taken, true},
+    {"age_by_window_alone", age_by_window_alone, false},
     {"challenge_limited", challenge_limited, false},
     {"syn_received_checks", syn_received_checks, true},
     {"syn_received_old_segment", syn_received_old_segment, true},
