@@ -206,7 +206,6 @@ class RedirectProgram : public testing::Test {
     ASSERT_TRUE(set.ok()) << set.error();
   }
   void alive() { redirect_->beat(MonotonicClock().now() + Duration::seconds(60)); }
-  // Never before the clock's origin: a machine may have booted a moment ago.
   // No beat can be older than the machine. One that has just booted is let grow old enough for
   // every limit of the program; an age beyond that is cut to the machine's own.
   void silent_for(Duration age) {

@@ -12,7 +12,6 @@
 #include <string_view>
 #include <type_traits>
 
-#include "dataplane/http/char_class.h"
 #include "dataplane/http/field_semantics.h"
 #include "dataplane/packet/frame.h"
 
@@ -448,10 +447,7 @@ void check_references(const Config& config, const YAML::Node& root) {
 // HTTP or TLS in a tunnel would hide requests from the routes.
 std::string read_upgrade(const YAML::Node& node) {
   std::string protocol = read_text(node, "an upgrade");
-  const size_t slash = protocol.find('/');
-  const bool is_one = http::is_token(protocol.substr(0, slash)) &&
-                      (slash == std::string::npos || http::is_token(protocol.substr(slash + 1)));
-  if (!is_one || protocol.size() > http::upgrade_bytes_max)
+  if (!http::is_short_protocol(protocol))
     fail(node, "an upgrade must be a protocol's name of at most " +
                    std::to_string(http::upgrade_bytes_max) + " characters, like websocket");
   if (http::is_http_or_tls(protocol))

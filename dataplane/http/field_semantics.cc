@@ -112,6 +112,12 @@ HeadError take_connection(std::string_view value, Direction direction, Semantics
   });
 }
 
+bool is_short_protocol(std::string_view text) {
+  const size_t slash = text.find('/');
+  return text.size() <= upgrade_bytes_max && is_token(text.substr(0, slash)) &&
+         (slash == text.npos || is_token(text.substr(slash + 1)));
+}
+
 // Of every version and draft: "h2c-14" and "HTTP2" too.
 bool is_http_or_tls(std::string_view protocol) {
   for (const std::string_view start : {"h2", "h3", "http", "tls"}) {
@@ -123,13 +129,8 @@ bool is_http_or_tls(std::string_view protocol) {
 std::string_view tunnel_protocol(const Semantics& semantics, const Fields& fields) {
   if (!semantics.has_upgrade_option || semantics.upgrade_lines != 1) return {};
   const std::string_view protocol = fields.find(FieldName::upgrade)->value();
-  if (protocol.empty() || protocol.size() > upgrade_bytes_max) return {};
-  // protocol-name ["/" protocol-version], RFC 9110 7.8.
-  const size_t slash = protocol.find('/');
-  const std::string_view name = protocol.substr(0, slash);
-  if (!is_token(name)) return {};
-  if (slash != protocol.npos && !is_token(protocol.substr(slash + 1))) return {};
-  return is_http_or_tls(name) ? std::string_view{} : protocol;
+  if (!is_short_protocol(protocol)) return {};
+  return is_http_or_tls(protocol) ? std::string_view{} : protocol;
 }
 
 void mark_nominated_fields(Fields& fields) {

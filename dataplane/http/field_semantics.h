@@ -35,6 +35,8 @@ HeadError take_connection(std::string_view value, Direction direction, Semantics
 // it may become a tunnel; else empty: a list, several lines, a name that is too long, or a protocol
 // that would be understood here if it were meant for us. Those would hide requests from us (H21).
 std::string_view tunnel_protocol(const Semantics& semantics, const Fields& fields);
+// protocol-name ["/" protocol-version] (RFC 9110 7.8), of upgrade_bytes_max octets at most.
+bool is_short_protocol(std::string_view text);
 bool is_http_or_tls(std::string_view protocol);
 inline void take_upgrade(Semantics& semantics) {
   if (semantics.upgrade_lines < 2) ++semantics.upgrade_lines;

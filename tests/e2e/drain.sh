@@ -7,30 +7,10 @@ lab_timeouts='drain_seconds: 6'
 test_lab
 mkdir "$lab_dir/served"
 head -c 3000000 /dev/urandom >"$lab_dir/served/large"
-cat >"$manifests/files.yaml" <<'YAML'
-apiVersion: v1
-kind: Service
-metadata: {name: files, namespace: files}
-spec: {ports: [{name: http, port: 80}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: files-1, namespace: files, labels: {kubernetes.io/service-name: files}}
-addressType: IPv4
-ports: [{name: http, port: 9095, protocol: TCP}]
-endpoints: [{addresses: [10.20.0.11]}]
----
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: {name: files, namespace: files}
-spec:
-  ingressClassName: millrace
-  rules:
-    - host: files.example
-      http:
-        paths:
-          - {path: /, pathType: Prefix, backend: {service: {name: files, port: {number: 80}}}}
-YAML
+{
+  lab_service files files 10.20.0.11 9095
+  lab_ingress files files files.example / files
+} >"$manifests/files.yaml"
 test_millrace
 lab_start files backend1 python3 -m http.server 9095 --bind 10.20.0.11 --directory "$lab_dir/served"
 serves() { [ "$(lab_in client curl -s -o /dev/null -w '%{http_code}' -H 'Host: files.example' "http://$lab_vip/")" = 200 ]; }
@@ -43,11 +23,12 @@ lab_in client "$lab_top/tests/support/keep_asking.py" $lab_vip:80 home.example /
 asker=$!
 exec {asking}<"$lab_dir/asking"
 read -r -t 30 line <&$asking && [ "$line" = asking ] || fail "the clients do not ask: $(cat "$lab_dir/asking.err")"
-lab_in client curl -sS -o "$lab_dir/fetched" --limit-rate 1m -H 'Host: files.example' -w '%{http_code}\n' \
+lab_in client curl -sS -o "$lab_dir/fetched" --limit-rate 800k -H 'Host: files.example' -w '%{http_code}\n' \
   "http://$lab_vip/large" >"$lab_dir/slow" 2>&1 &
 slow=$!
 sleep 0.5
 
+kill -0 $slow 2>/dev/null || fail 'nothing is being fetched when the stop comes'
 began=$(milliseconds)
 lab_signal dataplane TERM
 read -r -t 30 line <&$asking || fail 'the clients did not come to an end'
@@ -67,12 +48,15 @@ figure() { printf '%s\n' "$line" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
   fail "clients that asked: $line; $(sort "$lab_dir/asking.err" | uniq -c | head -n 3)"
 
 # One that rests holds nobody up for longer than the limit, and a second signal ends it at once.
-rm -f "$lab_dir/dataplane.pid"
-lab_start_dataplane
-lab_until 10 lab_gets home.example /wiki/x wiki-1 || fail 'it does not serve again'
-lab_in client sh -c 'exec sleep 20 | nc '$lab_vip' 80' >/dev/null 2>&1 &
-rester=$!
-sleep 0.5
+with_a_rester() {
+  rm -f "$lab_dir/dataplane.pid"
+  lab_start_dataplane
+  lab_until 10 lab_gets home.example /wiki/x wiki-1 || fail 'it does not serve again'
+  lab_in client sh -c 'exec sleep 20 | nc '$lab_vip' 80' >/dev/null 2>&1 &
+  rester=$!
+  sleep 0.5
+}
+with_a_rester
 began=$(milliseconds)
 lab_signal dataplane TERM
 sleep 0.3
@@ -81,4 +65,11 @@ lab_wait_gone "$lab_dir/dataplane.pid" 8 || fail 'the data plane does not end'
 rest_ms=$(($(milliseconds) - began))
 kill $rester 2>/dev/null
 [ $rest_ms -ge 2500 ] && [ $rest_ms -lt 7000 ] || fail "with a client at rest it took $rest_ms ms"
+with_a_rester
+lab_signal dataplane TERM
+sleep 0.3
+lab_running dataplane || fail 'it did not wait for a client at rest'
+lab_signal dataplane TERM
+lab_wait_gone "$lab_dir/dataplane.pid" 1 || fail 'a second signal does not end it at once'
+kill $rester 2>/dev/null
 printf '%s asked_ms=%s whole_ms=%s rest_ms=%s\n' "$line" $asked_ms $whole_ms $rest_ms

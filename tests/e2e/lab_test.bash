@@ -44,6 +44,41 @@ test_lab() {
 # Both processes, and the routes are there.
 test_millrace() { lab_start_millrace "$manifests" wiki.apps.example / wiki-1 || exit 1; }
 
+# lab_service NAMESPACE NAME ADDRESS PORT: a Service and its one endpoint, as manifests.
+lab_service() {
+  cat <<YAML
+---
+apiVersion: v1
+kind: Service
+metadata: {name: $2, namespace: $1}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: $2-1, namespace: $1, labels: {kubernetes.io/service-name: $2}}
+addressType: IPv4
+ports: [{name: http, port: $4, protocol: TCP}]
+endpoints: [{addresses: [$3]}]
+YAML
+}
+# lab_ingress NAMESPACE NAME HOST [PATH SERVICE]...: its Ingress.
+lab_ingress() {
+  cat <<YAML
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: $2, namespace: $1}
+spec:
+  ingressClassName: millrace
+  rules:
+    - host: $3
+      http:
+        paths:
+YAML
+  shift 3
+  printf '          - {path: %s, pathType: Prefix, backend: {service: {name: %s, port: {number: 80}}}}\n' "$@"
+}
+
 # ---- a memif -----------------------------------------------------------------------------------
 #
 #   [client: mr-w0 10.20.7.50 -- mr-w1] == memif_wire == memif == [Millrace: 10.20.7.100]

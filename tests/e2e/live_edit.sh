@@ -4,37 +4,8 @@
 test_lab
 
 # Four services that never change, and one (moving) whose endpoint does.
-service() { # NAME ADDRESS PORT
-  cat <<YAML
----
-apiVersion: v1
-kind: Service
-metadata: {name: $1, namespace: live}
-spec: {ports: [{name: http, port: 80}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: $1-1, namespace: live, labels: {kubernetes.io/service-name: $1}}
-addressType: IPv4
-ports: [{name: http, port: $3, protocol: TCP}]
-endpoints: [{addresses: [$2]}]
-YAML
-}
-ingress() { # NAME SERVICE
-  cat <<YAML
----
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: {name: $1, namespace: live}
-spec:
-  ingressClassName: millrace
-  rules:
-    - host: $1.live.example
-      http:
-        paths:
-          - {path: /, pathType: Prefix, backend: {service: {name: $2, port: {number: 80}}}}
-YAML
-}
+service() { lab_service live "$@"; }                      # NAME ADDRESS PORT
+ingress() { lab_ingress live "$1" "$1.live.example" / "$2"; } # NAME SERVICE
 tags=(catalog-1 catalog-2 landing-2 whoami-pod)
 addresses=(10.20.0.11 10.20.0.12 10.20.0.12 10.244.0.10)
 ports=(8081 8081 8084 8080)

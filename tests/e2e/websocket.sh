@@ -9,42 +9,12 @@ test_lab
 lab_timeouts='drain_seconds: 0, client_idle_seconds: 1, body_stall_seconds: 1, first_octet_seconds: 1'
 lab_timeouts+=', tunnel_idle_seconds: 5, tunnel_half_closed_seconds: 1'
 
-service() { # NAME PORT
-  cat <<YAML
----
-apiVersion: v1
-kind: Service
-metadata: {name: $1, namespace: chat}
-spec: {ports: [{name: http, port: 80}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: $1-1, namespace: chat, labels: {kubernetes.io/service-name: $1}}
-addressType: IPv4
-ports: [{name: http, port: $2, protocol: TCP}]
-endpoints: [{addresses: [10.20.0.11]}]
-YAML
+chat_manifest() {
+  lab_service chat chat 10.20.0.11 9090
+  lab_service chat events 10.20.0.11 9091
+  lab_ingress chat chat chat.example /chat chat /events events
 }
-route() { # PATH SERVICE
-  printf '          - {path: %s, pathType: Prefix, backend: {service: {name: %s, port: {number: 80}}}}\n' "$@"
-}
-ingress() {
-  cat <<YAML
----
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: {name: chat, namespace: chat}
-spec:
-  ingressClassName: millrace
-  rules:
-    - host: chat.example
-      http:
-        paths:
-YAML
-  route /chat chat
-  route /events events
-}
-{ service chat 9090; service events 9091; ingress; } >"$manifests/chat.yaml"
+chat_manifest >"$manifests/chat.yaml"
 test_millrace
 lab_start websocket_echo backend1 "$lab_top/tests/support/websocket_echo.py" 10.20.0.11 9090
 answers() { [[ $(lab_in client curl -s --max-time 2 -H 'Host: chat.example' "http://$lab_vip/events?1") == 'data: 0'* ]]; }
@@ -88,7 +58,7 @@ sleep 3 # longer than every timeout but a tunnel's
 asked talk
 sleep 3
 asked talk
-{ service chat 9090; service events 9091; ingress; } >"$manifests/chat.yaml"
+chat_manifest >"$manifests/chat.yaml"
 asked close
 [ "$(counter proxy_tunnels)" = $tunnels ] && [ "$(counter proxy_tunnels_idle)" = 0 ] ||
   fail "tunnels: $(counter proxy_tunnels), idle: $(counter proxy_tunnels_idle)"
