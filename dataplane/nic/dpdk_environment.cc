@@ -1,5 +1,6 @@
 #include "dataplane/nic/dpdk_environment.h"
 
+#include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
@@ -103,6 +105,25 @@ int start_eal(std::vector<std::string> arguments) {
   return rte_eal_init(static_cast<int>(arguments.size()), pointers.data());
 }
 
+constexpr int park_ms_max = 5'000;
+std::atomic<bool> parked{false};
+
+void park(void*) {
+  parked = true;
+  for (;;) pause();
+}
+
+// DPDK's interrupt thread cannot be ended. It looks through its list of sources whenever one of
+// them changes, also when it gets to that only after rte_eal_cleanup() has unmapped what they lie
+// in (the memif driver leaves its listener's there), and dies of it. So it is held, in a callback
+// of its own, until the process is gone; alarms run on it. False: it is not, and nothing may be
+// unmapped.
+bool park_interrupt_thread() {
+  if (rte_eal_alarm_set(1, park, nullptr) != 0) return false;
+  for (int ms = 0; !parked && ms < park_ms_max; ++ms) usleep(1'000);
+  return parked;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DpdkEnvironment>> DpdkEnvironment::create(
@@ -120,11 +141,12 @@ Result<std::unique_ptr<DpdkEnvironment>> DpdkEnvironment::create(
     return Error{"DPDK does not start with " + memory + ": " +
                  (line.empty() ? rte_strerror(error) : line)};
   }
+  environment->started_ = true;
   return environment;
 }
 
 DpdkEnvironment::~DpdkEnvironment() {
-  rte_eal_cleanup();
+  if (started_ && park_interrupt_thread()) rte_eal_cleanup();
 }
 
 Status DpdkEnvironment::register_thread() {

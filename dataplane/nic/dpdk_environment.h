@@ -31,7 +31,7 @@ class DpdkEnvironment {
   static Result<std::unique_ptr<DpdkEnvironment>> create(const DpdkEnvironmentOptions& options);
   DpdkEnvironment(const DpdkEnvironment&) = delete;
   DpdkEnvironment& operator=(const DpdkEnvironment&) = delete;
-  // All ports are closed before.
+  // All ports are closed before. DPDK's thread stays, asleep, until the process ends.
   ~DpdkEnvironment();
 
   // The calling thread may use ports from now on, with caches of its own. Once a thread; the one
@@ -44,6 +44,8 @@ class DpdkEnvironment {
 
  private:
   DpdkEnvironment() = default;
+
+  bool started_ = false;
 };
 
 }  // namespace millrace::nic
