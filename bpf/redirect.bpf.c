@@ -11,6 +11,10 @@
  * are dropped for a while, so that clients retransmit across a pause or restart, then
  * config.on_silence decides.
  *
+ * A data plane that is alive and behind (more frames wait in its ring than it has said) is not
+ * given SYNs: a full ring would lose the frames of connections too, and those of the proxy's own to
+ * its endpoints. Who wanted to connect tries again after a second (RFC 6298 section 2.1).
+ *
  * Note on VLANs: a NIC with receive VLAN offload (and a veth whose peer has transmit VLAN offload)
  * strips the tag before XDP runs, so a tagged frame is seen as an untagged one. Turn it off
  * (`ethtool -K <nic> rxvlan off`) where VLANs share the interface with our addresses. */
@@ -92,9 +96,18 @@ struct tcp_ports {
   __be16 destination;
 } __attribute__((packed));
 
+struct tcp_header { /* RFC 9293 section 3.1 */
+  struct tcp_ports ports;
+  __be32 sequence;
+  __be32 acknowledgment;
+  __u8 offset;
+  __u8 flags;
+} __attribute__((packed));
+
 enum { ethertype_ipv4 = 0x0800, ethertype_arp = 0x0806, ethertype_ipv6 = 0x86dd };
 enum { ethertype_8021q = 0x8100, ethertype_8021ad = 0x88a8, ethertype_old_qinq = 0x9100 };
 enum { arp_hardware_ethernet = 1 };
+enum { tcp_flag_syn = 0x02, tcp_flag_ack = 0x10 };
 enum { protocol_icmp = 1, protocol_tcp = 6, protocol_icmpv6 = 58 };
 enum { icmp_unreachable = 3, icmp_time_exceeded = 11, icmp_parameter_problem = 12 };
 enum { ipv4_more_fragments = 0x2000, ipv4_offset_mask = 0x1fff };
@@ -155,6 +168,14 @@ struct {
   __type(value, struct millrace_redirect_counters);
 } counters SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, millrace_queues_max);
+  __type(key, __u32);
+  __type(value, struct millrace_backlog);
+} backlogs SEC(".maps");
+
 /* Sockets by receive queue. One map an interface: a frame redirected to a socket that is bound to
  * another device is lost and yet counted as redirected. */
 struct {
@@ -163,6 +184,9 @@ struct {
   __type(key, __u32);
   __type(value, __u32);
 } xsks SEC(".maps");
+
+/* An answer of classify() that is no outcome: ours, and asks for a new connection. */
+enum { classified_opening = millrace_outcome_slots };
 
 static __always_inline int finish(enum millrace_outcome outcome, int action) {
   __u32 cpu = bpf_get_smp_processor_id();
@@ -177,6 +201,13 @@ static __always_inline int is_borrowed_port(__be32 address, __be16 port) {
   return bpf_map_lookup_elem(&borrowed_ports, &key) != 0;
 }
 
+/* What is ours, by whether it opens a connection. A header that is cut off opens none. */
+static __always_inline int ours_of_tcp(const struct tcp_header* tcp, const void* end) {
+  if ((const void*)(tcp + 1) > end) return millrace_outcome_redirected;
+  return (tcp->flags & (tcp_flag_syn | tcp_flag_ack)) == tcp_flag_syn ? classified_opening
+                                                                      : millrace_outcome_redirected;
+}
+
 /* Length in bytes of the header, 0 if its own fields forbid it. */
 static __always_inline __u32 ipv4_header_bytes(const struct ipv4_header* ip) {
   __u32 bytes = (ip->version_and_length & 0x0f) * 4;
@@ -186,8 +217,7 @@ static __always_inline __u32 ipv4_header_bytes(const struct ipv4_header* ip) {
 
 /* An ICMP error to a borrowed address is ours if the packet it complains about left one of our
  * address:port pairs. All other ICMP (echo, redirects) belongs to the kernel. */
-static __always_inline enum millrace_outcome classify_borrowed_icmp(const struct icmp_header* icmp,
-                                                                    const void* end) {
+static __always_inline int classify_borrowed_icmp(const struct icmp_header* icmp, const void* end) {
   if ((const void*)(icmp + 1) > end) return millrace_outcome_passed_malformed;
   if (icmp->type != icmp_unreachable && icmp->type != icmp_time_exceeded &&
       icmp->type != icmp_parameter_problem) {
@@ -207,8 +237,7 @@ static __always_inline enum millrace_outcome classify_borrowed_icmp(const struct
                                                         : millrace_outcome_passed_not_ours;
 }
 
-static __always_inline enum millrace_outcome classify_ipv4(const struct ipv4_header* ip,
-                                                           const void* end) {
+static __always_inline int classify_ipv4(const struct ipv4_header* ip, const void* end) {
   if ((const void*)(ip + 1) > end) return millrace_outcome_passed_malformed;
   __u32 header_bytes = ipv4_header_bytes(ip);
   if (header_bytes == 0) return millrace_outcome_passed_malformed;
@@ -221,21 +250,21 @@ static __always_inline enum millrace_outcome classify_ipv4(const struct ipv4_hea
   }
   /* Options, a wrong total length, a wrong checksum: still ours, the stack drops and counts them.
    */
-  if (address->kind == millrace_address_owned) return millrace_outcome_redirected;
-
   const void* payload = (const void*)ip + header_bytes;
+  if (address->kind == millrace_address_owned) {
+    return ip->protocol == protocol_tcp ? ours_of_tcp(payload, end) : millrace_outcome_redirected;
+  }
   if (ip->protocol == protocol_icmp) return classify_borrowed_icmp(payload, end);
   if (ip->protocol != protocol_tcp) return millrace_outcome_passed_not_ours;
   const struct tcp_ports* ports = payload;
   if ((const void*)(ports + 1) > end) return millrace_outcome_passed_malformed;
-  return is_borrowed_port(destination, ports->destination) ? millrace_outcome_redirected
+  return is_borrowed_port(destination, ports->destination) ? ours_of_tcp(payload, end)
                                                            : millrace_outcome_passed_not_ours;
 }
 
 /* Requests for an owned address, and the replies to what the data plane asked from it. ARP for a
  * borrowed address is the kernel's. */
-static __always_inline enum millrace_outcome classify_arp(const struct arp_packet* arp,
-                                                          const void* end) {
+static __always_inline int classify_arp(const struct arp_packet* arp, const void* end) {
   if ((const void*)(arp + 1) > end) return millrace_outcome_passed_malformed;
   if (arp->hardware_type != bpf_htons(arp_hardware_ethernet) ||
       arp->protocol_type != bpf_htons(ethertype_ipv4) || arp->hardware_length != 6 ||
@@ -256,8 +285,8 @@ static __always_inline int is_borrowed_ipv6_port(const struct millrace_ipv6_addr
 
 /* As classify_borrowed_icmp. What we send has no extension header, so neither has what an error
  * about it carries. */
-static __always_inline enum millrace_outcome classify_borrowed_icmpv6(
-    const struct icmp_header* icmp, const void* end) {
+static __always_inline int classify_borrowed_icmpv6(const struct icmp_header* icmp,
+                                                    const void* end) {
   if ((const void*)(icmp + 1) > end) return millrace_outcome_passed_malformed;
   if (icmp->type < icmpv6_error_first || icmp->type > icmpv6_error_last) {
     return millrace_outcome_passed_not_ours;
@@ -274,8 +303,7 @@ static __always_inline enum millrace_outcome classify_borrowed_icmpv6(
 
 /* Only the first next header is looked at: ordinary TCP has no extension header before it, and a
  * walk would cost the node's own traffic. */
-static __always_inline enum millrace_outcome classify_borrowed_ipv6(const struct ipv6_header* ip,
-                                                                    const void* end) {
+static __always_inline int classify_borrowed_ipv6(const struct ipv6_header* ip, const void* end) {
   const struct tcp_ports* ports = (const void*)(ip + 1);
   switch (ip->next_header) {
     case protocol_tcp: break;
@@ -288,14 +316,14 @@ static __always_inline enum millrace_outcome classify_borrowed_ipv6(const struct
   }
   if ((const void*)(ports + 1) > end) return millrace_outcome_passed_malformed;
   return is_borrowed_ipv6_port(&ip->destination, ports->destination)
-             ? millrace_outcome_redirected
+             ? ours_of_tcp((const void*)ports, end)
              : millrace_outcome_passed_not_ours;
 }
 
 /* Whatever follows is ours, but for a fragment: the stack walks extension headers, and takes an
  * atomic fragment (RFC 6946) for the whole packet it is. */
-static __always_inline enum millrace_outcome classify_owned_ipv6(const struct ipv6_header* ip,
-                                                                 const void* end) {
+static __always_inline int classify_owned_ipv6(const struct ipv6_header* ip, const void* end) {
+  if (ip->next_header == protocol_tcp) return ours_of_tcp((const void*)(ip + 1), end);
   if (ip->next_header != ipv6_fragment) return millrace_outcome_redirected;
   const struct ipv6_fragment_header* fragment = (const void*)(ip + 1);
   if ((const void*)(fragment + 1) > end) return millrace_outcome_passed_malformed;
@@ -309,8 +337,7 @@ static __always_inline enum millrace_outcome classify_owned_ipv6(const struct ip
  * decides; groups are shared with other addresses. Not behind a hop-by-hop header, where multicast
  * listener queries are: a frame cannot go to both, and the kernel answers them for the groups that
  * the data plane has it join. */
-static __always_inline enum millrace_outcome classify_ipv6_multicast(const struct ipv6_header* ip,
-                                                                     const void* end) {
+static __always_inline int classify_ipv6_multicast(const struct ipv6_header* ip, const void* end) {
   if (ip->next_header != protocol_icmpv6) return millrace_outcome_passed_not_ours;
   const struct neighbor_message* message = (const void*)(ip + 1);
   if ((const void*)&message->code > end) return millrace_outcome_passed_malformed;
@@ -324,8 +351,7 @@ static __always_inline enum millrace_outcome classify_ipv6_multicast(const struc
                                                             : millrace_outcome_passed_not_ours;
 }
 
-static __always_inline enum millrace_outcome classify_ipv6(const struct ipv6_header* ip,
-                                                           const void* end) {
+static __always_inline int classify_ipv6(const struct ipv6_header* ip, const void* end) {
   if ((const void*)(ip + 1) > end) return millrace_outcome_passed_malformed;
   if ((ip->version_and_class >> 4) != 6) return millrace_outcome_passed_malformed;
   if (ip->destination.octets[0] == 0xff) return classify_ipv6_multicast(ip, end);
@@ -335,8 +361,9 @@ static __always_inline enum millrace_outcome classify_ipv6(const struct ipv6_hea
                                                  : classify_borrowed_ipv6(ip, end);
 }
 
-/* millrace_outcome_redirected means "ours"; every other answer is a frame for the kernel. */
-static __always_inline enum millrace_outcome classify(const void* data, const void* end) {
+/* millrace_outcome_redirected and classified_opening mean "ours"; every other answer is a frame for
+ * the kernel. */
+static __always_inline int classify(const void* data, const void* end) {
   const struct ethernet_header* ethernet = data;
   if ((const void*)(ethernet + 1) > end) return millrace_outcome_passed_malformed;
   const void* payload = ethernet + 1;
@@ -351,8 +378,22 @@ static __always_inline enum millrace_outcome classify(const void* data, const vo
   }
 }
 
+/* One more frame of this queue is given to the worker, unless it asks for a connection and as many
+ * wait as may. No atomics: a queue is received on one CPU at a time. */
+static __always_inline int may_wait(struct millrace_backlog* backlog, int opening) {
+  __u64 progress = *(const volatile __u64*)&backlog->progress;
+  if (progress != backlog->progress_seen) {
+    backlog->progress_seen = progress;
+    backlog->given = 0;
+  }
+  __u32 most = backlog->waiting_for_opening_max;
+  if (opening && most != 0 && (__u32)progress + backlog->given >= most) return 0;
+  backlog->given++;
+  return 1;
+}
+
 /* A frame of ours: to the socket if the data plane is alive and has one on this queue. */
-static __always_inline int deliver(struct xdp_md* ctx) {
+static __always_inline int deliver(struct xdp_md* ctx, int opening) {
   __u32 zero = 0;
   __u32 queue = ctx->rx_queue_index;
   const struct millrace_redirect_config* settings = bpf_map_lookup_elem(&config, &zero);
@@ -370,6 +411,10 @@ static __always_inline int deliver(struct xdp_md* ctx) {
   if (!silent && bpf_map_lookup_elem(&xsks, &queue)) {
     if (bpf_xdp_get_buff_len(ctx) > millrace_receive_frame_bytes_max) {
       return finish(millrace_outcome_dropped_too_long, XDP_DROP);
+    }
+    struct millrace_backlog* backlog = bpf_map_lookup_elem(&backlogs, &queue);
+    if (backlog && !may_wait(backlog, opening)) {
+      return finish(millrace_outcome_dropped_backlog, XDP_DROP);
     }
     if (bpf_redirect_map(&xsks, queue, XDP_PASS) == XDP_REDIRECT) {
       return finish(millrace_outcome_redirected, XDP_REDIRECT);
@@ -390,7 +435,8 @@ SEC("xdp.frags")
 int millrace_xdp(struct xdp_md* ctx) {
   const void* data = (const void*)(long)ctx->data;
   const void* end = (const void*)(long)ctx->data_end;
-  enum millrace_outcome outcome = classify(data, end);
-  if (outcome != millrace_outcome_redirected) return finish(outcome, XDP_PASS);
-  return deliver(ctx);
+  int answer = classify(data, end);
+  if (answer == millrace_outcome_redirected) return deliver(ctx, 0);
+  if (answer == classified_opening) return deliver(ctx, 1);
+  return finish((enum millrace_outcome)answer, XDP_PASS);
 }

@@ -167,9 +167,9 @@ std::optional<std::string> pin_directory_of(const std::string& pin_root, uint32_
   return pin_root + "/net" + std::to_string(*cookie) + "-if" + std::to_string(interface_index);
 }
 
-constexpr std::array<const char*, 8> pinned_maps = {
-    "addresses", "borrowed_ports", "ipv6_addresses", "ipv6_ports",
-    "config",    "heartbeat",      "counters",       "xsks"};
+constexpr std::array<const char*, 9> pinned_maps = {
+    "addresses", "borrowed_ports", "ipv6_addresses", "ipv6_ports", "config",
+    "heartbeat", "counters",       "backlogs",       "xsks"};
 
 void remove_pins(const std::string& directory) {
   unlink((directory + "/link").c_str());
@@ -233,6 +233,7 @@ struct Redirect::State {
   Descriptor pin_lock;
   MappedArray heartbeat;
   MappedArray counters;
+  MappedArray backlogs;
   size_t cpu_count = 0;
 
   State() = default;
@@ -282,7 +283,9 @@ Status Redirect::State::load() {
   if (!heartbeat.map(fd_of(program->maps.heartbeat), sizeof(millrace_heartbeat),
                      PROT_READ | PROT_WRITE) ||
       !counters.map(fd_of(program->maps.counters), cpu_count * sizeof(millrace_redirect_counters),
-                    PROT_READ)) {
+                    PROT_READ) ||
+      !backlogs.map(fd_of(program->maps.backlogs), millrace_queues_max * sizeof(millrace_backlog),
+                    PROT_READ | PROT_WRITE)) {
     return refused(facts.interface, "mapping the XDP program's maps", errno);
   }
   facts.program_id = 0;
@@ -513,6 +516,13 @@ Status Redirect::set_socket(uint32_t queue, int socket_fd) {
     return refused(state_->facts.interface, "steering queue " + std::to_string(queue), errno);
   }
   return Ok{};
+}
+
+QueueProgress Redirect::hold_openings_back(uint32_t queue, uint32_t waiting_max) {
+  CHECK(queue < uint32_t{millrace_queues_max});
+  millrace_backlog& backlog = state_->backlogs.as<millrace_backlog>()[queue];
+  __atomic_store_n(&backlog.waiting_for_opening_max, waiting_max, __ATOMIC_RELAXED);
+  return QueueProgress(&backlog);
 }
 
 void Redirect::beat(Instant now) {

@@ -23,6 +23,7 @@
 #include "base/ipv6_address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "bpf/queue_progress.h"
 #include "bpf/redirect_maps.h"
 
 namespace millrace::bpf {
@@ -108,6 +109,11 @@ class Redirect {
   // Frames of this receive queue go to this AF_XDP socket from now on. A closed socket leaves the
   // map by itself.
   Status set_socket(uint32_t queue, int socket_fd);
+
+  // SYNs of this receive queue (below millrace_queues_max) are dropped from now on while at least
+  // waiting_max frames wait in its ring, as told by what is returned: to be told whenever frames
+  // were taken, and not to outlive this.
+  QueueProgress hold_openings_back(uint32_t queue, uint32_t waiting_max);
 
   // "Alive at now", on CLOCK_MONOTONIC. Once a turn, at least every 100 ms.
   void beat(Instant now);

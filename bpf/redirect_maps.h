@@ -57,6 +57,19 @@ struct millrace_ipv6_address_port {
   __u16 zero; /* padding is part of the key: always 0 */
 };
 
+/* Map `backlogs`, one entry for each receive queue, mapped into the data plane: what waits in the
+ * ring of the queue's socket. The worker says it whenever it has taken something; the program
+ * counts what it has given since, so that a worker that does not come to its ring is known too. Two
+ * lines, each written by one side. */
+struct millrace_backlog {
+  __u64 progress_seen;           /* by the program: the last progress that it went by */
+  __u32 given;                   /* by the program: frames since then */
+  __u32 waiting_for_opening_max; /* so many waiting, and SYNs are dropped; 0: never */
+  __u64 zero_program[6];
+  __u64 progress; /* by the worker: its takes, modulo 2^32, above how many frames they left there */
+  __u64 zero_worker[7];
+};
+
 enum millrace_on_silence { millrace_on_silence_drop = 0, millrace_on_silence_pass = 1 };
 
 /* Map `config`, one entry. */
@@ -86,7 +99,9 @@ struct millrace_heartbeat {
   X(dropped_silent, "Frame of ours, dropped: the data plane has missed its heartbeat.")            \
   X(dropped_no_socket, "Frame of ours, dropped: no socket is bound to its receive queue (yet).")   \
   X(dropped_too_long, "Frame of ours, dropped: longer than a receive frame (offloads upstream?).") \
-  X(passed_lost_socket, "Frame of ours, left to the kernel: its socket went away under us.")
+  X(passed_lost_socket, "Frame of ours, left to the kernel: its socket went away under us.")       \
+  X(dropped_backlog,                                                                               \
+    "SYN, dropped: the worker is behind, and the frames of connections there are go first.")
 
 enum millrace_outcome {
 #define MILLRACE_OUTCOME_ENUMERATOR(name, sentence) millrace_outcome_##name,
@@ -112,6 +127,8 @@ static_assert(sizeof(millrace_ipv6_address_port) == 20);
 static_assert(offsetof(millrace_ipv6_address_port, port) == 16);
 static_assert(sizeof(millrace_redirect_config) == 24);
 static_assert(sizeof(millrace_heartbeat) == 8);
+static_assert(sizeof(millrace_backlog) == 128);
+static_assert(offsetof(millrace_backlog, progress) == 64);
 static_assert(sizeof(millrace_redirect_counters) == 128);
 static_assert(int{millrace_outcome_count} <= int{millrace_outcome_slots});
 #endif

@@ -545,6 +545,67 @@ TEST_F(RedirectProgram, TruncatedAtEveryLengthIsNeverMistaken) {
   }
 }
 
+// A header of TCP with these flags, to the port.
+FrameText tcp_flags(FrameText frame, uint16_t port, uint8_t flags) {
+  return frame.ports(40000, port).zeros(8).raw({0x50, flags, 0, 0, 0, 0, 0, 0});
+}
+
+constexpr uint8_t fin = 0x01, syn = 0x02, rst = 0x04, push = 0x08, ack = 0x10;
+
+TEST_F(RedirectProgram, T9_AWorkerThatIsBehindIsGivenNoNewConnections) {
+  using F = FrameText;
+  const std::vector<std::pair<const char*, F>> ways = {
+      {"owned", tcp_flags(F::ipv4(tcp, owned), 80, syn)},
+      {"owned, behind IP options", tcp_flags(F::ipv4(tcp, owned).options(10), 80, syn)},
+      {"borrowed", tcp_flags(F::ipv4(tcp, borrowed), listed_port, syn)},
+      {"owned, IPv6", tcp_flags(F::ipv6(tcp, owned6), 80, syn)},
+      {"borrowed, IPv6", tcp_flags(F::ipv6(tcp, borrowed6), listed_port, syn)},
+      {"with ECN", tcp_flags(F::ipv4(tcp, owned), 80, syn | 0xc0)},
+  };
+  QueueProgress progress = redirect_->hold_openings_back(0, 3);
+  for (const auto& [what, frame] : ways) {
+    progress.took(2);
+    EXPECT_EQ(verdict(frame.bytes()).name, "redirected") << what << ", 2 are waiting";
+    EXPECT_EQ(verdict(frame.bytes()).name, "dropped_backlog") << what << ", and one since";
+    progress.took(3);
+    EXPECT_EQ(verdict(frame.bytes()).name, "dropped_backlog") << what << ", 3 are waiting";
+    progress.took(0);
+    EXPECT_EQ(verdict(frame.bytes()).name, "redirected") << what << ", none is waiting";
+  }
+}
+
+TEST_F(RedirectProgram, T9_AWorkerThatDoesNotComeToItsRingIsBehindAfterSoManyFrames) {
+  const FrameText opening = tcp_flags(FrameText::ipv4(tcp, owned), 80, syn);
+  QueueProgress progress = redirect_->hold_openings_back(0, 100);
+  for (int frame = 0; frame < 100; ++frame) {
+    ASSERT_EQ(verdict(opening.bytes()).name, "redirected") << frame;
+  }
+  EXPECT_EQ(verdict(opening.bytes()).name, "dropped_backlog");
+  // Dropped frames are not among those that wait.
+  progress.took(99);
+  EXPECT_EQ(verdict(opening.bytes()).name, "redirected");
+  redirect_->hold_openings_back(0, 0);
+  EXPECT_EQ(verdict(opening.bytes()).name, "redirected") << "nobody is held back";
+}
+
+TEST_F(RedirectProgram, T9_WhatIsThereAlreadyIsGivenToAWorkerThatIsBehind) {
+  using F = FrameText;
+  const uint8_t answers[] = {ack, syn | ack, push | ack, fin | ack, rst, rst | ack, 0, fin};
+  QueueProgress progress = redirect_->hold_openings_back(0, 1);
+  progress.took(5);
+  for (const uint8_t flags : answers) {
+    EXPECT_EQ(verdict(tcp_flags(F::ipv4(tcp, owned), 80, flags).bytes()).name, "redirected");
+    EXPECT_EQ(verdict(tcp_flags(F::ipv6(tcp, owned6), 80, flags).bytes()).name, "redirected");
+    EXPECT_EQ(verdict(tcp_flags(F::ipv4(tcp, borrowed), listed_port, flags).bytes()).name,
+              "redirected");
+  }
+  for (const Row& row : steering_table()) {
+    EXPECT_EQ(verdict(row.frame.bytes()).name, row.expected) << row.what;
+  }
+  // The node's own connections are not ours to hold back.
+  EXPECT_EQ(verdict(tcp_flags(F::ipv4(tcp, borrowed), 22, syn).bytes()).name, "passed_not_ours");
+}
+
 struct Shortest {
   const char* what;
   FrameText frame;

@@ -97,6 +97,8 @@ Result<std::unique_ptr<XdpPort>> XdpPort::open(const XdpPortOptions& options, Xd
   if (Status steered = redirect.set_socket(options.queue, port->socket_->fd()); !steered) {
     return Error{steered.error()};
   }
+  port->progress_ = redirect.hold_openings_back(
+      options.queue, std::min(options.receive_frames, port->socket_->receive.size) / 2);
   return port;
 }
 
@@ -167,6 +169,7 @@ size_t XdpPort::receive(std::span<packet::Frame> frames, Instant) {
     bytes += descriptor.len;
   }
   xsk_ring_cons__release(&socket_->receive, count);
+  progress_.took(in_ring(socket_->receive.producer, socket_->receive.consumer));
   kernel_count_ -= count;
   held_count_ += static_cast<uint32_t>(lent);
   counters_.received_frames += lent;

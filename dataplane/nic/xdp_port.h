@@ -9,7 +9,10 @@
 // and answers EAGAIN while more is left, so a kick stays owed until the ring is empty, and the
 // worker is not let to sleep before.
 //
-// After open() the port needs no capability.
+// The program is told what waits in the receive ring, so that SYNs stay out of one that is half
+// full: the rest is for the connections that there are.
+//
+// After open() the port needs no capability. It does not outlive the Redirect.
 #pragma once
 
 #include <cstdint>
@@ -91,6 +94,7 @@ class XdpPort final : public Port {
   uint32_t arena_slot_count_;
 
   std::unique_ptr<XdpSocket> socket_;
+  bpf::QueueProgress progress_;
 
   uint32_t first_frame_;
   uint32_t frame_count_;

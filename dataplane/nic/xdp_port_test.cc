@@ -244,6 +244,48 @@ TEST_F(XdpPortTest, X6_OverrunIsCountedAndNothingLeaks) {
   EXPECT_TRUE(check.done()) << check.came_back;
 }
 
+// A numbered frame that says it is TCP, with these flags.
+std::vector<uint8_t> tcp_frame(const MacAddress& to, uint64_t number, uint8_t flags) {
+  std::vector<uint8_t> frame = numbered_frame(to, number, frame_bytes_min);
+  frame[ipv4_at + 9] = 6;
+  frame[ipv4_at + 20 + 13] = flags;
+  return frame;
+}
+
+// What a flood fills is half of the ring: the frames of connections that there are find room, and
+// none is lost.
+TEST_F(XdpPortTest, T9_AFloodOfSynsLeavesRoomForTheConnectionsThereAre) {
+  constexpr uint8_t syn = 0x02, ack = 0x10;
+  const lab::Namespace::Entered entered(*node);
+  make_memory(512, 128, 128);
+  Uplink uplink = open_uplink("up0", bpf::AttachMode::native, 128);
+  ASSERT_TRUE(uplink.port);
+  lab::PacketSocket peer(*client, "peer0");
+  uplink.redirect->beat(clock.now() + Duration::seconds(5));
+  for (uint64_t round = 1; round <= 3; ++round) {
+    for (uint64_t i = 0; i < 200; ++i) {
+      ASSERT_TRUE(peer.send(tcp_frame(uplink.port->facts().mac, i, syn)));
+      if (i % 5 != 0) continue;
+      ASSERT_TRUE(peer.send(tcp_frame(uplink.port->facts().mac, i, ack)));
+    }
+    uint64_t syns = 0, acks = 0;
+    for (int i = 0; i < 1000 && acks < 40; ++i, usleep(1000)) {
+      std::array<packet::Frame, burst_frames_max> frames{};
+      const size_t count = uplink.port->receive(frames, clock.now());
+      for (size_t k = 0; k < count; ++k) {
+        ++(frames[k].data[ipv4_at + 20 + 13] == syn ? syns : acks);
+      }
+      uplink.port->release({frames.data(), count});
+    }
+    // The acknowledgments that came before the ring was half full count with it.
+    EXPECT_EQ(acks, 40U);
+    EXPECT_EQ(syns, 53U);
+    EXPECT_EQ(uplink.redirect->counters()[millrace_outcome_dropped_backlog], round * (200 - 53));
+  }
+  uplink.port->collect_statistics();
+  EXPECT_EQ(uplink.port->counters().receive_dropped_frames, 0U);
+}
+
 TEST_F(XdpPortTest, AQuarterOfTheReceiveFramesIsNeverLent) {
   const lab::Namespace::Entered entered(*node);
   make_memory(256, 64, 64);

@@ -91,11 +91,13 @@ flood() { # KIND
   read -r load_line <"$lab_dir/fresh"
   fresh_requests=$((fresh_requests + $(load_figure requests)))
   sent=$(sed -n 's/^\([0-9]*\) packets t.*/\1/p' "$lab_dir/hping")
-  # Housekeeping copies the counters twice a second.
-  sleep 1
-  printf '%-14s sent=%s seen=%s answered=%s cookies=%s resets=%s connections_max=%s growth_kib=%s fresh_p99_us=%s\n' \
+  # Housekeeping copies the counters; those of the port and the program once a second.
+  sleep 1.5
+  printf '%-14s sent=%s seen=%s answered=%s lost=%s held_back=%s cookies=%s resets=%s connections_max=%s growth_kib=%s fresh_p99_us=%s\n' \
     "$kind" "${sent:-0}" "$(grown "$lab_dir/stats-before" tcp_segments_received)" \
     "$(grown "$lab_dir/stats-before" tcp_segments_sent)" \
+    "$(grown "$lab_dir/stats-before" port_receive_dropped_frames)" \
+    "$(grown "$lab_dir/stats-before" xdp_mr-up0_dropped_backlog)" \
     "$(grown "$lab_dir/stats-before" tcp_syn_cookies_sent)" \
     "$(grown "$lab_dir/stats-before" tcp_resets_sent)" "$peak" $((memory - memory_before)) \
     "$(load_figure p99_us)"
