@@ -1,11 +1,12 @@
 #include "dataplane/nic/dpdk_environment.h"
 
-#include <rte_alarm.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_interrupts.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
@@ -113,13 +114,23 @@ void park(void*) {
   for (;;) pause();
 }
 
+// An interrupt that has come already, and calls park(). What it is made of stays until the process
+// ends, as the call does. False: DPDK does not take it.
+bool interrupt_once_to_park() {
+  const int happened = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+  rte_intr_handle* handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+  return happened >= 0 && handle != nullptr && rte_intr_fd_set(handle, happened) == 0 &&
+         rte_intr_type_set(handle, RTE_INTR_HANDLE_EXT) == 0 &&
+         rte_intr_callback_register(handle, park, nullptr) == 0;
+}
+
 // DPDK's interrupt thread cannot be ended. It looks through its list of sources whenever one of
 // them changes, also when it gets to that only after rte_eal_cleanup() has unmapped what they lie
 // in (the memif driver leaves its listener's there), and dies of it. So it is held, in a callback
-// of its own, until the process is gone; alarms run on it. False: it is not, and nothing may be
-// unmapped.
+// of its own, until the process is gone. Not in an alarm's: rte_eal_cleanup() waits for that.
+// False: it is not held, and nothing may be unmapped.
 bool park_interrupt_thread() {
-  if (rte_eal_alarm_set(1, park, nullptr) != 0) return false;
+  if (!interrupt_once_to_park()) return false;
   for (int ms = 0; !parked && ms < park_ms_max; ++ms) usleep(1'000);
   return parked;
 }
