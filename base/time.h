@@ -122,6 +122,14 @@ struct MonotonicClock {
     return Instant::from_ns(static_cast<uint64_t>(at.tv_sec) * 1'000'000'000U +
                             static_cast<uint64_t>(at.tv_nsec));
   }
+  // What to add to its nanoseconds for those since 1970 (CLOCK_REALTIME). Other than a moment ago
+  // when somebody has set the machine's time.
+  uint64_t wall_ns_of_origin() const {
+    timespec wall{};
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return static_cast<uint64_t>(wall.tv_sec) * 1'000'000'000U +
+           static_cast<uint64_t>(wall.tv_nsec) - now().since_origin_ns();
+  }
 };
 
 // The simulation's clock: stands still until it is moved.

@@ -37,7 +37,9 @@ constexpr uint64_t dpdk_mtu_max = 1'906;  // nic/dpdk_port.h: with its header it
 constexpr uint64_t dpdk_memory_mib_max = 65'536;
 constexpr size_t upgrades_max = 16;
 constexpr uint64_t timeout_seconds_max = 604'800;  // a week
-constexpr size_t interface_name_bytes_max = 15;    // IFNAMSIZ without its zero
+constexpr uint64_t access_ring_kib_min = 64;
+constexpr uint64_t access_ring_kib_max = 262'144;
+constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
 
 // Thrown and caught inside this file only: yaml-cpp reports by exceptions, and a nest of readers
 // reads better with one way out.
@@ -486,10 +488,29 @@ TimeoutsConfig read_timeouts(const YAML::Node& node) {
   return timeouts;
 }
 
+AccessLogConfig read_access_log(const YAML::Node& node) {
+  expect_keys(node, "access_log", {"file", "format", "ring_kib"});
+  AccessLogConfig log;
+  log.file = read_text(require(node, "file", "access_log"), "access_log: file");
+  if (log.file != "stdout" && log.file.front() != '/')
+    fail(node["file"], "access_log: file must be an absolute path, or stdout");
+  if (node["format"])
+    log.format = read_choice<AccessLogFormat>(
+        node["format"], "access_log: format",
+        {{"json", AccessLogFormat::json}, {"combined", AccessLogFormat::combined}});
+  if (node["ring_kib"]) {
+    log.ring_kib = static_cast<uint32_t>(read_number(node["ring_kib"], "access_log: ring_kib",
+                                                     access_ring_kib_min, access_ring_kib_max));
+    if ((log.ring_kib & (log.ring_kib - 1)) != 0)
+      fail(node["ring_kib"], "access_log: ring_kib must be a power of two");
+  }
+  return log;
+}
+
 Config read_root(const YAML::Node& root) {
   expect_keys(root, "the configuration",
               {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits",
-               "timeouts", "paths", "upgrades", "dpdk", "user"});
+               "timeouts", "paths", "upgrades", "access_log", "dpdk", "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
@@ -550,6 +571,7 @@ Config read_root(const YAML::Node& root) {
       config.paths.passes_encoded_slash = read_choice<bool>(
           paths["encoded_slash"], "paths: encoded_slash", {{"refuse", false}, {"pass", true}});
   }
+  if (root["access_log"]) config.access_log = read_access_log(root["access_log"]);
   if (root["user"])
     config.user = static_cast<uint32_t>(read_number(root["user"], "user", 0, UINT32_MAX - 1));
   check_references(config, root);

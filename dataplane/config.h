@@ -95,6 +95,15 @@ struct TimeoutsConfig {
   uint32_t drain_seconds = 10;  // 0: a stop waits for nobody
 };
 
+enum class AccessLogFormat : uint8_t { json, combined };
+
+// Absent: no access log.
+struct AccessLogConfig {
+  std::string file;  // or "stdout"
+  AccessLogFormat format = AccessLogFormat::json;
+  uint32_t ring_kib = 4'096;  // what the worker may be ahead of the writing; a power of two
+};
+
 struct PathsConfig {
   bool passes_encoded_slash = false;  // %2F and %5C; else such a request is answered 400
 };
@@ -113,6 +122,7 @@ struct Config {
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   PathsConfig paths;
+  std::optional<AccessLogConfig> access_log;
   std::vector<std::string> upgrades = {"websocket"};  // lower case
   std::optional<uint32_t> user;                       // uid to run as once the ports are open
 };

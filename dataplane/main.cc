@@ -21,6 +21,7 @@
 
 #include "base/unique_fd.h"
 #include "bpf/redirect_loader.h"
+#include "dataplane/access_log/access_log.h"
 #include "dataplane/config.h"
 #include "dataplane/gauges.h"
 #include "dataplane/housekeeping.h"
@@ -107,7 +108,7 @@ proxy::Timeouts timeouts_of(const TimeoutsConfig& config) {
   return timeouts;
 }
 
-WorkerOptions worker_options(const Config& config) {
+WorkerOptions worker_options(const Config& config, access_log::RecordRing* access_log) {
   WorkerOptions options;
   options.net = net_config(config);
   size_tables(options, config.limits.connections);
@@ -116,14 +117,20 @@ WorkerOptions worker_options(const Config& config) {
   options.proxy.timeouts = timeouts_of(config.timeouts);
   options.proxy.upgrades = config.upgrades;
   options.proxy.paths.passes_encoded_slash = config.paths.passes_encoded_slash;
+  options.proxy.access_log = access_log;
   options.proxy.seed = drawn<uint64_t>();
   return options;
 }
+
+// What housekeeping counts of the access log, behind the gauges of the workers.
+constexpr std::array<std::string_view, 2> access_log_names = {"access_log_lines_written",
+                                                              "access_log_lines_lost"};
 
 std::vector<std::string> stats_names(const Config& config) {
   std::vector<std::string> names;
   for (const CounterFacts& facts : counter_facts) names.emplace_back(facts.name);
   for (std::string_view gauge : gauge_names) names.emplace_back(gauge);
+  for (std::string_view name : access_log_names) names.emplace_back(name);
   for (const PortConfig& port : config.ports) {
     if (port.dpdk) continue;
     for (int outcome = 0; outcome < millrace_outcome_count; ++outcome) {
@@ -227,7 +234,8 @@ void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
 // The worker's thread and housekeeping, until a signal says stop.
 void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::SnapshotCell& cell,
            shm::StatsPage& stats, const Config& config, int signal_fd,
-           const std::string& last_good_path, ListingServer& listings) {
+           const std::string& last_good_path, ListingServer& listings,
+           access_log::AccessLog* access_log) {
   const std::vector<bpf::Redirect*> programs = ports.programs();
   WorkerMailbox mailbox;
   mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -241,9 +249,11 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   settle_on_cpu(thread, config.cpu);
   spdlog::info("serving: {} ports, {} MiB of packet memory, {} connections at most",
                config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
-  const auto first_program_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
-  Housekeeping({server, listings, cell, stats, mailbox, programs, first_program_cell,
-                last_good_path, ports.dpdk_ports(),
+  const auto first_access_log_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
+  const auto first_program_cell =
+      static_cast<uint32_t>(first_access_log_cell + access_log_names.size());
+  Housekeeping({server, listings, cell, stats, mailbox, programs, access_log, first_access_log_cell,
+                first_program_cell, last_good_path, ports.dpdk_ports(),
                 Duration::seconds(config.timeouts.drain_seconds)})
       .run(signal_fd);
 
@@ -252,16 +262,38 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   if (write(mailbox.wake.get(), &one, sizeof one) < 0)
     spdlog::warn("the worker is told by its own clock");
   thread.join();
+  if (access_log != nullptr) access_log->finish(MonotonicClock().wall_ns_of_origin());
+}
+
+// Opened with the rights that it will be opened anew with, when it has been rotated.
+Result<std::unique_ptr<access_log::AccessLog>> open_access_log(const AccessLogConfig& config,
+                                                               access_log::RecordRing& ring) {
+  auto file = access_log::AccessLogFile::open(config.file);
+  if (!file.ok()) return Error{file.error()};
+  const access_log::Format format = config.format == AccessLogFormat::json
+                                        ? access_log::Format::json
+                                        : access_log::Format::combined;
+  return std::make_unique<access_log::AccessLog>(ring, std::move(*file), format);
+}
+
+// Where the data plane keeps its files, made if they are not there.
+Status make_folders(const Config& config) {
+  std::vector<std::filesystem::path> folders = {std::filesystem::path(config.socket).parent_path(),
+                                                config.state_directory};
+  if (config.access_log)
+    folders.push_back(std::filesystem::path(config.access_log->file).parent_path());
+  for (const std::filesystem::path& folder : folders) {
+    if (folder.empty()) continue;
+    if (const Status made = make_folder(folder.string(), config.user); !made.ok()) return made;
+  }
+  return Ok{};
 }
 
 int run(const Config& config) {
   // First of all: a signal during the start waits until there is something to stop in order.
   const UniqueFd signal_fd = stop_signals();
   const std::filesystem::path socket_folder = std::filesystem::path(config.socket).parent_path();
-  for (const std::string& folder : {socket_folder.string(), config.state_directory}) {
-    if (folder.empty()) continue;
-    if (const Status made = make_folder(folder, config.user); !made.ok()) return fail(made.error());
-  }
+  if (const Status made = make_folders(config); !made.ok()) return fail(made.error());
   auto stats = create_stats(config);
   if (!stats.ok()) return fail(stats.error());
   shm::SnapshotCell cell(worker_count);
@@ -276,8 +308,11 @@ int run(const Config& config) {
   const std::string last_good_path = config.state_directory + "/last-good.snapshot";
   install_last_good(cell, last_good_path);
   publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
-  Worker worker(worker_options(config), (*ports)->ports(), (*ports)->arena(), cell,
-                MonotonicClock().now());
+  std::unique_ptr<access_log::RecordRing> access_ring;
+  if (config.access_log)
+    access_ring = std::make_unique<access_log::RecordRing>(config.access_log->ring_kib * 1024);
+  Worker worker(worker_options(config, access_ring.get()), (*ports)->ports(), (*ports)->arena(),
+                cell, MonotonicClock().now());
   auto listings = listen_patiently([&] {
     return ListingServer::listen((socket_folder / shm::listing_socket_name).string(),
                                  peers_of(config), worker.listing());
@@ -286,8 +321,14 @@ int run(const Config& config) {
 
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
+  std::unique_ptr<access_log::AccessLog> access_log;
+  if (config.access_log) {
+    auto opened = open_access_log(*config.access_log, *access_ring);
+    if (!opened.ok()) return fail(opened.error());
+    access_log = std::move(*opened);
+  }
   serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path,
-        **listings);
+        **listings, access_log.get());
   return 0;
 }
 

@@ -51,15 +51,6 @@ std::vector<Ipv6Address> owned_ipv6_addresses(const PortConfig& port) {
   return owned;
 }
 
-// What to add to the monotonic clock for wall time, for the timestamps of captures.
-uint64_t wall_time_of_origin_ns() {
-  timespec wall{};
-  clock_gettime(CLOCK_REALTIME, &wall);
-  const uint64_t wall_ns =
-      static_cast<uint64_t>(wall.tv_sec) * 1'000'000'000U + static_cast<uint64_t>(wall.tv_nsec);
-  return wall_ns - MonotonicClock().now().since_origin_ns();
-}
-
 Error failed(const PortConfig& port, const std::string& what) {
   return Error{"port " + port.name + ": " + what};
 }
@@ -146,9 +137,9 @@ Result<OpenPort> open_dpdk(const PortConfig& config, const nic::DpdkPortOptions&
 
 Status add_capture(const PortConfig& config, packet::Arena& arena, OpenPort& port) {
   if (config.capture.empty()) return Ok{};
-  auto capture =
-      nic::PcapPort::create(*port.device, arena, config.capture,
-                            nic::PcapPort::file_bytes_max_default, wall_time_of_origin_ns());
+  auto capture = nic::PcapPort::create(*port.device, arena, config.capture,
+                                       nic::PcapPort::file_bytes_max_default,
+                                       MonotonicClock().wall_ns_of_origin());
   if (!capture.ok()) return failed(config, "capture: " + capture.error());
   port.capture = std::move(*capture);
   spdlog::info("port {}: capturing to {}", config.name, config.capture);

@@ -3,13 +3,12 @@
 
 namespace millrace::proxy {
 
-Proxy::Progress Proxy::reply_locally(uint32_t index, uint16_t status, bool keep_alive,
-                                     const Turn& turn) {
+Proxy::Progress Proxy::reply_locally(uint32_t index, const Refusal& refusal, const Turn& turn) {
   Session& session = at(index);
   // A request whose body was not read leaves octets that must never be taken for a request (H20).
-  const bool stays = keep_alive && session.keep_alive && session.request_done;
+  const bool stays = refusal.keep_alive && session.keep_alive && session.request_done;
   http::LocalReply reply;
-  reply.status = status;
+  reply.status = refusal.status;
   reply.client_version = session.version;
   reply.keep_alive = stays;
   reply.to_head_request = session.phase == Phase::exchange && session.method == http::Method::head;
@@ -19,7 +18,10 @@ Proxy::Progress Proxy::reply_locally(uint32_t index, uint16_t status, bool keep_
     abort_session(index, turn);
     return Progress::session_gone;
   }
-  counters_.add(status < 500 ? Counter::proxy_local_replies_4xx : Counter::proxy_local_replies_5xx);
+  counters_.add(refusal.status < 500 ? Counter::proxy_local_replies_4xx
+                                     : Counter::proxy_local_replies_5xx);
+  notes_.answered_locally(index, refusal.status, refusal.reason, turn.now);
+  note_end(index, ExchangeEnd::complete, stays, turn);
   if (stays) {
     next_exchange(index, turn);
   } else {

@@ -21,17 +21,22 @@
 
 #include "base/slab.h"
 #include "base/timer_wheel.h"
+#include "dataplane/access_log/exchange_notes.h"
 #include "dataplane/counters.h"
 #include "dataplane/http/head_parser.h"
 #include "dataplane/http/head_writer.h"
 #include "dataplane/http/path.h"
 #include "dataplane/proxy/session.h"
+#include "dataplane/route/router.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/upstream/balancer.h"
 #include "dataplane/upstream/pool.h"
 #include "shm/snapshot.h"
 
 namespace millrace::proxy {
+
+using access_log::ExchangeEnd;
+using access_log::LocalReason;
 
 struct Timeouts {
   Duration request_head = Duration::seconds(10);  // from the first octet to the whole head: 408
@@ -54,6 +59,8 @@ struct Options {
   // Protocols that a client may ask an endpoint for, in lower case; what is not here is not passed
   // on.
   std::vector<std::string> upgrades = {"websocket"};
+  // Where the access log's records go; outlives the proxy. None: no log is wanted.
+  access_log::RecordRing* access_log = nullptr;
   uint64_t seed = 0;
   bool fast_paths = true;  // off: every message goes the long way, with the same result
 };
@@ -81,7 +88,7 @@ class Proxy {
   size_t memory_bytes() const {
     return size_t{sessions_.capacity()} *
                (Slab<Session>::bytes_per_record() + TimerWheel::bytes_per_timer()) +
-           pool_.memory_bytes();
+           pool_.memory_bytes() + notes_.memory_bytes();
   }
   const upstream::Pool& pool() const { return pool_; }
 
@@ -115,6 +122,7 @@ class Proxy {
 
   // request.cc: a request head, its route, its endpoint, its body
   Progress take_request_head(uint32_t index, const Turn& turn);
+  Instant head_began(const Session& session, const Turn& turn) const;
   Progress begin_exchange(uint32_t index, http::RequestHead& head, size_t head_bytes,
                           const Turn& turn);
   bool settle_path(http::RequestHead& head);
@@ -122,11 +130,12 @@ class Proxy {
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
   bool write_request(Session& session, const http::RequestHead& head);
   Progress forward_request_body(uint32_t index, const Turn& turn);
-  // Why a request was not sent: the status of the answer that the client gets instead (0: it was
-  // sent), and whether its connection may live on.
+  // What the client is answered by us (status 0: it is not), whether its connection may live on,
+  // and why, for the access log.
   struct Refusal {
     uint16_t status = 0;
     bool keep_alive = true;
+    LocalReason reason = LocalReason::none;
   };
   Refusal send_request(uint32_t index, const http::RequestHead& head, ByteView text,
                        const Turn& turn);
@@ -202,7 +211,23 @@ class Proxy {
   }
 
   // local_reply.cc
-  Progress reply_locally(uint32_t index, uint16_t status, bool keep_alive, const Turn& turn);
+  Progress reply_locally(uint32_t index, const Refusal& refusal, const Turn& turn);
+
+  // exchange_log.cc: what becomes a line of the access log
+  void begin_note(uint32_t index, const http::RequestHead* head, Instant began, const Turn& turn);
+  void put_route_in_note(uint32_t index, const route::RouteMatch& match, const Turn& turn);
+  void end_note(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn);
+  // Without a log they cost a compare.
+  void note_begin(uint32_t index, const http::RequestHead* head, Instant began, const Turn& turn) {
+    if (notes_.wanted()) begin_note(index, head, began, turn);
+  }
+  void note_route(uint32_t index, const route::RouteMatch& match, const Turn& turn) {
+    if (notes_.wanted()) put_route_in_note(index, match, turn);
+  }
+  // end: unless somebody has said before what ended it.
+  void note_end(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn) {
+    if (notes_.wanted()) end_note(index, end, keep_alive, turn);
+  }
 
   // All that waits on a connection, copied together: for a head that its first run does not hold.
   ByteView gather(tcp::ConnId id);
@@ -238,6 +263,7 @@ class Proxy {
   Instant drain_next_ = Instant::never();
   uint32_t drain_hand_ = 0;  // of TCP's records and the sessions
   uint32_t rest_hand_ = 0;   // the last session that rest_somebody() has looked at
+  access_log::ExchangeNotes notes_;
   upstream::Balancer balancer_;
   upstream::Pool pool_;
   SourceOf source_of_ = nullptr;

@@ -36,13 +36,17 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
     case http::ParseStatus::error:
       counters_.add(Counter::proxy_requests_refused);
       session.keep_alive = false;
-      return reply_locally(index, http::reply_status(request_head_.error), false, turn);
+      note_begin(index, &request_head_, head_began(session, turn), turn);
+      return reply_locally(
+          index, {http::reply_status(request_head_.error), false, LocalReason::head_invalid}, turn);
     case http::ParseStatus::partial: break;
   }
   if (tcp_.peer_has_ended(session.client)) {
     counters_.add(Counter::proxy_client_aborts);
     session.keep_alive = false;
-    return reply_locally(index, 400, false, turn);  // a head that can never become whole
+    note_begin(index, nullptr, head_began(session, turn), turn);
+    // A head that can never become whole.
+    return reply_locally(index, {400, false, LocalReason::head_cut}, turn);
   }
   if (!session.head_partial) {
     session.head_partial = true;
@@ -50,6 +54,11 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
     set_deadline(index, session, turn.now + timeouts_.request_head);
   }
   return Progress::blocked;
+}
+
+// When its first octet was seen: the head's deadline has run since.
+Instant Proxy::head_began(const Session& session, const Turn& turn) const {
+  return session.head_partial ? session.deadline - timeouts_.request_head : turn.now;
 }
 
 // H18: the path that is matched and sent on, the same octets for both. False: it is refused.
@@ -71,6 +80,7 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
                                       const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_requests);
+  note_begin(index, &head, head_began(session, turn), turn);
   session.phase = Phase::exchange;
   session.head_partial = false;
   session.held_up = false;
@@ -89,26 +99,24 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
   session.response_begun = false;
   session.response_done = false;
   session.interim_responses = 0;
-  session.request_octets = 0;
-  session.response_octets = 0;
   session.upgrade_bytes = 0;
   session.request_decoder.start(head.framing);
   session.request_encoder.start(head.framing);
 
   // The head's octets are where the fields point to: they go when nobody looks at them any more.
-  const auto refuse = [&](uint16_t status, bool keep_alive) {
+  const auto refuse = [&](const Refusal& refusal) {
     tcp_.consume(session.client, head_bytes, turn.now);
-    return reply_locally(index, status, keep_alive, turn);
+    return reply_locally(index, refusal, turn);
   };
   if (request_body_bytes_max_ > 0 && head.framing.length > request_body_bytes_max_) {
-    return refuse(413, false);
+    return refuse({413, false, LocalReason::body_too_large});
   }
-  if (head.form == http::TargetForm::asterisk) return refuse(404, true);
-  if (!settle_path(head)) return refuse(400, true);
+  if (head.form == http::TargetForm::asterisk) return refuse({404, true, LocalReason::no_path});
+  if (!settle_path(head)) return refuse({400, true, LocalReason::path_refused});
   if (!head.upgrade.empty()) {
     if (!has_room_for_tunnel()) {
       counters_.add(Counter::proxy_tunnels_full);
-      return refuse(503, false);
+      return refuse({503, false, LocalReason::tunnels_full});
     }
     ++upgrade_count_;
     for (const char c : head.upgrade) {
@@ -117,7 +125,7 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
     }
   }
   const Refusal refused = send_request(index, head, {}, turn);
-  if (refused.status != 0) return refuse(refused.status, refused.keep_alive);
+  if (refused.status != 0) return refuse(refused);
   tcp_.consume(session.client, head_bytes, turn.now);
   // RFC 9110 section 10.1.1: the origin will take the body, so the client may send it.
   if (head.expects_continue && !session.request_done) {
@@ -133,21 +141,24 @@ Proxy::Refusal Proxy::send_request(uint32_t index, const http::RequestHead& head
                                    const Turn& turn) {
   Session& session = at(index);
   const route::RouteMatch match = route::match(turn.snapshot, head.host(), head.path);
-  if (match.found == route::RouteFound::none) return {404, true};
+  note_route(index, match, turn);
+  if (match.found == route::RouteFound::none) return {404, true, LocalReason::no_route};
   const shm::EndpointRecord* endpoint = balancer_.choose(
       match.service_slot, turn.snapshot.endpoints(match.service_slot), session.avoid_endpoint);
-  if (endpoint == nullptr || !acquire_upstream(index, *endpoint, turn)) return {503, true};
+  if (endpoint == nullptr) return {503, true, LocalReason::no_endpoint};
+  if (!acquire_upstream(index, *endpoint, turn)) return {503, true, LocalReason::no_connection};
   // TCP keeps what is sent as long as another attempt may need it: until a fresh connection stands;
   // or, on a reused one, which the endpoint may be closing at this moment, until it answers (H27:
   // only what is safe to send twice, and only before the first octet).
   const upstream::UpstreamConnection& upstream = pool_[session.upstream];
   const bool reused = upstream.established;
+  notes_.attempted(index, endpoint->address, endpoint->port, reused, turn.now);
   session.repeatable_until_response = reused && session.idempotent && session.request_done;
   session.repeatable = !reused || session.repeatable_until_response;
   if (session.repeatable) tcp_.keep_sent(upstream.connection);
   if (text.empty() ? !write_request(session, head) : !tcp_.write_whole(upstream.connection, text)) {
     drop_upstream(session, turn);
-    return {503, false};
+    return {503, false, LocalReason::no_memory};
   }
   set_deadline(index, session,
                turn.now + (!reused                ? timeouts_.connect
@@ -171,8 +182,7 @@ bool Proxy::repeat_request(uint32_t index, const Turn& turn, Progress* progress)
     return false;
   drop_upstream(session, turn);
   const Refusal refused = send_request(index, request_head_, text, turn);
-  *progress = refused.status == 0 ? Progress::moved
-                                  : reply_locally(index, refused.status, refused.keep_alive, turn);
+  *progress = refused.status == 0 ? Progress::moved : reply_locally(index, refused, turn);
   return true;
 }
 
@@ -255,7 +265,9 @@ Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
   if (request_body_bytes_max_ > 0 && session.request_octets > request_body_bytes_max_) {
     // A chunked body says its length only as it comes.
     drop_upstream(session, turn);
-    if (!session.response_begun) return reply_locally(index, 413, false, turn);
+    if (!session.response_begun) {
+      return reply_locally(index, {413, false, LocalReason::body_too_large}, turn);
+    }
     abort_session(index, turn);
     return Progress::session_gone;
   }
@@ -275,10 +287,11 @@ Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
   counters_.add(Counter::proxy_client_aborts);
   drop_upstream(session, turn);
   if (session.response_begun) {
+    notes_.blame(index, ExchangeEnd::client_aborted);
     abort_session(index, turn);
     return Progress::session_gone;
   }
-  return reply_locally(index, 400, false, turn);
+  return reply_locally(index, {400, false, LocalReason::body_invalid}, turn);
 }
 
 }  // namespace millrace::proxy

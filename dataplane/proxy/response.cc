@@ -83,6 +83,7 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   options.keep_alive = session.keep_alive;
   if (fast_paths_ && write_whole_response(session, head, options, behind)) {
     counters_.add(counter_of(head.status));
+    notes_.responded(index, head.status, turn.now);
     tcp_.consume(upstream, head_bytes + head.framing.length, turn.now);
     session.response_scan = {};
     session.response_begun = true;
@@ -107,6 +108,9 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   }
   tcp_.consume(upstream, head_bytes, turn.now);
   session.response_scan = {};
+  if (!head.is_informational() || head.status == 101) {
+    notes_.responded(index, head.status, turn.now);
+  }
   if (head.status == 101) begin_tunnel(index, turn);
   if (head.is_informational()) return Progress::moved;
 
@@ -158,6 +162,7 @@ Proxy::Progress Proxy::forward_response_body(uint32_t index, const Turn& turn) {
   }
   // H24: a response that is not whole must not look whole: the client gets a reset, never an end.
   counters_.add(Counter::proxy_responses_truncated);
+  notes_.blame(index, ExchangeEnd::response_truncated);
   abort_session(index, turn);
   return Progress::session_gone;
 }
@@ -177,6 +182,7 @@ Proxy::Progress Proxy::finish_exchange(uint32_t index, const Turn& turn) {
   } else {
     drop_upstream(session, turn);
   }
+  note_end(index, ExchangeEnd::complete, session.keep_alive, turn);
   if (!session.keep_alive) {
     begin_linger(index, turn);
     return Progress::moved;
@@ -192,6 +198,8 @@ void Proxy::next_exchange(uint32_t index, const Turn& turn) {
   session.avoid_endpoint = 0;
   session.head_partial = false;
   session.request_scan = {};
+  session.request_octets = 0;
+  session.response_octets = 0;
   set_deadline(index, session, turn.now + std::min(timeouts_.client_idle, rest_after));
 }
 
@@ -212,10 +220,13 @@ Proxy::Progress Proxy::upstream_failed(uint32_t index, uint16_t status, const Tu
   }
   drop_upstream(session, turn);
   if (session.response_begun) {
+    notes_.blame(index, ExchangeEnd::response_truncated);
     abort_session(index, turn);
     return Progress::session_gone;
   }
-  return reply_locally(index, status, session.request_done, turn);
+  const LocalReason reason =
+      status == 504 ? LocalReason::endpoint_timeout : LocalReason::endpoint_failed;
+  return reply_locally(index, {status, session.request_done, reason}, turn);
 }
 
 }  // namespace millrace::proxy

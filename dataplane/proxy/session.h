@@ -48,7 +48,7 @@ struct Session {
   uint8_t attempts = 0;       // connections tried for this request
   uint8_t interim_responses = 0;
   uint64_t avoid_endpoint = 0;
-  uint64_t request_octets = 0;  // of the body, passed on so far
+  uint64_t request_octets = 0;  // of the body, passed on so far; 0 between exchanges
   uint64_t response_octets = 0;
   http::HeadScan request_scan;
   http::HeadScan response_scan;

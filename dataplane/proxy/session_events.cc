@@ -29,6 +29,7 @@ Proxy::Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant 
       counters_(counters),
       sessions_(options.sessions),
       wheel_(options.sessions, start),
+      notes_(options.access_log, options.sessions),
       balancer_(options.seed),
       pool_(options.pool, options.seed),
       gathered_(std::make_unique<uint8_t[]>(scratch_bytes)),
@@ -145,8 +146,14 @@ void Proxy::rest_somebody() {
 
 void Proxy::on_client(const tcp::Ready& ready, uint32_t index, const Turn& turn) {
   if ((ready.events & tcp::event_aborted) != 0) {
-    if (at(index).phase == Phase::exchange) counters_.add(Counter::proxy_client_aborts);
-    if (at(index).phase == Phase::tunnel) counters_.add(Counter::proxy_tunnels_reset);
+    if (at(index).phase == Phase::exchange) {
+      counters_.add(Counter::proxy_client_aborts);
+      notes_.blame(index, ExchangeEnd::client_aborted);
+    }
+    if (at(index).phase == Phase::tunnel) {
+      counters_.add(Counter::proxy_tunnels_reset);
+      notes_.blame(index, ExchangeEnd::tunnel_reset);
+    }
     end_session(index, turn);
     return;
   }
@@ -176,6 +183,7 @@ void Proxy::on_upstream(const tcp::Ready& ready, uint32_t index, const Turn& tur
   }
   if ((ready.events & tcp::event_connected) != 0) {
     pool_[index].established = true;
+    notes_.connected(session_index, turn.now);
     if (!session.repeatable_until_response) settle_request(session);
     set_deadline(session_index, session,
                  turn.now + (session.request_done ? timeouts_.first_octet : timeouts_.body_stall));
@@ -224,12 +232,14 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
         return;
       }
       counters_.add(Counter::proxy_client_timeouts);
-      progress = reply_locally(index, 408, false, turn);
+      note_begin(index, nullptr, due - timeouts_.request_head, turn);
+      progress = reply_locally(index, {408, false, LocalReason::head_timeout}, turn);
       break;
     case Phase::exchange:
       if (session.response_begun) {
         // One of the two stands still, and the response can no longer be made whole.
         counters_.add(Counter::proxy_upstream_timeouts);
+        notes_.blame(index, ExchangeEnd::timed_out);
         abort_session(index, turn);
         return;
       }
@@ -238,7 +248,7 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
           !session.request_done && tcp_.readable(session.client).empty()) {
         counters_.add(Counter::proxy_client_timeouts);
         drop_upstream(session, turn);
-        progress = reply_locally(index, 408, false, turn);
+        progress = reply_locally(index, {408, false, LocalReason::body_timeout}, turn);
       } else {
         counters_.add(Counter::proxy_upstream_timeouts);
         progress = upstream_failed(index, 504, turn);
@@ -288,6 +298,7 @@ Proxy::Progress Proxy::linger(uint32_t index, const Turn& turn) {
 
 void Proxy::end_session(uint32_t index, const Turn& turn) {
   Session& session = at(index);
+  note_end(index, ExchangeEnd::aborted, false, turn);
   drop_upstream(session, turn);
   tcp_.close(session.client, turn.now);
   release_session(index);
@@ -295,6 +306,7 @@ void Proxy::end_session(uint32_t index, const Turn& turn) {
 
 void Proxy::abort_session(uint32_t index, const Turn& turn) {
   Session& session = at(index);
+  note_end(index, ExchangeEnd::aborted, false, turn);
   drop_upstream(session, turn);
   tcp_.abort(session.client, turn.now);
   release_session(index);

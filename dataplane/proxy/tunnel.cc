@@ -101,6 +101,7 @@ void Proxy::on_tunnel_deadline(uint32_t index, const Turn& turn) {
   const Instant waiting = std::min(session.request_waits_since, session.response_waits_since);
   if (waiting != Instant::never() && waiting + timeouts_.body_stall <= turn.now) {
     counters_.add(Counter::proxy_tunnels_stalled);
+    notes_.blame(index, ExchangeEnd::timed_out);
     abort_session(index, turn);
     return;
   }
@@ -111,11 +112,13 @@ void Proxy::on_tunnel_deadline(uint32_t index, const Turn& turn) {
 // The endpoint has reset its connection. What it had said before its own end is whole all the same.
 void Proxy::on_tunnel_reset(uint32_t index, const Turn& turn) {
   counters_.add(Counter::proxy_tunnels_reset);
+  notes_.blame(index, ExchangeEnd::tunnel_reset);
   Session& session = at(index);
   if (!session.response_done) {
     abort_session(index, turn);
     return;
   }
+  note_end(index, ExchangeEnd::tunnel_reset, false, turn);
   drop_upstream(session, turn);
   begin_linger(index, turn);
 }
@@ -126,6 +129,7 @@ void Proxy::end_tunnel(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   const uint32_t pool_index = session.upstream;
   session.upstream = upstream::Pool::none;
+  note_end(index, ExchangeEnd::tunnel_ended, false, turn);
   close_pooled(pool_index, turn);
   begin_linger(index, turn);
 }

@@ -167,9 +167,9 @@ def _bulk_rows(found):
 
 def rows(result):
     found = result["metrics"]
-    keepalive = found.get("instructions.keepalive_1")
+    keepalive = found.get("instructions.keepalive_1_logged")
     yield _measured_or("1", "instructions a keep-alive request at most 6,000", "R", keepalive, 6000,
-                       "needs lane R's keepalive_1", "no log record in it: the product has none yet")
+                       "needs lane R's keepalive_1_logged", "with a record for the access log")
     yield at_least_rate("2", "requests a second and core at least 1.0 M",
                         found.get("memif.capacity.proxy_ns"), 1e6, NEEDS_M)
     yield _measured_or("3", "CPU a request at most 1/2 of the better of nginx and HAProxy", "X, K",

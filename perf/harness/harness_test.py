@@ -59,6 +59,7 @@ def run(blocks=4, instructions=5000.0, commit="abc"):
 @functools.cache
 def made_run(blocks, instructions, commit):
     replay = {"scenarios": [scenario("keepalive_1", instructions), scenario("keepalive_64", 5000.0),
+                            scenario("keepalive_1_logged", instructions),
                             scenario("routes_10000", 5100.0, 10_000, 2400),
                             scenario("routes_1000000", 7000.0, 1_000_000, 2800),
                             scenario("bulk_response", 4000.0, unit="1460_octets")],

@@ -17,8 +17,8 @@ import sys
 
 import lane
 
-NOTE = ("driver to driver with TCP, HTTP and routing; there is no access log in the product yet, so "
-        "none is in it")
+NOTE = ("driver to driver with TCP, HTTP and routing; rows called logged with a record for the access "
+        "log, whose lines housekeeping makes")
 # What `replay` takes.
 REQUESTS_MAX, TIMES_MAX = 100_000_000, 1_001
 NGINX = "nginx 1.22 in user space alone, for keepalive_1: 25,400"

@@ -79,6 +79,13 @@ constexpr Scenario with_idle(std::string_view name, std::string_view note, uint3
   return row;
 }
 
+constexpr Scenario logged(Scenario row, std::string_view name, std::string_view note) {
+  row.name = name;
+  row.note = note;
+  row.access_log = true;
+  return row;
+}
+
 constexpr Scenario eight_a_turn() {
   Scenario row =
       keepalive("keepalive_64_by_8", "64 connections, of which at most 8 frames arrive in a turn",
@@ -105,6 +112,10 @@ constexpr Scenario idle_turn() {
 constexpr std::array rows = {
     keepalive("keepalive_1", "1 connection, GET, 10 routes", 1, 10, 500),
     keepalive("keepalive_64", "64 connections, all ask in the same turn, 10 routes", 64, 10, 1'024),
+    logged(keepalive("", "", 1, 10, 500), "keepalive_1_logged",
+           "as keepalive_1, with a record for the access log"),
+    logged(keepalive("", "", 64, 10, 1'024), "keepalive_64_logged",
+           "as keepalive_64, with a record for the access log"),
     eight_a_turn(),
     keepalive("routes_10000", "as keepalive_64, hosts at random among 10,000 routes", 64, 10'000,
               1'024),

@@ -34,6 +34,7 @@ struct Scenario {
   uint32_t warm_up_requests = 32;           // a connection
   uint32_t frames_per_turn = nic::burst_frames_max;
   PeerHabits habits;
+  bool access_log = false;  // a record of each request goes into the ring; lines are not counted
   // perf/gate compares it, with so many requests; 0: not gated.
   uint32_t gate_requests = 0;
 };

@@ -21,6 +21,7 @@ constexpr uint32_t opening_at_once_max = 32;
 constexpr Duration opening_interval = Duration::microseconds(800);
 // Upstream connections and those that are being closed, beside the clients'.
 constexpr uint32_t connections_spare = 16'384;
+constexpr uint32_t access_ring_bytes = 1U << 20;  // what a turn makes
 constexpr uint32_t backends = 4;
 constexpr uint64_t tenant_seed = 20'240'601;
 
@@ -57,7 +58,8 @@ uint64_t table_bytes(const W& worker) {
   }
 }
 
-WorkerOptions worker_options(const Scenario& scenario, FastPaths fast_paths) {
+WorkerOptions worker_options(const Scenario& scenario, FastPaths fast_paths,
+                             access_log::RecordRing& access_ring) {
   WorkerOptions options;
   options.net.addresses.push_back({0, {listener.address, 24}, {}});
   options.net.routes.push_back({{Ipv4Address{}, 0}, 0, gateway});
@@ -68,6 +70,7 @@ WorkerOptions worker_options(const Scenario& scenario, FastPaths fast_paths) {
   // What is under way at the same time does not grow with those that are idle.
   options.tcp.transfers = connections_spare;
   options.proxy.sessions = connections_spare;
+  if (scenario.access_log) options.proxy.access_log = &access_ring;
   set_fast_paths(options, fast_paths);
   return options;
 }
@@ -115,8 +118,9 @@ World::World(const Scenario& scenario, const Recording& recording,
       port_({"memory", addresses_.proxy_mac, 1500, packet::ChecksumMode::verify}, arena_),
       peers_(addresses_, scenario.habits, recording, port_),
       cell_(1),
+      access_ring_(access_ring_bytes),
       memory_{resident_bytes()},
-      worker_(worker_options(scenario, fast_paths), {&port_}, arena_, cell_, now_),
+      worker_(worker_options(scenario, fast_paths, access_ring_), {&port_}, arena_, cell_, now_),
       random_(tenant_seed),
       table_(replay_table(scenario.routes)) {
   memory_.resident_made = resident_bytes();
@@ -189,6 +193,7 @@ void World::settle() {
 void World::turn() {
   const uint64_t before = ticks_now();
   measured_turn(worker_, now_);
+  if (scenario_.access_log) access_ring_.drain(SIZE_MAX, [](ByteView) {});
   ticks_ += ticks_now() - before;
   ++turn_count_;
   peers_.take(now_);

@@ -72,6 +72,7 @@ class World {
   MemoryPort port_;
   ScriptedPeers peers_;
   shm::SnapshotCell cell_;
+  access_log::RecordRing access_ring_;
   MemoryUse memory_;  // its first figure is taken here, before the worker is made
   Worker worker_;
   Random random_;  // which tenant is asked

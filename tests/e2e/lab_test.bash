@@ -153,4 +153,10 @@ load_figure() {
   printf '%s\n' -1
 }
 
+# A counter or gauge of the data plane's stats page.
+lab_count() {
+  "$lab_build/dataplane/millrace-dataplane" --stats "$lab_dir/stats" |
+    awk -v name="$1" '$1 == name { print $2 }'
+}
+
 milliseconds() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }

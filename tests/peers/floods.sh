@@ -54,7 +54,7 @@ memory_kib() { sed -n 's/^VmRSS:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$(lab_pid datap
 grown() { # FILE NAME
   local before
   before=$(awk -v name="$2" '$1 == name { print $2 }' "$1")
-  printf '%s\n' $(($(path_count "$2") - before))
+  printf '%s\n' $(($(lab_count "$2") - before))
 }
 
 load_start --connections 32 --rate 200 --timeout 20 --row 'shop.example /checkout checkout-1' \
@@ -80,7 +80,7 @@ flood() { # KIND
     >"$lab_dir/hping" 2>&1 &
   local generator=$!
   while kill -0 $generator 2>/dev/null; do
-    now=$(path_count gauge_tcp_connections)
+    now=$(lab_count gauge_tcp_connections)
     [ "${now:-0}" -le "$peak" ] || peak=$now
     now=$(memory_kib)
     [ "${now:-0}" -le "$memory" ] || memory=$now

@@ -86,9 +86,3 @@ path_url() { # millrace|linux: where it answers
     linux) printf 'http://%s\n' "$path_direct" ;;
   esac
 }
-
-# A counter or gauge of the data plane's stats page.
-path_count() {
-  "$lab_build/dataplane/millrace-dataplane" --stats "$lab_dir/stats" |
-    awk -v name="$1" '$1 == name { print $2 }'
-}

@@ -350,6 +350,7 @@ ProxyWorld::ProxyWorld(const Options& options)
   worker.keys = tcp::Keys{{options.seed, 11}, {options.seed, 12}, options.seed ^ 13};
   worker.proxy = options.proxy;
   worker.proxy.seed = options.seed;
+  worker.proxy.access_log = &journal_.ring();
   worker_ = std::make_unique<Worker>(worker, std::vector<nic::Port*>{worker_port_},
                                      worker_memory_.arena(), cell_, now_);
   clients_ = std::make_unique<SimHost>(clients, options.client_limits, options.seed ^ 77,
@@ -490,6 +491,7 @@ void ProxyWorld::step() {
   client_turn();
   for (auto& origin : origins_) origin->turn(now_);
   worker_->turn(now_);
+  journal_.take(now_.since_origin_ns());
   if (++steps_ % steps_between_checks == 0) {
     worker_->tcp().check_invariants();
     CHECK(worker_->frames_conserved());
@@ -534,12 +536,26 @@ std::string ProxyWorld::settle() {
   worker_->tcp().check_invariants();
   CHECK(worker_->frames_conserved());
   CHECK(switch_.frames_conserved());
-  if (ended && worker_->tcp().armed_timer_count() == 0) return "";
+  if (ended && worker_->tcp().armed_timer_count() == 0) return journal_told();
   return "left behind: connections " + std::to_string(worker_->tcp().connection_count()) +
          ", sessions " + std::to_string(worker_->proxy().session_count()) + ", pooled " +
          std::to_string(worker_->proxy().pool().count()) + ", slots " +
          std::to_string(worker_->arena().capacity() - worker_->arena().free_count()) + ", timers " +
          std::to_string(worker_->tcp().armed_timer_count()) + counters_told();
+}
+
+// Whether every request has its line, and every line can be.
+std::string ProxyWorld::journal_told() const {
+  if (!journal_.impossible().empty()) return "access log: " + journal_.impossible();
+  const uint64_t requests = count(Counter::proxy_requests);
+  const uint64_t refused = count(Counter::proxy_requests_refused);
+  if (journal_.requests() == requests && journal_.refused() == refused &&
+      count(Counter::proxy_access_records_lost) == 0) {
+    return "";
+  }
+  return "access log: " + std::to_string(journal_.requests()) + " of " + std::to_string(requests) +
+         " requests, " + std::to_string(journal_.refused()) + " of " + std::to_string(refused) +
+         " refused ones" + counters_told();
 }
 
 std::string ProxyWorld::counters_told() const {

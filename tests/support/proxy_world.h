@@ -18,6 +18,7 @@
 
 #include "dataplane/nic/sim_port.h"
 #include "dataplane/worker.h"
+#include "tests/support/access_journal.h"
 #include "tests/support/sim_host.h"
 
 namespace millrace::proxy_world {
@@ -208,7 +209,11 @@ class ProxyWorld {
   // Until condition() or the limit; false at the limit.
   bool run_until(const std::function<bool()>& condition, Duration limit = Duration::seconds(20));
 
-  // Closes every client, lets everything end, and looks for what is left. "" when nothing is.
+  // Every exchange that has ended.
+  const millrace::testing::AccessJournal& journal() const { return journal_; }
+
+  // Closes every client, lets everything end, and looks for what is left, and for exchanges that
+  // the access log does not know or knows wrongly. "" when there is nothing.
   std::string settle();
 
   Worker& worker() { return *worker_; }
@@ -229,6 +234,7 @@ class ProxyWorld {
   ClientConnection& connect(Ipv4Address local, const SocketAddress& remote);
   void client_turn();
   bool clients_busy() const;
+  std::string journal_told() const;
 
   Options options_;
   nic::SimSwitch switch_;
@@ -242,6 +248,7 @@ class ProxyWorld {
   std::vector<nic::SimPort*> origin_ports_;
   shm::SnapshotCell cell_;
   uint64_t version_ = 0;
+  millrace::testing::AccessJournal journal_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<SimHost> clients_;
   std::vector<std::unique_ptr<Origin>> origins_;

@@ -79,10 +79,12 @@ ROOMS = {
     "dataplane/http": "base dataplane/packet",
     "dataplane/route": "base shm",
     "dataplane/upstream": "base shm dataplane/packet dataplane/net dataplane/tcp",
+    "dataplane/access_log": "base dataplane/packet dataplane/http",
     "dataplane/proxy": "base shm dataplane/packet dataplane/net dataplane/tcp dataplane/http "
-                       "dataplane/route dataplane/upstream",
+                       "dataplane/route dataplane/upstream dataplane/access_log",
     "dataplane": "base shm bpf dataplane/packet dataplane/nic dataplane/net dataplane/tcp "
-                 "dataplane/http dataplane/route dataplane/upstream dataplane/proxy",
+                 "dataplane/http dataplane/route dataplane/upstream dataplane/access_log "
+                 "dataplane/proxy",
     "cli": "base shm",
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",

@@ -1,0 +1,37 @@
+// What the proxy tells the access log about an exchange: once when it begins, whenever it is sent
+// to an endpoint, and once when it is over.
+#include "dataplane/proxy/proxy.h"
+
+namespace millrace::proxy {
+
+void Proxy::begin_note(uint32_t index, const http::RequestHead* head, Instant began,
+                       const Turn& turn) {
+  const Session& session = at(index);
+  notes_.begin(index, {session.client_text, session.client_text_bytes},
+               tcp_.remote(session.client).port, head, began, turn.now);
+}
+
+void Proxy::put_route_in_note(uint32_t index, const route::RouteMatch& match, const Turn& turn) {
+  const shm::SnapshotView& snapshot = turn.snapshot;
+  access_log::ExchangeNotes::Route names;
+  if (match.found != route::RouteFound::none) {
+    const shm::RouteRecord& route = snapshot.route(match.route);
+    names.ingress_namespace = snapshot.text(match.route, route.ingress_namespace);
+    names.ingress_name = snapshot.text(match.route, route.ingress_name);
+    names.service_namespace = snapshot.service_namespace(match.service_slot);
+    names.service_name = snapshot.service_name(match.service_slot);
+    names.service_port = snapshot.service_port(match.service_slot);
+  }
+  notes_.routed(index, names);
+}
+
+void Proxy::end_note(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn) {
+  if (!notes_.is_open(index)) return;
+  const Session& session = at(index);
+  notes_.blame(index, end);
+  if (!notes_.end(index, session.request_octets, session.response_octets, keep_alive, turn.now)) {
+    counters_.add(Counter::proxy_access_records_lost);
+  }
+}
+
+}  // namespace millrace::proxy
