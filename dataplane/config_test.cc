@@ -29,6 +29,7 @@ user: 65534
 timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800, drain_seconds: 0}
 paths: {encoded_slash: pass}
 upgrades: [websocket, SPDY/3.1]
+access_log: {file: /var/log/millrace/access.log, format: combined, ring_kib: 1024}
 )";
 
 TEST(Config, ReadsEveryKey) {
@@ -50,6 +51,10 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->timeouts.tunnel_idle_seconds, 604'800U);
   EXPECT_EQ(config->timeouts.linger_seconds, std::nullopt);
   EXPECT_EQ(config->timeouts.drain_seconds, 0U);
+  ASSERT_TRUE(config->access_log.has_value());
+  EXPECT_EQ(config->access_log->file, "/var/log/millrace/access.log");
+  EXPECT_EQ(config->access_log->format, AccessLogFormat::combined);
+  EXPECT_EQ(config->access_log->ring_kib, 1024U);
   EXPECT_EQ(config->cpu, 1U);
   EXPECT_EQ(config->user, 65534U);
 }
@@ -223,6 +228,16 @@ INSTANTIATE_TEST_SUITE_P(
                   "websocket"},
         BadConfig{"encoded_slash: pass", "encoded_slash: true",
                   "dp.yaml:23: paths: encoded_slash must be one of refuse, pass"},
+        BadConfig{"/var/log/millrace/access.log", "access.log",
+                  "dp.yaml:25: access_log: file must be an absolute path, or stdout"},
+        BadConfig{"file: /var/log/millrace/access.log, ", "",
+                  "dp.yaml:25: access_log needs file"},
+        BadConfig{"format: combined", "format: clf",
+                  "dp.yaml:25: access_log: format must be one of json, combined"},
+        BadConfig{"ring_kib: 1024", "ring_kib: 1000",
+                  "dp.yaml:25: access_log: ring_kib must be a power of two"},
+        BadConfig{"ring_kib: 1024", "ring_kib: 32",
+                  "dp.yaml:25: access_log: ring_kib must be a number from 64 to 262144"},
         BadConfig{"connect_seconds: 3", "read: 3", "dp.yaml:22: timeouts has no key \"read\""},
         BadConfig{"worker: {cpu: 1}", "worker: {cpu: 1",
                   "dp.yaml:21: not readable as YAML: end of map flow not found"}));
