@@ -4,6 +4,7 @@
 // written.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -200,8 +201,9 @@ class RoomyOutput {
   }
 
   bool has_room_for(size_t bytes) {
-    // Once there was none, there is none for anything: see written().
-    if (__builtin_expect(bytes <= static_cast<size_t>(fields_end_ - at_), 1)) return true;
+    // Once there was none, there is none for anything: see written(). Signed: the pieces that have
+    // their room reserved may have led beyond the fields' end already.
+    if (__builtin_expect(static_cast<ptrdiff_t>(bytes) <= fields_end_ - at_, 1)) return true;
     fields_end_ = start_;
     return false;
   }

@@ -65,6 +65,51 @@ TEST(HeadWriter, AnyRoomThatIsEnoughGivesTheSameHead) {
   }
 }
 
+// What is not written whole is not written beyond its room either, wherever it had to stop: in
+// front of the fields, in their first run, or behind a field that does not go on.
+TEST(HeadWriter, HeadsThatAreTooLargeStayInTheirRoom) {
+  millrace::testing::GuardPage page(4096);
+  for (const size_t path_bytes : {1U, 100U, 300U, 400U, 600U, 900U}) {
+    for (const size_t run_bytes : {100U, 400U, 1'000U, 3'000U}) {
+      for (const bool plain_line : {true, false}) {
+        const std::string run = "A: " + std::string(run_bytes / 2, 'a') +
+                                "\r\nB: " + std::string(run_bytes / 2, 'b') + "\r\n";
+        const std::string in = "GET " + std::string(plain_line ? "" : "http://b") + "/" +
+                               std::string(path_bytes, 'p') + " HTTP/1.1\r\nHost: b\r\n" + run +
+                               "Connection: keep-alive\r\n" + run + "Odd:x\r\n" + run + "\r\n";
+        const RequestHead head = parsed(in);
+        for (size_t room = 0; room < 3'500; room += 37) {
+          const ByteSpan output = page.reserve(room);
+          const size_t written = write_request_head(head, forwarding, output);
+          ASSERT_LE(written, room);
+        }
+      }
+    }
+  }
+}
+
+TEST(HeadWriter, ResponsesThatAreTooLargeStayInTheirRoom) {
+  millrace::testing::GuardPage page(4096);
+  for (const size_t reason_bytes : {1U, 300U, 700U}) {
+    for (const size_t run_bytes : {100U, 400U, 1'000U, 3'000U}) {
+      const std::string run = "A: " + std::string(run_bytes / 2, 'a') +
+                              "\r\nB: " + std::string(run_bytes / 2, 'b') + "\r\n";
+      const std::string in = "HTTP/1.1 200 " + std::string(reason_bytes, 'r') + "\r\n" + run +
+                             "Connection: keep-alive\r\n" + run + "Odd:x\r\n" + run +
+                             "Content-Length: 5\r\n\r\n";
+      ResponseHead head;
+      size_t consumed = 0;
+      ASSERT_EQ(parse_response_head(as_bytes(in), Method::get, head, consumed),
+                ParseStatus::complete);
+      ResponseOptions options;
+      options.framing = client_framing(head, Version::http_1_1);
+      for (size_t room = 0; room < 3'500; room += 37) {
+        ASSERT_LE(write_response_head(head, options, page.reserve(room)), room);
+      }
+    }
+  }
+}
+
 TEST(HeadWriter, EveryLengthIsWrittenInDecimal) {
   for (uint64_t length :
        {0ULL, 1ULL, 9ULL, 10ULL, 99ULL, 100ULL, 612ULL, 999ULL, 1000ULL, 9999ULL, 10'000ULL,
