@@ -10,6 +10,8 @@ namespace {
 
 using shm::EndpointRecord;
 
+const Instant now = Instant::from_ns(1'000'000'000);
+
 std::vector<EndpointRecord> endpoints(std::initializer_list<uint16_t> flags) {
   std::vector<EndpointRecord> made;
   for (uint16_t flag : flags) {
@@ -19,40 +21,107 @@ std::vector<EndpointRecord> endpoints(std::initializer_list<uint16_t> flags) {
 }
 
 TEST(Balancer, RoundRobinIsEvenOverReadyEndpoints) {
-  Balancer balancer(1);
+  EndpointStates states({}, 1);
+  Balancer balancer(Policy::round_robin, 1);
   const auto list = endpoints({shm::endpoint_ready, shm::endpoint_ready, 0, shm::endpoint_ready});
   std::map<uint64_t, int> taken;
-  for (int i = 0; i < 300; ++i) ++taken[balancer.choose(7, list, 0)->id];
+  for (int i = 0; i < 300; ++i) ++taken[balancer.choose(7, list, 0, states, now).endpoint->id];
   EXPECT_EQ(taken.count(3), 0U) << "not ready";
   // One neighbor of the gap may be favoured by the rotation, never starved.
   for (uint64_t id : {1U, 2U, 4U}) EXPECT_GE(taken[id], 75) << id;
 }
 
 TEST(Balancer, ServicesRotateIndependently) {
-  Balancer balancer(1);
+  EndpointStates states({}, 1);
+  Balancer balancer(Policy::round_robin, 1);
   const auto list = endpoints({shm::endpoint_ready, shm::endpoint_ready});
-  const uint64_t first = balancer.choose(1, list, 0)->id;
-  balancer.choose(2, list, 0);
-  EXPECT_NE(balancer.choose(1, list, 0)->id, first);
+  const uint64_t first = balancer.choose(1, list, 0, states, now).endpoint->id;
+  balancer.choose(2, list, 0, states, now);
+  EXPECT_NE(balancer.choose(1, list, 0, states, now).endpoint->id, first);
 }
 
 TEST(Balancer, TerminatingEndpointsServeOnlyWhenNoneIsReady) {
-  Balancer balancer(1);
+  EndpointStates states({}, 1);
+  Balancer balancer(Policy::round_robin, 1);
   constexpr uint16_t draining = shm::endpoint_serving | shm::endpoint_terminating;
   const auto mixed = endpoints({draining, shm::endpoint_ready});
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(balancer.choose(0, mixed, 0)->id, 2U);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(balancer.choose(0, mixed, 0, states, now).endpoint->id, 2U);
   const auto only_draining = endpoints({draining, shm::endpoint_terminating});
-  EXPECT_EQ(balancer.choose(0, only_draining, 0)->id, 1U);
-  EXPECT_EQ(balancer.choose(0, endpoints({0, shm::endpoint_terminating}), 0), nullptr);
-  EXPECT_EQ(balancer.choose(0, {}, 0), nullptr);
+  EXPECT_EQ(balancer.choose(0, only_draining, 0, states, now).endpoint->id, 1U);
+  EXPECT_EQ(balancer.choose(0, endpoints({0, shm::endpoint_terminating}), 0, states, now).endpoint,
+            nullptr);
+  EXPECT_EQ(balancer.choose(0, {}, 0, states, now).endpoint, nullptr);
 }
 
 TEST(Balancer, AvoidsTheFailedEndpointUnlessItIsAlone) {
-  Balancer balancer(1);
+  EndpointStates states({}, 1);
+  Balancer balancer(Policy::round_robin, 1);
   const auto two = endpoints({shm::endpoint_ready, shm::endpoint_ready});
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(balancer.choose(0, two, 1)->id, 2U);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(balancer.choose(0, two, 1, states, now).endpoint->id, 2U);
   const auto one = endpoints({shm::endpoint_ready});
-  EXPECT_EQ(balancer.choose(0, one, 1)->id, 1U);
+  EXPECT_EQ(balancer.choose(0, one, 1, states, now).endpoint->id, 1U);
+}
+
+// One request for each endpoint of `busy`.
+void fill(EndpointStates& states, std::initializer_list<uint64_t> busy) {
+  for (const uint64_t id : busy) states.enter(id);
+}
+
+TEST(Balancer, EndpointsThatHaveAllTheyMayAreLeftOut) {
+  EndpointStates states({.requests_max = 1}, 1);
+  for (const Policy policy : {Policy::round_robin, Policy::least_requests}) {
+    Balancer balancer(policy, 1);
+    const auto list = endpoints({shm::endpoint_ready, shm::endpoint_ready, shm::endpoint_ready});
+    fill(states, {1, 3});
+    for (int i = 0; i < 20; ++i) {
+      EXPECT_EQ(balancer.choose(0, list, 0, states, now).endpoint->id, 2U);
+    }
+    fill(states, {2});
+    const Balancer::Choice none = balancer.choose(0, list, 0, states, now);
+    EXPECT_EQ(none.endpoint, nullptr);
+    EXPECT_TRUE(none.all_busy);
+    EXPECT_FALSE(balancer.choose(0, endpoints({0}), 0, states, now).all_busy) << "not ready";
+    for (uint32_t record = 0; record < 3; ++record) states.leave(record);
+  }
+}
+
+TEST(Balancer, AnEjectedEndpointIsBetterThanNone) {
+  EndpointStates states({.failures_max = 1}, 1);
+  Balancer balancer(Policy::round_robin, 1);
+  constexpr uint16_t draining = shm::endpoint_serving | shm::endpoint_terminating;
+  for (const uint64_t id : {1U, 2U}) {
+    const uint32_t record = states.enter(id);
+    EXPECT_TRUE(states.failed(record, now));
+    states.leave(record);
+  }
+  const auto three = endpoints({shm::endpoint_ready, shm::endpoint_ready, shm::endpoint_ready});
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_EQ(balancer.choose(0, three, 0, states, now).endpoint->id, 3U);
+  }
+  const auto two = endpoints({shm::endpoint_ready, shm::endpoint_ready});
+  std::map<uint64_t, int> taken;
+  for (int i = 0; i < 10; ++i) ++taken[balancer.choose(0, two, 0, states, now).endpoint->id];
+  EXPECT_EQ(taken.size(), 2U) << "both are tried";
+  const auto with_draining = endpoints({shm::endpoint_ready, 0, draining});
+  EXPECT_EQ(balancer.choose(0, with_draining, 0, states, now).endpoint->id, 3U);
+  EXPECT_EQ(balancer.choose(0, two, 1, states, now).endpoint->id, 2U) << "not the one just tried";
+  EXPECT_EQ(balancer.choose(0, endpoints({draining}), 0, states, now).endpoint->id, 1U);
+  EXPECT_EQ(balancer.choose(0, endpoints({shm::endpoint_ready}), 1, states, now).endpoint->id, 1U);
+}
+
+TEST(Balancer, LeastRequestsPrefersWhoHasFewer) {
+  EndpointStates states({}, 1);
+  Balancer balancer(Policy::least_requests, 1);
+  const auto list = endpoints({shm::endpoint_ready, shm::endpoint_ready, shm::endpoint_ready});
+  for (int i = 0; i < 10; ++i) fill(states, {2});
+  std::map<uint64_t, int> taken;
+  for (int i = 0; i < 3'000; ++i) ++taken[balancer.choose(0, list, 0, states, now).endpoint->id];
+  EXPECT_EQ(taken.count(2), 0U) << "the other of a pair has fewer, always";
+  EXPECT_GT(taken[1], 1'000);
+  EXPECT_GT(taken[3], 1'000);
+  const auto pair = endpoints({shm::endpoint_ready, 0});
+  EXPECT_EQ(balancer.choose(0, pair, 0, states, now).endpoint->id, 1U);
+  EXPECT_EQ(balancer.choose(0, endpoints({shm::endpoint_ready}), 0, states, now).endpoint->id, 1U);
 }
 
 }  // namespace

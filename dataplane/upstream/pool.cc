@@ -2,16 +2,9 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/power_of_two.h"
 
 namespace millrace::upstream {
-namespace {
-uint32_t power_of_two_at_least(uint32_t value) {
-  uint32_t power = 1;
-  while (power < value) power *= 2;
-  return power;
-}
-}  // namespace
-
 Pool::Pool(const PoolLimits& limits, uint64_t seed)
     : limits_(limits),
       seed_(seed),
