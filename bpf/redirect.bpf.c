@@ -321,15 +321,17 @@ static __always_inline int classify_borrowed_ipv6(const struct ipv6_header* ip, 
 }
 
 /* Whatever follows is ours, but for a fragment: the stack walks extension headers, and takes an
- * atomic fragment (RFC 6946) for the whole packet it is. */
+ * atomic fragment (RFC 6946) for the whole packet it is. Behind either there may be a SYN, and
+ * ordinary connections have neither: they wait like SYNs. */
 static __always_inline int classify_owned_ipv6(const struct ipv6_header* ip, const void* end) {
   if (ip->next_header == protocol_tcp) return ours_of_tcp((const void*)(ip + 1), end);
-  if (ip->next_header != ipv6_fragment) return millrace_outcome_redirected;
+  if (ip->next_header == protocol_icmpv6) return millrace_outcome_redirected;
+  if (ip->next_header != ipv6_fragment) return classified_opening;
   const struct ipv6_fragment_header* fragment = (const void*)(ip + 1);
   if ((const void*)(fragment + 1) > end) return millrace_outcome_passed_malformed;
   return fragment->offset_and_more & bpf_htons(ipv6_offset_and_more_mask)
              ? millrace_outcome_passed_fragment
-             : millrace_outcome_redirected;
+             : classified_opening;
 }
 
 /* Solicitations for an owned address, and advertisements by somebody else who claims it: to all
@@ -379,7 +381,10 @@ static __always_inline int classify(const void* data, const void* end) {
 }
 
 /* One more frame of this queue is given to the worker, unless it asks for a connection and as many
- * wait as may. No atomics: a queue is received on one CPU at a time. */
+ * wait as may. No atomics: in a driver a queue is received on one CPU at a time. In generic mode
+ * several may be here; then some frames are not counted, and a few more SYNs get in. So are, for
+ * the rest of a batch, those that the driver has not put into the ring yet when the worker takes
+ * others. */
 static __always_inline int may_wait(struct millrace_backlog* backlog, int opening) {
   __u64 progress = *(const volatile __u64*)&backlog->progress;
   if (progress != backlog->progress_seen) {

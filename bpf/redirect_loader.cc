@@ -16,7 +16,9 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "redirect_program.skel.h"
@@ -171,9 +173,13 @@ constexpr std::array<const char*, 9> pinned_maps = {
     "addresses", "borrowed_ports", "ipv6_addresses", "ipv6_ports", "config",
     "heartbeat", "counters",       "backlogs",       "xsks"};
 
+// Whatever lies there: another version may have pinned more.
 void remove_pins(const std::string& directory) {
-  unlink((directory + "/link").c_str());
-  for (const char* map : pinned_maps) unlink((directory + "/" + map).c_str());
+  std::error_code ignored;
+  std::filesystem::directory_iterator pin(directory, ignored);
+  for (; pin != std::filesystem::directory_iterator(); pin.increment(ignored)) {
+    unlink(pin->path().c_str());
+  }
   rmdir(directory.c_str());
 }
 
@@ -487,9 +493,11 @@ Result<bool> Redirect::detach(const std::string& interface, const std::string& p
   if (link.open() && bpf_link_detach(link.get()) != 0) {
     return refused(interface, "detaching the XDP program", errno);
   }
+  errno = 0;
   remove_pins(*directory);
+  const int error = errno;
   if (access(directory->c_str(), F_OK) == 0) {
-    return refused(interface, "removing " + *directory, EACCES);
+    return refused(interface, "removing " + *directory, error);
   }
   return true;
 }

@@ -262,7 +262,10 @@ size_t XdpPort::reclaim(std::span<packet::SlotIndex> slots) {
 bool XdpPort::prepare_wait() {
   if (transmit_pending()) flush();
   wake_receive();
-  return kick_worth_retrying_ || in_ring(socket_->receive.producer, socket_->receive.consumer) != 0;
+  // Also said without a take: what the kernel has lost behind the program would else wait for ever.
+  const uint32_t waiting = in_ring(socket_->receive.producer, socket_->receive.consumer);
+  progress_.took(waiting);
+  return kick_worth_retrying_ || waiting != 0;
 }
 
 bool XdpPort::frames_conserved() const {
