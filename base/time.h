@@ -1,5 +1,5 @@
 // Time is an argument. Instant and Duration are types, not integers, so that a duration is never
-// mistaken for a point in time; only worker.h and main.cc ever read a clock.
+// mistaken for a point in time; only threads' own loops read a clock (the rule `clocks`).
 #pragma once
 
 #include <chrono>

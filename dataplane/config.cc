@@ -37,6 +37,10 @@ constexpr uint64_t dpdk_mtu_max = 1'906;  // nic/dpdk_port.h: with its header it
 constexpr uint64_t dpdk_memory_mib_max = 65'536;
 constexpr size_t upgrades_max = 16;
 constexpr uint64_t timeout_seconds_max = 604'800;  // a week
+constexpr uint64_t request_body_rate_max = 1'000'000;
+constexpr size_t trusted_proxies_max = 64;
+constexpr uint64_t ejection_failures_max = 1'000;
+constexpr uint64_t ejection_seconds_max = 300;
 constexpr uint64_t access_ring_kib_min = 64;
 constexpr uint64_t access_ring_kib_max = 262'144;
 constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
@@ -329,18 +333,23 @@ void read_route(const YAML::Node& node, Config& config) {
 }
 
 void read_listener(const YAML::Node& node, Config& config) {
-  expect_keys(node, "a listener", {"address", "port"});
+  expect_keys(node, "a listener", {"address", "port", "proxy_protocol"});
   const YAML::Node node_of_address = require(node, "address", "a listener");
   const std::string text = read_text(node_of_address, "a listener's address");
   const auto port = static_cast<uint16_t>(
       read_number(require(node, "port", "a listener"), "a listener's port", 1, 65'535));
+  std::string canonical;
   if (const auto ipv6 = Ipv6Address::parse(text)) {
     config.ipv6_listeners.push_back({*ipv6, port});
+    canonical = ipv6->text();
   } else if (const auto ipv4 = Ipv4Address::parse(text)) {
     config.listeners.push_back({*ipv4, port});
+    canonical = ipv4->text();
   } else {
     fail(node_of_address, "a listener's address must be an IPv4 or IPv6 address");
   }
+  if (node["proxy_protocol"] && read_flag(node["proxy_protocol"], "a listener's proxy_protocol"))
+    config.proxy_protocol_listeners.push_back({canonical, port});
 }
 
 // What only one port can have.
@@ -488,6 +497,60 @@ TimeoutsConfig read_timeouts(const YAML::Node& node) {
   return timeouts;
 }
 
+UpstreamConfig read_upstream(const YAML::Node& node) {
+  expect_keys(node, "upstream",
+              {"balance", "requests_per_endpoint", "ejection_failures", "ejection_seconds"});
+  UpstreamConfig upstream;
+  if (node["balance"]) {
+    upstream.balance = read_choice<Balance>(
+        node["balance"], "upstream: balance",
+        {{"round_robin", Balance::round_robin}, {"least_requests", Balance::least_requests}});
+  }
+  if (node["requests_per_endpoint"]) {
+    upstream.requests_per_endpoint = static_cast<uint32_t>(read_number(
+        node["requests_per_endpoint"], "upstream: requests_per_endpoint", 0, connections_max));
+  }
+  if (node["ejection_failures"]) {
+    upstream.ejection_failures = static_cast<uint32_t>(read_number(
+        node["ejection_failures"], "upstream: ejection_failures", 0, ejection_failures_max));
+  }
+  if (node["ejection_seconds"]) {
+    upstream.ejection_seconds = static_cast<uint32_t>(read_number(
+        node["ejection_seconds"], "upstream: ejection_seconds", 1, ejection_seconds_max));
+  }
+  return upstream;
+}
+
+// A network, or one address.
+void read_trusted_proxy(const YAML::Node& node, ForwardingConfig& forwarding) {
+  std::string text = read_text(node, "a trusted proxy");
+  const bool ipv6 = is_ipv6_text(text);
+  if (text.find('/') == std::string::npos) text += ipv6 ? "/128" : "/32";
+  if (const auto prefix = Ipv6Prefix::parse(text); ipv6 && prefix) {
+    forwarding.trusted_ipv6.push_back(*prefix);
+  } else if (const auto prefix4 = Ipv4Prefix::parse(text); !ipv6 && prefix4) {
+    forwarding.trusted_ipv4.push_back(*prefix4);
+  } else {
+    fail(node, "a trusted proxy must be an address or a network, like 10.0.0.0/8");
+  }
+}
+
+ForwardingConfig read_forwarding(const YAML::Node& node) {
+  expect_keys(node, "forwarding", {"trusted_proxies", "request_id", "forwarded", "loop_detection"});
+  ForwardingConfig forwarding;
+  if (node["trusted_proxies"]) {
+    each(node["trusted_proxies"], "forwarding: trusted_proxies", trusted_proxies_max,
+         [&](const YAML::Node& entry) { read_trusted_proxy(entry, forwarding); });
+  }
+  if (node["request_id"])
+    forwarding.request_id = read_flag(node["request_id"], "forwarding: request_id");
+  if (node["forwarded"])
+    forwarding.forwarded = read_flag(node["forwarded"], "forwarding: forwarded");
+  if (node["loop_detection"])
+    forwarding.loop_detection = read_flag(node["loop_detection"], "forwarding: loop_detection");
+  return forwarding;
+}
+
 AccessLogConfig read_access_log(const YAML::Node& node) {
   expect_keys(node, "access_log", {"file", "format", "ring_kib"});
   AccessLogConfig log;
@@ -508,9 +571,10 @@ AccessLogConfig read_access_log(const YAML::Node& node) {
 }
 
 Config read_root(const YAML::Node& root) {
-  expect_keys(root, "the configuration",
-              {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits",
-               "timeouts", "paths", "upgrades", "access_log", "dpdk", "user"});
+  expect_keys(
+      root, "the configuration",
+      {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits", "timeouts",
+       "paths", "upgrades", "upstream", "forwarding", "access_log", "dpdk", "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
@@ -544,7 +608,8 @@ Config read_root(const YAML::Node& root) {
           read_number(dpdk["memory_mib"], "dpdk: memory_mib", 16, dpdk_memory_mib_max));
   }
   if (const YAML::Node limits = root["limits"]) {
-    expect_keys(limits, "limits", {"connections", "packet_memory_mib", "request_body_bytes"});
+    expect_keys(limits, "limits",
+                {"connections", "packet_memory_mib", "request_body_bytes", "request_body_rate"});
     if (limits["connections"]) {
       config.limits.connections = static_cast<uint32_t>(read_number(
           limits["connections"], "limits: connections", connections_min, connections_max));
@@ -558,6 +623,10 @@ Config read_root(const YAML::Node& root) {
       config.limits.request_body_bytes =
           read_number(limits["request_body_bytes"], "limits: request_body_bytes", 0, INT64_MAX);
     }
+    if (limits["request_body_rate"]) {
+      config.limits.request_body_rate = read_number(
+          limits["request_body_rate"], "limits: request_body_rate", 0, request_body_rate_max);
+    }
   }
   if (root["timeouts"]) config.timeouts = read_timeouts(root["timeouts"]);
   if (root["upgrades"]) {
@@ -570,6 +639,14 @@ Config read_root(const YAML::Node& root) {
     if (paths["encoded_slash"])
       config.paths.passes_encoded_slash = read_choice<bool>(
           paths["encoded_slash"], "paths: encoded_slash", {{"refuse", false}, {"pass", true}});
+  }
+  if (root["upstream"]) config.upstream = read_upstream(root["upstream"]);
+  if (root["forwarding"]) config.forwarding = read_forwarding(root["forwarding"]);
+  if (!config.proxy_protocol_listeners.empty() && config.forwarding.trusted_ipv4.empty() &&
+      config.forwarding.trusted_ipv6.empty()) {
+    fail(root["listeners"],
+         "a listener has proxy_protocol, and forwarding: trusted_proxies names nobody who may "
+         "speak it");
   }
   if (root["access_log"]) config.access_log = read_access_log(root["access_log"]);
   if (root["user"])

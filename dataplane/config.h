@@ -79,7 +79,8 @@ struct DpdkConfig {
 struct LimitsConfig {
   uint32_t connections = 16'384;
   uint32_t packet_memory_mib = 64;
-  uint64_t request_body_bytes = 0;  // of one request; more is answered 413; 0: no limit
+  uint64_t request_body_bytes = 0;   // of one request; more is answered 413; 0: no limit
+  uint64_t request_body_rate = 500;  // octets a second on average; fewer are answered 408; 0: none
 };
 
 // Of HTTP, in seconds; what each means stands with proxy::Timeouts. Absent: its default.
@@ -93,6 +94,31 @@ struct TimeoutsConfig {
   std::optional<uint32_t> tunnel_idle_seconds;
   std::optional<uint32_t> tunnel_half_closed_seconds;
   uint32_t drain_seconds = 10;  // 0: a stop waits for nobody
+};
+
+enum class Balance : uint8_t { round_robin, least_requests };
+
+// Of endpoints. Absent: its default.
+struct UpstreamConfig {
+  Balance balance = Balance::round_robin;
+  std::optional<uint32_t> requests_per_endpoint;  // 0: no limit
+  uint32_t ejection_failures = 5;                 // 0: none is ejected
+  uint32_t ejection_seconds = 10;
+};
+
+// What is believed and told about the way that a request has come.
+struct ForwardingConfig {
+  std::vector<Ipv4Prefix> trusted_ipv4;
+  std::vector<Ipv6Prefix> trusted_ipv6;
+  bool request_id = true;
+  bool forwarded = false;
+  bool loop_detection = true;
+};
+
+// A listener whose connections begin with a PROXY header. address: as text, of either family.
+struct ProxyProtocolListener {
+  std::string address;
+  uint16_t port = 0;
 };
 
 enum class AccessLogFormat : uint8_t { json, combined };
@@ -122,6 +148,9 @@ struct Config {
   LimitsConfig limits;
   TimeoutsConfig timeouts;
   PathsConfig paths;
+  UpstreamConfig upstream;
+  ForwardingConfig forwarding;
+  std::vector<ProxyProtocolListener> proxy_protocol_listeners;
   std::optional<AccessLogConfig> access_log;
   std::vector<std::string> upgrades = {"websocket"};  // lower case
   std::optional<uint32_t> user;                       // uid to run as once the ports are open

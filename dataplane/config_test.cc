@@ -22,14 +22,16 @@ routes:
   - {destination: 10.244.0.0/16, port: kernel, via: 10.20.9.1}
 listeners:
   - {address: 10.20.0.100, port: 80}
-  - {address: 10.20.0.1, port: 8080}
-limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576}
+  - {address: 10.20.0.1, port: 8080, proxy_protocol: true}
+limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576, request_body_rate: 50}
 worker: {cpu: 1}
 user: 65534
 timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800, drain_seconds: 0}
 paths: {encoded_slash: pass}
 upgrades: [websocket, SPDY/3.1]
 access_log: {file: /var/log/millrace/access.log, format: combined, ring_kib: 1024}
+forwarding: {trusted_proxies: [10.9.0.0/16, 10.8.0.1, "2001:db8::/32"], request_id: false, forwarded: true, loop_detection: false}
+upstream: {balance: least_requests, requests_per_endpoint: 100, ejection_failures: 0, ejection_seconds: 30}
 )";
 
 TEST(Config, ReadsEveryKey) {
@@ -45,12 +47,27 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->listeners[1].text(), "10.20.0.1:8080");
   EXPECT_EQ(config->limits.connections, 1000U);
   EXPECT_EQ(config->limits.request_body_bytes, 1'048'576U);
+  EXPECT_EQ(config->limits.request_body_rate, 50U);
   EXPECT_TRUE(config->paths.passes_encoded_slash);
   EXPECT_EQ(config->upgrades, (std::vector<std::string>{"websocket", "spdy/3.1"}));
   EXPECT_EQ(config->timeouts.connect_seconds, 3U);
   EXPECT_EQ(config->timeouts.tunnel_idle_seconds, 604'800U);
   EXPECT_EQ(config->timeouts.linger_seconds, std::nullopt);
   EXPECT_EQ(config->timeouts.drain_seconds, 0U);
+  EXPECT_EQ(config->upstream.balance, Balance::least_requests);
+  EXPECT_EQ(config->upstream.requests_per_endpoint, 100U);
+  EXPECT_EQ(config->upstream.ejection_failures, 0U);
+  EXPECT_EQ(config->upstream.ejection_seconds, 30U);
+  ASSERT_EQ(config->forwarding.trusted_ipv4.size(), 2U);
+  EXPECT_EQ(config->forwarding.trusted_ipv4[0].text(), "10.9.0.0/16");
+  EXPECT_EQ(config->forwarding.trusted_ipv4[1].text(), "10.8.0.1/32");
+  ASSERT_EQ(config->forwarding.trusted_ipv6.size(), 1U);
+  EXPECT_FALSE(config->forwarding.request_id);
+  EXPECT_TRUE(config->forwarding.forwarded);
+  EXPECT_FALSE(config->forwarding.loop_detection);
+  ASSERT_EQ(config->proxy_protocol_listeners.size(), 1U);
+  EXPECT_EQ(config->proxy_protocol_listeners[0].address, "10.20.0.1");
+  EXPECT_EQ(config->proxy_protocol_listeners[0].port, 8080);
   ASSERT_TRUE(config->access_log.has_value());
   EXPECT_EQ(config->access_log->file, "/var/log/millrace/access.log");
   EXPECT_EQ(config->access_log->format, AccessLogFormat::combined);
@@ -228,10 +245,23 @@ INSTANTIATE_TEST_SUITE_P(
                   "websocket"},
         BadConfig{"encoded_slash: pass", "encoded_slash: true",
                   "dp.yaml:23: paths: encoded_slash must be one of refuse, pass"},
+        BadConfig{"least_requests", "random",
+                  "dp.yaml:27: upstream: balance must be one of round_robin, least_requests"},
+        BadConfig{"ejection_seconds: 30", "ejection_seconds: 0",
+                  "dp.yaml:27: upstream: ejection_seconds must be a number from 1 to 300"},
+        BadConfig{"10.9.0.0/16", "10.9.0.0/33",
+                  "dp.yaml:26: a trusted proxy must be an address or a network, like 10.0.0.0/8"},
+        BadConfig{"\"2001:db8::/32\"", "example.com",
+                  "dp.yaml:26: a trusted proxy must be an address or a network, like 10.0.0.0/8"},
+        BadConfig{"trusted_proxies: [10.9.0.0/16, 10.8.0.1, \"2001:db8::/32\"], ", "",
+                  "dp.yaml:17: a listener has proxy_protocol, and forwarding: trusted_proxies "
+                  "names nobody who may speak it"},
+        BadConfig{"proxy_protocol: true", "proxy_protocol: v2",
+                  "dp.yaml:18: a listener's proxy_protocol must be one of true, false"},
         BadConfig{"/var/log/millrace/access.log", "access.log",
                   "dp.yaml:25: access_log: file must be an absolute path, or stdout"},
         BadConfig{"file: /var/log/millrace/access.log, ", "",
-                  "dp.yaml:25: access_log needs file"},
+                  "dp.yaml:25: access_log needs \"file\""},
         BadConfig{"format: combined", "format: clf",
                   "dp.yaml:25: access_log: format must be one of json, combined"},
         BadConfig{"ring_kib: 1024", "ring_kib: 1000",

@@ -16,29 +16,19 @@ constexpr int tick_ms = 100;
 // How soon the worker's answer to a listing is looked for: this, with the size of a batch, is the
 // pace of a listing and its share of the worker's time.
 constexpr int batch_tick_ms = 1;
-// While requests come: a ring of 4 MiB takes some 10,000 records, what a million requests a second
-// make in this time.
-constexpr int access_log_tick_ms = 10;
 }  // namespace
 
 void Housekeeping::run(int signal_fd) {
   while (!is_over()) {
     on_tick();
-    const bool logging = on_access_log();
-    const int wait_ms = on_listings() ? batch_tick_ms : logging ? access_log_tick_ms : tick_ms;
+    const int wait_ms = on_listings() ? batch_tick_ms : tick_ms;
     std::array<pollfd, 3> fds{{{parts_.server.fd(), POLLIN, 0},
                                {signal_fd, POLLIN, 0},
                                {parts_.listings.fd(), POLLIN, 0}}};
     if (poll(fds.data(), fds.size(), wait_ms) < 0) continue;  // EINTR: the loop looks again
-    if ((fds[1].revents & POLLIN) != 0 && on_signal(signal_fd)) break;
+    if ((fds[1].revents & POLLIN) != 0 && on_signal(signal_fd)) return;
     if ((fds[0].revents & POLLIN) != 0) on_channel();
   }
-}
-
-// True while there is something to write.
-bool Housekeeping::on_access_log() {
-  if (parts_.access_log == nullptr) return false;
-  return parts_.access_log->turn(clock_.wall_ns_of_origin());
 }
 
 // True: stop now.
@@ -137,8 +127,6 @@ void Housekeeping::on_tick() {
 void Housekeeping::once_a_second() {
   parts_.mailbox.unix_seconds.store(last_second_, std::memory_order_relaxed);
   if (parts_.access_log != nullptr) {
-    const std::string trouble = parts_.access_log->once_a_second();
-    if (!trouble.empty()) spdlog::warn("{}", trouble);
     parts_.stats.set(0, parts_.first_access_log_cell, parts_.access_log->lines_written());
     parts_.stats.set(0, parts_.first_access_log_cell + 1, parts_.access_log->lines_lost());
   }

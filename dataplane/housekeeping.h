@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "bpf/redirect_loader.h"
-#include "dataplane/access_log/access_log.h"
 #include "dataplane/housekeeping_listing.h"
+#include "dataplane/log_thread.h"
 #include "dataplane/nic/dpdk_port.h"
 #include "dataplane/worker_loop.h"
 #include "shm/channel.h"
@@ -29,9 +29,9 @@ class Housekeeping {
     shm::StatsPage& stats;
     WorkerMailbox& mailbox;
     std::vector<bpf::Redirect*> programs;
-    access_log::AccessLog* access_log;  // nullptr: none is wanted
-    uint32_t first_access_log_cell;     // in the stats page: written, lost
-    uint32_t first_program_cell;        // one cell an outcome, program after program
+    const LogThread* access_log;     // nullptr: none is wanted
+    uint32_t first_access_log_cell;  // in the stats page: lines written, lines lost
+    uint32_t first_program_cell;     // one cell an outcome, program after program
     std::string last_good_path;
     std::vector<nic::DpdkPort*> links;  // whose far ends come and go
     Duration drain_max;                 // zero: a stop waits for nobody
@@ -47,7 +47,6 @@ class Housekeeping {
   bool on_listings();
   bool on_signal(int signal_fd);
   bool is_over() const;
-  bool on_access_log();
   void on_tick();
   void once_a_second();
   void wake_worker();

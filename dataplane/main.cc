@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -21,11 +23,11 @@
 
 #include "base/unique_fd.h"
 #include "bpf/redirect_loader.h"
-#include "dataplane/access_log/access_log.h"
 #include "dataplane/config.h"
 #include "dataplane/gauges.h"
 #include "dataplane/housekeeping.h"
 #include "dataplane/housekeeping_listing.h"
+#include "dataplane/log_thread.h"
 #include "dataplane/open_ports.h"
 #include "dataplane/privileges.h"
 #include "dataplane/worker_loop.h"
@@ -42,6 +44,7 @@ constexpr int exit_bad_start = 2;  // configuration, privilege, interface: one l
 constexpr uint32_t worker_count = 1;
 constexpr int listen_attempts_max = 10;
 constexpr std::chrono::milliseconds listen_retry_after{50};
+constexpr Duration access_log_stop_max = Duration::seconds(1);
 
 struct Arguments {
   std::string config_path;
@@ -108,15 +111,43 @@ proxy::Timeouts timeouts_of(const TimeoutsConfig& config) {
   return timeouts;
 }
 
+proxy::Forwarding forwarding_of(const ForwardingConfig& config) {
+  proxy::Forwarding forwarding;
+  forwarding.trusted = {config.trusted_ipv4, config.trusted_ipv6};
+  forwarding.writes_request_id = config.request_id;
+  forwarding.request_id_key = drawn<HashKey>();
+  forwarding.writes_forwarded = config.forwarded;
+  if (config.loop_detection) {
+    // Another one with every start: a request does not outlive its data plane.
+    std::array<char, 32> id;
+    const int bytes = std::snprintf(id.data(), id.size(), "millrace-%016llx",
+                                    static_cast<unsigned long long>(drawn<uint64_t>()));
+    forwarding.loop_id.assign(id.data(), static_cast<size_t>(bytes));
+  }
+  return forwarding;
+}
+
 WorkerOptions worker_options(const Config& config, access_log::RecordRing* access_log) {
   WorkerOptions options;
   options.net = net_config(config);
   size_tables(options, config.limits.connections);
   options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
   options.proxy.request_body_bytes_max = config.limits.request_body_bytes;
+  options.proxy.request_body_rate_min = config.limits.request_body_rate;
   options.proxy.timeouts = timeouts_of(config.timeouts);
   options.proxy.upgrades = config.upgrades;
   options.proxy.paths.passes_encoded_slash = config.paths.passes_encoded_slash;
+  options.proxy.policy = config.upstream.balance == Balance::least_requests
+                             ? upstream::Policy::least_requests
+                             : upstream::Policy::round_robin;
+  upstream::EndpointLimits& endpoints = options.proxy.endpoints;
+  endpoints.requests_max = config.upstream.requests_per_endpoint.value_or(endpoints.requests_max);
+  endpoints.failures_max = config.upstream.ejection_failures;
+  endpoints.ejection = Duration::seconds(config.upstream.ejection_seconds);
+  options.proxy.forwarding = forwarding_of(config.forwarding);
+  for (const ProxyProtocolListener& listener : config.proxy_protocol_listeners) {
+    options.proxy.proxy_header_listeners.push_back({listener.address, listener.port});
+  }
   options.proxy.access_log = access_log;
   options.proxy.seed = drawn<uint64_t>();
   return options;
@@ -217,6 +248,7 @@ UniqueFd stop_signals() {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a write that fails
   return UniqueFd(signalfd(-1, &signals, SFD_CLOEXEC));
 }
 
@@ -234,8 +266,7 @@ void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
 // The worker's thread and housekeeping, until a signal says stop.
 void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::SnapshotCell& cell,
            shm::StatsPage& stats, const Config& config, int signal_fd,
-           const std::string& last_good_path, ListingServer& listings,
-           access_log::AccessLog* access_log) {
+           const std::string& last_good_path, ListingServer& listings, LogThread* access_log) {
   const std::vector<bpf::Redirect*> programs = ports.programs();
   WorkerMailbox mailbox;
   mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -262,18 +293,13 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   if (write(mailbox.wake.get(), &one, sizeof one) < 0)
     spdlog::warn("the worker is told by its own clock");
   thread.join();
-  if (access_log != nullptr) access_log->finish(MonotonicClock().wall_ns_of_origin());
-}
-
-// Opened with the rights that it will be opened anew with, when it has been rotated.
-Result<std::unique_ptr<access_log::AccessLog>> open_access_log(const AccessLogConfig& config,
-                                                               access_log::RecordRing& ring) {
-  auto file = access_log::AccessLogFile::open(config.file);
-  if (!file.ok()) return Error{file.error()};
-  const access_log::Format format = config.format == AccessLogFormat::json
-                                        ? access_log::Format::json
-                                        : access_log::Format::combined;
-  return std::make_unique<access_log::AccessLog>(ring, std::move(*file), format);
+  if (access_log == nullptr) return;
+  worker.note_open_exchanges(MonotonicClock().now());
+  if (access_log->stop(access_log_stop_max)) return;
+  spdlog::warn("the access log's last lines are lost: its file did not take them in time");
+  // Its thread may go on in the middle of our end.
+  std::fflush(nullptr);
+  _exit(0);
 }
 
 // Where the data plane keeps its files, made if they are not there.
@@ -302,17 +328,21 @@ int run(const Config& config) {
   });
   if (!server.ok()) return fail(server.error());
 
+  // Before anything is attached, so that a mistake here has changed nothing.
+  std::unique_ptr<LogThread> access_log;
+  if (config.access_log) {
+    auto opened = LogThread::create(*config.access_log, config.user);
+    if (!opened.ok()) return fail(opened.error());
+    access_log = std::move(*opened);
+  }
   auto ports = Ports::open(config);
   if (!ports.ok()) return fail(ports.error());
 
   const std::string last_good_path = config.state_directory + "/last-good.snapshot";
   install_last_good(cell, last_good_path);
   publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
-  std::unique_ptr<access_log::RecordRing> access_ring;
-  if (config.access_log)
-    access_ring = std::make_unique<access_log::RecordRing>(config.access_log->ring_kib * 1024);
-  Worker worker(worker_options(config, access_ring.get()), (*ports)->ports(), (*ports)->arena(),
-                cell, MonotonicClock().now());
+  Worker worker(worker_options(config, access_log ? &access_log->ring() : nullptr),
+                (*ports)->ports(), (*ports)->arena(), cell, MonotonicClock().now());
   auto listings = listen_patiently([&] {
     return ListingServer::listen((socket_folder / shm::listing_socket_name).string(),
                                  peers_of(config), worker.listing());
@@ -321,12 +351,7 @@ int run(const Config& config) {
 
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
-  std::unique_ptr<access_log::AccessLog> access_log;
-  if (config.access_log) {
-    auto opened = open_access_log(*config.access_log, *access_ring);
-    if (!opened.ok()) return fail(opened.error());
-    access_log = std::move(*opened);
-  }
+  if (access_log) access_log->start();
   serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path,
         **listings, access_log.get());
   return 0;

@@ -30,6 +30,8 @@ void size_tables(WorkerOptions& options, uint32_t connections) {
   options.tcp.time_wait = std::min(2 * busy, std::max(131'072U, busy));
   // An exchange holds a session and at most one connection to an endpoint.
   options.proxy.sessions = busy;
+  // One endpoint that hangs leaves the others three quarters of what there is.
+  options.proxy.endpoints.requests_max = std::max(busy / 4, 1U);
   options.proxy.pool.connections = std::min(connections, busy + options.proxy.pool.idle);
 }
 

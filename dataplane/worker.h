@@ -74,6 +74,9 @@ class Worker {
   void begin_drain(Instant idle_until, Instant now);
   bool is_drained() const { return net_.tcp().connection_count() == 0; }
 
+  // Those that are under way when the worker has had its last turn, for the access log.
+  void note_open_exchanges(Instant now) { proxy_.note_open_exchanges(now); }
+
   void set_date(std::string_view date) { proxy_.set_date(date); }
   // Whether every port accounts for every buffer of its own, and the arena for every slot.
   bool frames_conserved() const;

@@ -211,6 +211,8 @@ listeners:
 socket: $lab_dir/dataplane.sock
 state_directory: $state
 timeouts: {drain_seconds: 0}
+# What the peers add as well, and no more.
+forwarding: {request_id: false, loop_detection: false}
 worker: {cpu: $proxy_cpu}
 CONFIGURATION
   start_proxy millrace "$lab_build/dataplane/millrace-dataplane" --config "$lab_dir/dataplane.yaml"

@@ -106,7 +106,9 @@ std::string iso_time(uint64_t wall_ns) {
 void append_request(const AccessEntry& entry, JsonObject& line) {
   const AccessRecord& record = entry.record();
   line.text("client", entry.text(Text::client));
-  line.number("client_port", record.client_port);
+  line.text_if_any("peer", entry.text(Text::peer));
+  line.number(entry.text(Text::peer).empty() ? "client_port" : "peer_port", record.client_port);
+  line.text_if_any("request_id", entry.text(Text::request_id));
   if (!entry.text(Text::method).empty()) {
     line.text("method", entry.text(Text::method));
     line.text("host", entry.text(Text::host));
@@ -187,7 +189,11 @@ void append_combined(const AccessEntry& entry, uint64_t wall_ns_of_origin, std::
     out += version_text(record.version);
   }
   out += "\" ";
-  append_number(record.status, out);
+  if (record.status == 0) {
+    out += '-';
+  } else {
+    append_number(record.status, out);
+  }
   out += ' ';
   append_number(record.response_body_octets, out);
   out += " \"";

@@ -6,10 +6,11 @@
 // Octets that are not printable ASCII are written as \u00XX, each by itself, since a header field
 // has no encoding (RFC 9110 section 5.5).
 //
-// Combined, as Apache's httpd defines it:
+// Combined, the format of that name that most servers write:
 //   client - - [27/Nov/2026:17:20:45 +0000] "GET /path?query HTTP/1.1" 200 2326 "referer" "user
 //   agent"
-// with \xXX for such octets, and - for what is not there. Times are UTC.
+// with \xXX for such octets, and - for texts that are not there and for the status of an exchange
+// without an answer. Times are UTC.
 #pragma once
 
 #include <cstdint>

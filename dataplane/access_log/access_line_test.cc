@@ -96,33 +96,41 @@ TEST(AccessLine, WhatWasRefusedHasNoRequest) {
             "2001:db8::1 - - [27/Nov/2026:17:20:45 +0000] \"-\" 400 0 \"-\" \"-\"\n");
 }
 
+// Of the quotes of a line those that are not behind a backslash, which are ours.
+size_t bare_quotes(const std::string& text) {
+  size_t count = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      ++count;
+    }
+  }
+  return count;
+}
+
 // Every octet that a request may carry somewhere: a line stays one line, JSON stays JSON.
 TEST(AccessLine, H39_NothingThatAClientSendsBreaksOutOfItsPlace) {
   std::string every;
   for (int octet = 0; octet < 256; ++octet) every += static_cast<char>(octet);
-  AccessRecord record = plain_record();
-  const std::string text = pushed(record, {{Text::client, "::1"},
-                                           {Text::method, "GET"},
-                                           {Text::target, every},
-                                           {Text::user_agent, every}});
+  const auto with = [](std::string_view target, std::string_view agent) {
+    return pushed(plain_record(), {{Text::client, "::1"},
+                                   {Text::method, "GET"},
+                                   {Text::target, target},
+                                   {Text::user_agent, agent}});
+  };
   for (const Format format : {Format::json, Format::combined}) {
-    const std::string got = line(text, format);
-    EXPECT_EQ(got.find('\n'), got.size() - 1);
-    for (const char c : got.substr(0, got.size() - 1)) {
-      ASSERT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
-    }
-    // Of the quotes only those that are ours are not behind a backslash.
-    size_t bare_quotes = 0;
-    for (size_t i = 0; i < got.size(); ++i) {
-      if (got[i] == '\\') {
-        ++i;
-      } else if (got[i] == '"') {
-        ++bare_quotes;
+    const size_t ours = bare_quotes(line(with("x", "x"), format));
+    for (const std::string& text : {with(every, "x"), with("x", every), with(every, every)}) {
+      const std::string got = line(text, format);
+      EXPECT_EQ(got.find('\n'), got.size() - 1);
+      for (const char c : got.substr(0, got.size() - 1)) {
+        ASSERT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
       }
+      EXPECT_EQ(bare_quotes(got), ours) << got;
     }
-    EXPECT_EQ(bare_quotes % 2, 0U);
-    EXPECT_EQ(bare_quotes, format == Format::combined ? 6U : bare_quotes);
   }
+  const std::string text = with(every, every);
   EXPECT_NE(line(text, Format::json).find(R"(\u000a)"), std::string::npos);
   EXPECT_NE(line(text, Format::json).find(R"(\u00ff)"), std::string::npos);
   EXPECT_NE(line(text, Format::combined).find(R"(\x0d\x0e)"), std::string::npos);
@@ -147,10 +155,26 @@ TEST(AccessLine, PhasesThatDidNotComeAreLeftOut) {
   EXPECT_NE(json.find(R"("body_us":1490,"total_us":1500})"), std::string::npos) << json;
 }
 
-TEST(AccessLine, EveryEndAndReasonHasAName) {
-  EXPECT_EQ(exchange_end_names[static_cast<size_t>(ExchangeEnd::aborted)], "aborted");
-  EXPECT_EQ(local_reason_names[static_cast<size_t>(LocalReason::endpoint_timeout)],
-            "endpoint_timeout");
+TEST(AccessLine, WhoeverCameByAnotherHasAPeer) {
+  const std::string json = line(pushed(plain_record(), {{Text::client, "192.0.2.1"},
+                                                        {Text::peer, "10.0.0.2"},
+                                                        {Text::method, "GET"},
+                                                        {Text::request_id, "id-1"}}),
+                                Format::json);
+  EXPECT_NE(json.find(R"("client":"192.0.2.1","peer":"10.0.0.2","peer_port":40000,)"
+                      R"("request_id":"id-1",)"),
+            std::string::npos)
+      << json;
+}
+
+TEST(AccessLine, AnExchangeWithoutAnAnswerHasNoStatus) {
+  AccessRecord record = plain_record();
+  record.status = 0;
+  record.response_body_octets = 0;
+  EXPECT_EQ(
+      line(pushed(record, {{Text::client, "::1"}, {Text::method, "GET"}, {Text::target, "/"}}),
+           Format::combined),
+      "::1 - - [27/Nov/2026:17:20:45 +0000] \"GET / HTTP/1.1\" - 0 \"-\" \"-\"\n");
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
-// AccessLog: housekeeping's end of the access log. Takes the workers' records out of the ring,
-// makes lines of them, and writes those.
+// AccessLog: the far end of the access log. Takes the worker's records out of the ring, makes lines
+// of them, and writes those.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
-#include "base/time.h"
 #include "dataplane/access_log/access_line.h"
 #include "dataplane/access_log/access_log_file.h"
 #include "dataplane/access_log/record_ring.h"
@@ -18,14 +18,12 @@ class AccessLog {
   AccessLog(RecordRing& ring, AccessLogFile file, Format format)
       : ring_(ring), file_(std::move(file)), format_(format) {}
 
-  // What there is, or a share of it. True: more may be there; come again soon. wall_ns_of_origin:
-  // what to add to the workers' clock for the time since 1970.
+  // One buffer's worth of what there is, written. True: more is there. wall_ns_of_origin: what to
+  // add to the workers' clock for the time since 1970.
   bool turn(uint64_t wall_ns_of_origin);
-  // Once a second: whether the file was rotated. Sentences for the operator's log, each said once
-  // until things change; empty: nothing to say.
+  // Once a second: whether the file was rotated. A sentence for the operator, said once until
+  // things change; empty: nothing to say.
   std::string once_a_second();
-  // At the end: everything that is in the ring, as long as somebody takes it.
-  void finish(uint64_t wall_ns_of_origin);
 
   uint64_t lines_written() const { return file_.lines_written(); }
   uint64_t lines_lost() const { return file_.lines_lost(); }

@@ -1,5 +1,5 @@
-// AccessLogFile: where the lines go. It never waits: for a reader who is slow the lines wait in a
-// buffer, and behind it in the ring; what cannot be written at all (no space) is lost, and counted.
+// AccessLogFile: where the lines go. Writing waits for the disk, or for whoever reads: the thread
+// that calls it has nothing else to do. What cannot be written (no space) is lost, and counted.
 //
 // A regular file is appended to. Whoever rotates it renames or removes it: within a second of that
 // a new one is made under the old name (look()). "stdout" is the process's own, usually a pipe to
@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,14 +20,14 @@ class AccessLogFile {
  public:
   static constexpr size_t buffer_bytes = size_t{1} << 16;
 
-  // path: of a file, made if it is not there (owner may write, group may read); or "stdout". Error:
-  // the path and the reason.
-  static Result<AccessLogFile> open(const std::string& path);
+  // path: of a regular file, made if it is not there (owner may write, group may read; it belongs
+  // to `owner`, if given); or "stdout". Error: the path and the reason.
+  static Result<AccessLogFile> open(const std::string& path,
+                                    std::optional<uint32_t> owner = std::nullopt);
 
   // Lines, newline included, are appended here, and go out with the next flush().
   std::string& buffer() { return waiting_; }
-  // More should be appended only then.
-  bool has_room() const { return waiting_.size() < buffer_bytes; }
+  bool is_full() const { return waiting_.size() >= buffer_bytes; }
   void flush();
   // Whether the file is still the one under its name; if not it is opened anew. Error: it cannot
   // be, and lines go to the old one.
@@ -34,19 +35,16 @@ class AccessLogFile {
 
   uint64_t lines_written() const { return lines_written_; }
   uint64_t lines_lost() const { return lines_lost_; }
-  // Of the last flush(); empty: it went well, or waits for its reader.
+  // Of the last flush(); empty: it went well.
   const std::string& last_error() const { return last_error_; }
 
  private:
-  AccessLogFile(std::string path, UniqueFd fd, bool is_regular)
-      : path_(std::move(path)), fd_(std::move(fd)), is_regular_(is_regular) {}
-  enum class Wrote : uint8_t { all, some, failed };
-  Wrote write_some(std::string_view text, size_t& written);
+  AccessLogFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  size_t write_some();
   void lose_waiting();
 
   std::string path_;
   UniqueFd fd_;
-  bool is_regular_;
   bool in_the_middle_ = false;  // what waits begins in the middle of a line
   std::string waiting_;
   uint64_t lines_written_ = 0;

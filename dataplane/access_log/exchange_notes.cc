@@ -51,28 +51,31 @@ ExchangeNotes::ExchangeNotes(RecordRing* ring, uint32_t sessions)
   open_ = std::make_unique<bool[]>(sessions);
 }
 
-void ExchangeNotes::begin_note(uint32_t session, std::string_view client, uint16_t client_port,
-                               const http::RequestHead* head, Instant began, Instant now) {
+void ExchangeNotes::begin_note(uint32_t session, const Asker& asker, const http::RequestHead* head,
+                               Instant began, Instant now) {
   Note& note = notes_[session];
   note.record = {};
+  CHECK(!open_[session]);
   open_[session] = true;
   AccessRecord& record = note.record;
   record.end = ExchangeEnd::aborted;  // until somebody knows better
   record.began_ns = began.since_origin_ns();
   record.routed_ns = now.since_origin_ns();
-  record.client_port = client_port;
+  record.client_port = asker.port;
   TextWriter texts(record, note.texts);
-  texts.put(Text::client, {client});
+  texts.put(Text::client, {asker.client});
+  texts.put(Text::peer, {asker.peer});
   if (head == nullptr) return;
-  record.version = head->version;
   record.head_error = head->error;
   if (head->error != http::HeadError::none) return;  // nothing else in it may be read
+  record.version = head->version;
   texts.put(Text::method, {head->method_text});
   texts.put(Text::host, {head->host()});
   texts.put(Text::target, {head->path, head->has_query ? "?" : "", head->query});
   texts.put(Text::user_agent, {value_of(*head, http::FieldName::user_agent)});
   texts.put(Text::referer, {value_of(*head, http::FieldName::referer)});
   texts.put(Text::upgrade, {head->upgrade});
+  texts.put(Text::request_id, {asker.request_id});
 }
 
 void ExchangeNotes::routed(uint32_t session, const Route& route) {

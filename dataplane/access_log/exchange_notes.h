@@ -2,8 +2,8 @@
 // and hands to housekeeping when the exchange is over. Where no log is wanted there are no notes,
 // and every call is one compare.
 //
-// An exchange has one note and one record: whatever way it ends, end() comes once (sessions say so
-// when they are released). The texts are copied when the head is there: later its octets are gone.
+// An exchange has one note and one record: whatever way it ends, end() comes before its session is
+// released. The texts are copied when the head is there: later its octets are gone.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,18 @@ class ExchangeNotes {
 
   bool wanted() const { return ring_ != nullptr; }
 
+  // Who asks. peer: who has connected, with its port, where the client is not the same.
+  struct Asker {
+    std::string_view client;
+    std::string_view peer;
+    uint16_t port = 0;
+    std::string_view request_id;
+  };
   // A head is whole, or will never be: from here on until end() the exchange is under way. head:
   // nullptr if it cannot be read.
-  void begin(uint32_t session, std::string_view client, uint16_t client_port,
-             const http::RequestHead* head, Instant began, Instant now) {
-    if (wanted()) begin_note(session, client, client_port, head, began, now);
+  void begin(uint32_t session, const Asker& asker, const http::RequestHead* head, Instant began,
+             Instant now) {
+    if (wanted()) begin_note(session, asker, head, began, now);
   }
   bool is_open(uint32_t session) const { return wanted() && open_[session]; }
 
@@ -57,10 +64,9 @@ class ExchangeNotes {
     notes_[session].record.status = status;
     notes_[session].record.responded_ns = now.since_origin_ns();
   }
-  void answered_locally(uint32_t session, uint16_t status, LocalReason reason, Instant now) {
-    if (!is_open(session)) return;
-    responded(session, status, now);
-    notes_[session].record.reason = reason;
+  // The answer is ours.
+  void give_reason(uint32_t session, LocalReason reason) {
+    if (is_open(session)) notes_[session].record.reason = reason;
   }
   // What ends the exchange, said where it is known; the first word counts.
   void blame(uint32_t session, ExchangeEnd end) {
@@ -85,14 +91,14 @@ class ExchangeNotes {
   };
   static_assert(offsetof(Note, texts) == sizeof(AccessRecord), "handed over in one piece");
 
-  void begin_note(uint32_t session, std::string_view client, uint16_t client_port,
-                  const http::RequestHead* head, Instant began, Instant now);
+  void begin_note(uint32_t session, const Asker& asker, const http::RequestHead* head,
+                  Instant began, Instant now);
   bool end_note(uint32_t session, uint64_t request_octets, uint64_t response_octets,
                 bool keep_alive, Instant now);
 
   RecordRing* ring_;
   uint32_t sessions_;
-  // Memory that nobody has written to takes no room: the system gives pages when they are touched.
+  // What nobody has written to takes no memory yet: the system gives pages when they are touched.
   std::unique_ptr<Note[]> notes_;
   std::unique_ptr<bool[]> open_;  // which of them are under way
 };

@@ -25,7 +25,7 @@ class ExchangeNotesTest : public testing::Test {
     head_ = std::make_unique<http::RequestHead>();
     const auto status = http::parse_request_head(as_bytes(text), *head_, consumed);
     ASSERT_NE(status, http::ParseStatus::partial);
-    notes.begin(session, "10.0.0.1", 40'000, head_.get(), now, now);
+    notes.begin(session, {"10.0.0.1", "", 40'000, "id-1"}, head_.get(), now, now);
   }
   // Entries look into the octets of the records, which are kept.
   std::vector<AccessEntry> entries() {
@@ -68,6 +68,8 @@ TEST_F(ExchangeNotesTest, OneRecordSaysItAll) {
   EXPECT_EQ(entry.text(Text::user_agent), "tester/1");
   EXPECT_EQ(entry.text(Text::referer), "http://x/");
   EXPECT_EQ(entry.text(Text::upgrade), "");
+  EXPECT_EQ(entry.text(Text::peer), "");
+  EXPECT_EQ(entry.text(Text::request_id), "id-1");
   EXPECT_EQ(entry.text(Text::route), "shop/front");
   EXPECT_EQ(entry.text(Text::service), "shop/web:http");
   const AccessRecord& record = entry.record();
@@ -143,7 +145,8 @@ TEST_F(ExchangeNotesTest, TextsAreCutAtTheirLimits) {
 
 TEST_F(ExchangeNotesTest, H39_OfAHeadThatBreaksARuleOnlyTheRuleIsKept) {
   begin(0, "GET /secret HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n");
-  notes.answered_locally(0, 400, LocalReason::head_invalid, start);
+  notes.give_reason(0, LocalReason::head_invalid);
+  notes.responded(0, 400, start);
   EXPECT_TRUE(notes.end(0, 0, 0, false, start));
   const AccessEntry entry = only();
   EXPECT_EQ(entry.text(Text::method), "");
@@ -157,12 +160,12 @@ TEST_F(ExchangeNotesTest, AFullRingIsSaidAndTheNextExchangeHasItsNote) {
   ExchangeNotes few(&small, 1);
   uint32_t lost = 0;
   for (int i = 0; i < 200; ++i) {
-    few.begin(0, "10.0.0.1", 1, nullptr, start, start);
+    few.begin(0, {"10.0.0.1", "", 1, ""}, nullptr, start, start);
     if (!few.end(0, 0, 0, false, start)) ++lost;
   }
   EXPECT_GT(lost, 50U);
   small.drain(SIZE_MAX, [](ByteView) {});
-  few.begin(0, "10.0.0.1", 1, nullptr, start, start);
+  few.begin(0, {"10.0.0.1", "", 1, ""}, nullptr, start, start);
   EXPECT_TRUE(few.end(0, 0, 0, false, start));
 }
 
@@ -170,7 +173,7 @@ TEST(ExchangeNotes, WithoutALogNothingIsKept) {
   ExchangeNotes notes(nullptr, 1'000'000);
   EXPECT_FALSE(notes.wanted());
   EXPECT_EQ(notes.memory_bytes(), 0U);
-  notes.begin(5, "10.0.0.1", 1, nullptr, start, start);
+  notes.begin(5, {"10.0.0.1", "", 1, ""}, nullptr, start, start);
   EXPECT_FALSE(notes.is_open(5));
   EXPECT_TRUE(notes.end(5, 0, 0, false, start));
 }

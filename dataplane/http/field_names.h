@@ -68,8 +68,9 @@ enum class FieldName : uint8_t {
   x_content_type_options,
   x_frame_options,
   x_powered_by,
-  x_request_id,
   x_requested_with,
+  // Goes on, unless requests get a number of ours.
+  x_request_id,
   // Who the client was and what it asked for, as told by an earlier proxy (H33). A stranger's word:
   // removed from requests.
   forwarded,
@@ -82,6 +83,8 @@ enum class FieldName : uint8_t {
   // Of a request, written by us from what was understood.
   host,
   expect,
+  // Who has passed the request on (RFC 8586), which says whether it goes round in a circle.
+  cdn_loop,
   // Of one hop (H14, RFC 9110 7.6.1): never sent on, in neither direction.
   connection,
   content_length,
@@ -110,9 +113,10 @@ constexpr bool is_parsed_field(FieldName name) {
 // Names that a Connection field may not take away (H14): removing them would change who the client
 // is, where the request goes, or where it ends.
 constexpr bool is_protected_from_nomination(FieldName name) {
-  return is_forwarding_field(name) || name == FieldName::host || name == FieldName::authorization ||
-         name == FieldName::cookie || name == FieldName::set_cookie ||
-         name == FieldName::content_length || name == FieldName::transfer_encoding;
+  return is_forwarding_field(name) || name == FieldName::host || name == FieldName::cdn_loop ||
+         name == FieldName::authorization || name == FieldName::cookie ||
+         name == FieldName::set_cookie || name == FieldName::content_length ||
+         name == FieldName::transfer_encoding;
 }
 
 // Recognises a name in any case (names are case-insensitive, RFC 9110 5.1). A recognised name

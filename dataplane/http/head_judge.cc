@@ -16,6 +16,7 @@ HeadError RequestJudge::take_other(const Field& field) {
       return equals_ignoring_case(field.value(), "100-continue")
                  ? HeadError::none
                  : HeadError::expectation_unsupported;
+    case FieldName::cdn_loop: has_cdn_loop_ = true; return HeadError::none;
     case FieldName::upgrade: take_upgrade(semantics_); return HeadError::none;
     default: return HeadError::none;
   }

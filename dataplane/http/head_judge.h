@@ -88,6 +88,7 @@ class RequestJudge {
     out_.expects_continue =
         has_expect_ && out_.version == Version::http_1_1 && !out_.framing.is_empty();
     if (semantics_.has_nominations) mark_nominated_fields(out_.fields);
+    out_.has_cdn_loop = has_cdn_loop_;
     out_.upgrade = {};
     if (semantics_.upgrade_lines != 0 && out_.version == Version::http_1_1 &&
         out_.framing.is_empty()) {
@@ -104,6 +105,7 @@ class RequestJudge {
   Semantics semantics_;
   bool has_host_ = false;
   bool has_expect_ = false;
+  bool has_cdn_loop_ = false;
 };
 
 // The same for a response; what concerns only requests is carried through.

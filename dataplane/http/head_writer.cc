@@ -149,6 +149,93 @@ void write_request_line(const RequestHead& head, Output& output) {
   output.literal(" HTTP/1.1\r\n");
 }
 
+// RFC 7239 section 6: an IPv6 address is quoted and in brackets.
+template <class Output>
+void write_forwarded_node(std::string_view address, Output& output) {
+  const bool ipv6 = address.find(':') != std::string_view::npos;
+  output.literal("for=");
+  if (ipv6) output.literal("\"[");
+  output.inserted_text(address);
+  if (ipv6) output.literal("]\"");
+}
+
+// Every hop, and with the last one, ours, what it was asked for. A host is quoted, for it may have
+// a port or brackets.
+template <class Output>
+void write_forwarded(const ForwardingFields& forwarding, size_t host, size_t host_end,
+                     Output& output) {
+  output.literal("Forwarded: ");
+  for (size_t i = 0; forwarding.before != nullptr && i < forwarding.before->count; ++i) {
+    write_forwarded_node(forwarding.before->hops[i], output);
+    output.literal(", ");
+  }
+  write_forwarded_node(forwarding.client_address, output);
+  output.literal(";proto=");
+  output.inserted_text(forwarding.scheme);
+  output.literal(";host=\"");
+  output.again(host, host_end);
+  output.literal("\"\r\n");
+}
+
+// What an earlier proxy has said of the client and was believed stands in front of the client's own
+// address; the rest is what we have seen ourselves (H33).
+template <class Output>
+void write_forwarding_fields(const ForwardingFields& forwarding, size_t host, size_t host_end,
+                             Output& output) {
+  output.literal("X-Forwarded-For: ");
+  for (size_t i = 0; forwarding.before != nullptr && i < forwarding.before->count; ++i) {
+    output.inserted_text(forwarding.before->hops[i]);
+    output.literal(", ");
+  }
+  const size_t address = output.position();
+  output.inserted_text(forwarding.client_address);
+  const size_t address_end = output.position();
+  output.literal("\r\nX-Forwarded-Proto: ");
+  output.inserted_text(forwarding.scheme);
+  output.literal("\r\nX-Forwarded-Host: ");
+  if (forwarding.host.empty()) {
+    output.again(host, host_end);
+  } else {
+    output.inserted_text(forwarding.host);
+  }
+  if (forwarding.port != 0) {
+    output.literal("\r\nX-Forwarded-Port: ");
+    output.decimal(forwarding.port);
+  }
+  output.literal("\r\nX-Real-IP: ");
+  if (forwarding.real_address.empty()) {
+    output.again(address, address_end);
+  } else {
+    output.inserted_text(forwarding.real_address);
+  }
+  output.literal("\r\n");
+  if (!forwarding.request_id.empty()) {
+    output.literal("X-Request-ID: ");
+    output.inserted_text(forwarding.request_id);
+    output.literal("\r\n");
+  }
+  if (!forwarding.loop_id.empty()) {
+    output.literal("CDN-Loop: ");
+    output.inserted_text(forwarding.loop_id);
+    output.literal("\r\n");
+  }
+  if (forwarding.max_forwards) {
+    output.literal("Max-Forwards: ");
+    output.decimal(*forwarding.max_forwards);
+    output.literal("\r\n");
+  }
+  if (forwarding.writes_forwarded) write_forwarded(forwarding, host, host_end, output);
+}
+
+// Of a field that is not in the part of FieldName whose fields go on without a look.
+bool goes_on(const Field& field, FieldName names_end, const ForwardingFields& forwarding) {
+  if (field.has_underscore()) return false;
+  if (field.known == FieldName::cdn_loop) return true;  // whoever nominates it
+  if (field.is_nominated()) return false;
+  return field.known < names_end ||
+         (field.known == FieldName::x_forwarded_other && forwarding.passes_other_fields);
+}
+
 template <class Output>
 size_t write_request(const RequestHead& head, const ForwardingFields& forwarding, Output output) {
   write_request_line(head, output);
@@ -157,24 +244,15 @@ size_t write_request(const RequestHead& head, const ForwardingFields& forwarding
   write_host(head, forwarding.fallback_host, output);
   const size_t host_end = output.position();
   output.literal("\r\n");
-  constexpr FieldName names_end = FieldName::forwarded;  // by the order of FieldName
+  // By the order of FieldName.
+  const FieldName names_end =
+      forwarding.request_id.empty() ? FieldName::forwarded : FieldName::x_request_id;
   write_lines(
       {}, head.fields, names_end, output, [](FieldName) {},
       [&](const Field& field) {
-        const bool goes_on = field.known < names_end && !field.has_underscore();
-        if (goes_on && !field.is_nominated()) output.field(field);
+        if (goes_on(field, names_end, forwarding)) output.field(field);
       });
-  output.literal("X-Forwarded-For: ");
-  const size_t address = output.position();
-  output.inserted_text(forwarding.client_address);
-  const size_t address_end = output.position();
-  output.literal("\r\nX-Forwarded-Proto: ");
-  output.inserted_text(forwarding.scheme);
-  output.literal("\r\nX-Forwarded-Host: ");
-  output.again(host, host_end);
-  output.literal("\r\nX-Real-IP: ");
-  output.again(address, address_end);
-  output.literal("\r\n");
+  write_forwarding_fields(forwarding, host, host_end, output);
   write_request_framing(head, output);
   write_upgrade(head.upgrade, output);
   output.literal("\r\n");
@@ -218,6 +296,10 @@ size_t write_response(const ResponseHead& head, const ResponseOptions& options, 
   return output.written();
 }
 
+// What a request gets beside texts: "? HTTP/1.1" and line ends (24), names and separators of Host
+// (6), the X-Forwarded- fields and X-Real-IP (115), X-Request-ID (16), CDN-Loop (12), Max-Forwards
+// (26), Forwarded (45), a framing field (38), Connection and Upgrade (32).
+constexpr size_t request_names_bytes_max = 320;
 // Everything of a fixed size that a head may get, with room to scribble.
 constexpr size_t fixed_bytes_max = head_growth_bytes_max + RoomyOutput::scribbled_bytes_max;
 
@@ -244,12 +326,20 @@ constexpr size_t fixed_bytes_max = head_growth_bytes_max + RoomyOutput::scribble
 
 }  // namespace
 
+size_t bytes_of(const ForwardingFields& forwarding) {
+  const size_t once = 3 * forwarding.fallback_host.size() + 3 * forwarding.client_address.size() +
+                      2 * forwarding.scheme.size() + forwarding.request_id.size() +
+                      forwarding.loop_id.size() + forwarding.real_address.size() +
+                      forwarding.host.size();
+  return forwarding.before == nullptr ? once : once + forwarding.before->bytes_written_max();
+}
+
 size_t write_request_head(const RequestHead& head, const ForwardingFields& forwarding,
                           ByteSpan output) {
+  const size_t host_bytes = head.host_bytes + size_t{6};  // and a colon and a port
   const size_t reserved = head.method_text.size() + head.path.size() + head.query.size() +
-                          2 * forwarding.fallback_host.size() +
-                          2 * forwarding.client_address.size() + forwarding.scheme.size() +
-                          head.upgrade.size() + fixed_bytes_max;
+                          head.upgrade.size() + 3 * host_bytes + bytes_of(forwarding) +
+                          request_names_bytes_max + RoomyOutput::scribbled_bytes_max;
   if (reserved <= output.size()) {
     const size_t written = write_request_roomily(head, forwarding, {output, reserved});
     if (written != 0) return written;
@@ -280,6 +370,7 @@ size_t write_response_head(const ResponseHead& head, const ResponseOptions& opti
 
 std::string_view local_reply_text(uint16_t status) {
   switch (status) {
+    case 200: return "200 OK\n";
     case 400: return "400 Bad Request\n";
     case 404: return "404 Not Found\n";
     case 405: return "405 Method Not Allowed\n";
@@ -294,6 +385,7 @@ std::string_view local_reply_text(uint16_t status) {
     case 503: return "503 Service Unavailable\n";
     case 504: return "504 Gateway Timeout\n";
     case 505: return "505 HTTP Version Not Supported\n";
+    case 508: return "508 Loop Detected\n";
     default: return {};
   }
 }
@@ -308,7 +400,7 @@ size_t write_local_reply(const LocalReply& reply, ByteSpan bytes) {
   write_date(reply.date, output);
   output.literal("Server: millrace\r\nContent-Type: text/plain\r\n");
   write_content_length(body.size(), output);
-  if (reply.status == 405) {
+  if (reply.status == 405 || reply.status == 200) {  // of OPTIONS, RFC 9110 section 9.3.7
     output.literal("Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n");
   }
   write_connection(reply.client_version, reply.keep_alive, output);

@@ -10,28 +10,47 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "base/bytes.h"
+#include "dataplane/http/forwarding.h"
 #include "dataplane/http/message.h"
 
 namespace millrace::http {
 
 // Most bytes a head can grow by on its way through. A request: Host of an absolute target (8 +
-// 261), X-Forwarded-Host (20 + 261), the other three names (54), Content-Length: 0 (19), the path
-// "/" (1). A response: Date (37), Server (18), Transfer-Encoding (28), Connection (24), a space in
-// the status line (1). Either: a space behind each of 128 colons.
-inline constexpr size_t head_growth_bytes_max = 1024;
+// 261), X-Forwarded-Host (20 + 261), the other three names (54), X-Forwarded-Port (25), the names
+// of X-Request-ID, CDN-Loop and Max-Forwards (52), Forwarded (52 + 261), Content-Length: 0 (19),
+// the path "/" (1). A response: Date (37), Server (18), Transfer-Encoding (28), Connection (24), a
+// space in the status line (1). Either: a space behind each of 128 colons.
+inline constexpr size_t head_growth_bytes_max = 1280;
 
 // What we tell the origin about the client (H33). Texts are ours, or come from validated routes;
 // they must consist of visible ASCII, which is checked again here (H34).
 struct ForwardingFields {
-  std::string_view client_address;  // "192.0.2.7", for X-Forwarded-For and X-Real-IP
-  std::string_view scheme;          // "http" or "https", for X-Forwarded-Proto
+  // Who the request comes from: for X-Forwarded-For, behind those whom it came by, and, unless
+  // real_address says otherwise, for X-Real-IP. "192.0.2.7", "2001:db8::1".
+  std::string_view client_address;
+  std::string_view scheme;  // "http" or "https", for X-Forwarded-Proto
   // Host for an HTTP/1.0 client that sent none: the address that it connected to.
   std::string_view fallback_host;
+  uint16_t port = 0;              // for X-Forwarded-Port; 0: no such field
+  std::string_view request_id{};  // for X-Request-ID, instead of the client's; empty: that goes on
+  std::string_view loop_id{};     // for one more CDN-Loop field (RFC 8586); empty: none
+  std::optional<uint32_t> max_forwards = std::nullopt;  // instead of what take_max_forwards() took
+  bool writes_forwarded = false;  // Forwarded (RFC 7239) beside the fields above
+
+  // What a trusted proxy has said; nothing of a stranger.
+  const ForwardedChain* before = nullptr;  // for X-Forwarded-For and Forwarded
+  std::string_view real_address{};         // for X-Real-IP
+  std::string_view host{};                 // for X-Forwarded-Host, instead of Host
+  bool passes_other_fields = false;        // X-Forwarded-Prefix and the like
 };
+
+// The most that the texts of these fields take in a head, beside head_growth_bytes_max.
+size_t bytes_of(const ForwardingFields& forwarding);
 
 // The request as the origin gets it: HTTP/1.1, origin form, Host from the target's authority,
 // fields in their order without those of this hop, of other proxies and with underscores in their

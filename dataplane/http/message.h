@@ -159,6 +159,7 @@ struct RequestHead {
   bool keep_alive;        // the client wants to go on after this exchange (RFC 9112 9.3)
   bool expects_continue;  // Expect: 100-continue on HTTP/1.1 with a body to come (RFC 9110 10.1.1)
   bool has_query;         // "?" was there, even with nothing behind it
+  bool has_cdn_loop;      // at least one CDN-Loop field (H36)
   uint8_t host_bytes;     // 0: an HTTP/1.0 request without Host
   uint16_t port;          // of Host or of the absolute target; 0: none given
   BodyFraming framing;

@@ -48,6 +48,8 @@ void Proxy::end_if_idle(uint32_t index, const Turn& turn) {
   const Session& session = at(index);
   if (session.phase == Phase::tunnel) {
     end_tunnel(index, turn);
+  } else if (session.phase == Phase::proxy_header) {
+    abort_session(index, turn);
   } else if (session.phase == Phase::request_head && !session.head_partial &&
              tcp_.is_quiet(session.client)) {
     end_session(index, turn);

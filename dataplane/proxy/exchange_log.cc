@@ -7,8 +7,17 @@ namespace millrace::proxy {
 void Proxy::begin_note(uint32_t index, const http::RequestHead* head, Instant began,
                        const Turn& turn) {
   const Session& session = at(index);
-  notes_.begin(index, {session.client_text, session.client_text_bytes},
-               tcp_.remote(session.client).port, head, began, turn.now);
+  access_log::ExchangeNotes::Asker asker;
+  asker.client = {session.client_text, session.client_text_bytes};
+  asker.port = session.client_port;
+  if (head != nullptr && head->error == http::HeadError::none) {
+    asker.request_id = provenance_.request_id();
+    if (provenance_.client != asker.client) {
+      asker.peer = asker.client;
+      asker.client = provenance_.client;
+    }
+  }
+  notes_.begin(index, asker, head, began, turn.now);
 }
 
 void Proxy::put_route_in_note(uint32_t index, const route::RouteMatch& match, const Turn& turn) {
@@ -25,12 +34,18 @@ void Proxy::put_route_in_note(uint32_t index, const route::RouteMatch& match, co
   notes_.routed(index, names);
 }
 
-void Proxy::end_note(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn) {
+void Proxy::end_note(uint32_t index, ExchangeEnd end, bool keep_alive, Instant now) {
   if (!notes_.is_open(index)) return;
   const Session& session = at(index);
   notes_.blame(index, end);
-  if (!notes_.end(index, session.request_octets, session.response_octets, keep_alive, turn.now)) {
+  if (!notes_.end(index, session.request_octets, session.response_octets, keep_alive, now)) {
     counters_.add(Counter::proxy_access_records_lost);
+  }
+}
+
+void Proxy::note_open_exchanges(Instant now) {
+  for (uint32_t index = 0; index < sessions_.capacity(); ++index) {
+    if (sessions_.live_at(index)) end_note(index, ExchangeEnd::aborted, false, now);
   }
 }
 

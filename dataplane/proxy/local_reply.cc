@@ -13,14 +13,19 @@ Proxy::Progress Proxy::reply_locally(uint32_t index, const Refusal& refusal, con
   reply.keep_alive = stays;
   reply.to_head_request = session.phase == Phase::exchange && session.method == http::Method::head;
   reply.date = {date_.data(), date_.size()};
+  notes_.give_reason(index, refusal.reason);
   const size_t bytes = http::write_local_reply(reply, {written_.get(), scratch_bytes});
   if (bytes == 0 || !tcp_.write_whole(session.client, {written_.get(), bytes})) {
     abort_session(index, turn);
     return Progress::session_gone;
   }
-  counters_.add(refusal.status < 500 ? Counter::proxy_local_replies_4xx
-                                     : Counter::proxy_local_replies_5xx);
-  notes_.answered_locally(index, refusal.status, refusal.reason, turn.now);
+  if (refusal.status < 400) {
+    counters_.add(Counter::proxy_last_recipient);
+  } else {
+    counters_.add(refusal.status < 500 ? Counter::proxy_local_replies_4xx
+                                       : Counter::proxy_local_replies_5xx);
+  }
+  notes_.responded(index, refusal.status, turn.now);
   note_end(index, ExchangeEnd::complete, stays, turn);
   if (stays) {
     next_exchange(index, turn);

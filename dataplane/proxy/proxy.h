@@ -15,21 +15,26 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/slab.h"
 #include "base/timer_wheel.h"
 #include "dataplane/access_log/exchange_notes.h"
 #include "dataplane/counters.h"
+#include "dataplane/http/forwarding.h"
 #include "dataplane/http/head_parser.h"
 #include "dataplane/http/head_writer.h"
 #include "dataplane/http/path.h"
 #include "dataplane/proxy/session.h"
+#include "dataplane/proxy/told_clients.h"
 #include "dataplane/route/router.h"
 #include "dataplane/tcp/tcp.h"
 #include "dataplane/upstream/balancer.h"
+#include "dataplane/upstream/endpoint_states.h"
 #include "dataplane/upstream/pool.h"
 #include "shm/snapshot.h"
 
@@ -42,20 +47,43 @@ struct Timeouts {
   Duration request_head = Duration::seconds(10);  // from the first octet to the whole head: 408
   Duration client_idle = Duration::seconds(60);   // before and between exchanges: closed silently
   Duration body_stall = Duration::seconds(60);    // no octet of a body moved, either way
-  Duration connect = Duration::seconds(5);        // to an endpoint: 504
-  Duration first_octet = Duration::seconds(60);   // of a response, after the request: 504
-  Duration linger = Duration::seconds(2);         // after our last octet, for the client's FIN
+  Duration body_rate_grace = Duration::seconds(20);  // before request_body_rate_min counts
+  Duration connect = Duration::seconds(5);           // to an endpoint: 504
+  Duration first_octet = Duration::seconds(60);      // of a response, after the request: 504
+  Duration linger = Duration::seconds(2);            // after our last octet, for the client's FIN
   // A tunnel in which something waits for a reader has body_stall, whatever goes the other way.
   Duration tunnel_idle = Duration::seconds(3600);       // no octet through a tunnel: closed
   Duration tunnel_half_closed = Duration::seconds(60);  // the same once one side has ended
+};
+
+// What endpoints are told about the way that a request has come (H33, H36).
+struct Forwarding {
+  http::TrustedProxies trusted;    // whose word counts; of everybody else's nothing is passed on
+  bool writes_request_id = false;  // X-Request-ID: one of ours, or a trusted proxy's
+  HashKey request_id_key;          // so that nobody can tell the next one from the last
+  bool writes_forwarded = false;   // Forwarded (RFC 7239) beside X-Forwarded-For and its kin
+  std::string loop_id;             // our name in CDN-Loop; empty: loops are not looked for
+};
+
+// A listener whose connections begin with a PROXY header, from trusted peers alone.
+struct ProxyHeaderListener {
+  std::string address;  // as text, of either family
+  uint16_t port = 0;
 };
 
 struct Options {
   Timeouts timeouts;
   uint32_t sessions = 16'384;  // clients with something under way; idle ones need none
   upstream::PoolLimits pool;
+  upstream::Policy policy = upstream::Policy::round_robin;
+  upstream::EndpointLimits endpoints;
   uint64_t request_body_bytes_max = 0;  // a larger body is answered 413; 0: no limit
+  // Octets a second that a client sends of a body on average, after body_rate_grace: 408; 0: no
+  // such limit. What waits because the endpoint does not read is not the client's fault.
+  uint64_t request_body_rate_min = 500;
   http::PathOptions paths;
+  Forwarding forwarding;
+  std::vector<ProxyHeaderListener> proxy_header_listeners;
   // Protocols that a client may ask an endpoint for, in lower case; what is not here is not passed
   // on.
   std::vector<std::string> upgrades = {"websocket"};
@@ -84,11 +112,15 @@ class Proxy {
   // Clients at rest, and tunnels, are closed from idle_until on. For good.
   void begin_drain(Instant idle_until, Instant now);
 
+  // The last thing that is asked: what is still under way is noted as broken off.
+  void note_open_exchanges(Instant now);
+
   uint32_t session_count() const { return sessions_.in_use(); }
   size_t memory_bytes() const {
     return size_t{sessions_.capacity()} *
                (Slab<Session>::bytes_per_record() + TimerWheel::bytes_per_timer()) +
-           pool_.memory_bytes() + notes_.memory_bytes();
+           pool_.memory_bytes() + notes_.memory_bytes() + told_clients_.memory_bytes() +
+           endpoint_states_.memory_bytes();
   }
   const upstream::Pool& pool() const { return pool_; }
 
@@ -128,8 +160,8 @@ class Proxy {
   bool settle_path(http::RequestHead& head);
   uint32_t take_silent_idle(uint64_t endpoint_id, const Turn& turn);
   bool acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint, const Turn& turn);
-  bool write_request(Session& session, const http::RequestHead& head);
   Progress forward_request_body(uint32_t index, const Turn& turn);
+  Instant request_body_deadline(const Session& session) const;
   // What the client is answered by us (status 0: it is not), whether its connection may live on,
   // and why, for the access log.
   struct Refusal {
@@ -141,6 +173,27 @@ class Proxy {
                        const Turn& turn);
   bool repeat_request(uint32_t index, const Turn& turn, Progress* progress);
   void settle_request(Session& session);
+
+  // provenance.cc: who a request comes from, and what the endpoint is told about it
+  struct Provenance {
+    http::ForwardedChain chain;  // as a trusted proxy has said; views of the head
+    std::string_view client;     // the address that the request began at, as far as is known
+    std::array<char, http::request_id_bytes_max> request_id_text;
+    size_t request_id_bytes = 0;
+    std::optional<uint32_t> max_forwards;  // what the next hop is told
+    std::string_view request_id() const { return {request_id_text.data(), request_id_bytes}; }
+  };
+  void settle_provenance(const Session& session, const http::RequestHead& head);
+  void make_request_id();
+  bool is_loop(const http::RequestHead& head) const;
+  bool ends_here(http::RequestHead& head);
+  bool write_request(Session& session, const http::RequestHead& head);
+
+  // proxy_header.cc is the format; told_client.cc: the connections that begin with one
+  bool awaits_proxy_header(tcp::ConnId client) const;
+  bool is_trusted_peer(tcp::ConnId client) const;
+  void name_client(Session& session) const;
+  Progress take_proxy_header(uint32_t index, const Turn& turn);
 
   // response.cc
   Progress take_response_head(uint32_t index, const Turn& turn);
@@ -216,7 +269,7 @@ class Proxy {
   // exchange_log.cc: what becomes a line of the access log
   void begin_note(uint32_t index, const http::RequestHead* head, Instant began, const Turn& turn);
   void put_route_in_note(uint32_t index, const route::RouteMatch& match, const Turn& turn);
-  void end_note(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn);
+  void end_note(uint32_t index, ExchangeEnd end, bool keep_alive, Instant now);
   // Without a log they cost a compare.
   void note_begin(uint32_t index, const http::RequestHead* head, Instant began, const Turn& turn) {
     if (notes_.wanted()) begin_note(index, head, began, turn);
@@ -226,11 +279,12 @@ class Proxy {
   }
   // end: unless somebody has said before what ended it.
   void note_end(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn) {
-    if (notes_.wanted()) end_note(index, end, keep_alive, turn);
+    if (notes_.wanted()) end_note(index, end, keep_alive, turn.now);
   }
 
   // All that waits on a connection, copied together: for a head that its first run does not hold.
   ByteView gather(tcp::ConnId id);
+  void leave_endpoint(Session& session);
   void drop_upstream(Session& session, const Turn& turn);
   void return_upstream(Session& session, const Turn& turn);
   void close_pooled(uint32_t pool_index, const Turn& turn);
@@ -246,12 +300,21 @@ class Proxy {
   static constexpr uint32_t tunnel_quarters_max = 3;
   // What gather() copies is at most head_bytes_max; the scratch behind it may be read.
   static constexpr size_t gathered_bytes_behind = 1024;
-  static constexpr size_t scratch_bytes = http::head_bytes_max + http::head_growth_bytes_max + 1024;
+  // Beside what a head may grow by: the texts of forwarding fields, those of earlier hops twice.
+  static constexpr size_t forwarding_bytes_max = 4096;
+  static constexpr size_t scratch_bytes =
+      http::head_bytes_max + http::head_growth_bytes_max + forwarding_bytes_max;
 
   Timeouts timeouts_;
   uint64_t request_body_bytes_max_;
+  uint64_t request_body_rate_min_;
   http::PathOptions paths_;
   std::vector<std::string> upgrades_;
+  Forwarding forwarding_;
+  std::vector<ProxyHeaderListener> proxy_header_listeners_;
+  ToldClients told_clients_;
+  uint64_t request_ids_made_ = 0;
+  Provenance provenance_;
   bool fast_paths_;
   tcp::Tcp& tcp_;
   Counters& counters_;
@@ -265,6 +328,7 @@ class Proxy {
   uint32_t rest_hand_ = 0;   // the last session that rest_somebody() has looked at
   access_log::ExchangeNotes notes_;
   upstream::Balancer balancer_;
+  upstream::EndpointStates endpoint_states_;
   upstream::Pool pool_;
   SourceOf source_of_ = nullptr;
   void* source_context_ = nullptr;

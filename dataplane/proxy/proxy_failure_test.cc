@@ -426,6 +426,61 @@ TEST_F(ProxyFailureTest, H31_RequestBodyThatStallsIs408) {
   EXPECT_EQ(origin().requests().size(), 0U);
 }
 
+// A body that never stands still, and never comes to its end either.
+TEST_F(ProxyFailureTest, H31_RequestBodyThatTricklesIs408) {
+  Options options;
+  options.proxy.request_body_rate_min = 100;
+  start(options);
+  warm_up();
+  ClientConnection& c = world().connect();
+  c.send("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 100000\r\n\r\n");
+  world().run_for(Duration::milliseconds(1));
+  const Instant began = world().now();
+  // Fifty octets a second: half of what it takes. Behind t seconds 20 + t / 2 are due.
+  for (int second = 0; second < 60 && finals(c) == 0; ++second) {
+    c.send(std::string(50, 'x'));
+    world().run_for(Duration::seconds(1));
+  }
+  ASSERT_EQ(finals(c), 1U);
+  EXPECT_EQ(c.responses()[0].status(), 408);
+  const Duration took = world().now() - began;
+  EXPECT_GE(took, Duration::seconds(39));
+  EXPECT_LE(took, Duration::seconds(42));
+  EXPECT_EQ(count(Counter::proxy_client_timeouts), 1U);
+}
+
+TEST_F(ProxyFailureTest, H31_RequestBodyThatIsFastEnoughMayTakeItsTime) {
+  Options options;
+  options.proxy.request_body_rate_min = 100;
+  start(options);
+  answer(ok("thanks"));
+  ClientConnection& c = world().connect();
+  c.send("POST / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 20000\r\n\r\n");
+  for (int second = 0; second < 180 && finals(c) == 0; ++second) {
+    c.send(std::string(125, 'x'));
+    world().run_for(Duration::seconds(1));
+  }
+  ASSERT_EQ(finals(c), 1U);
+  EXPECT_EQ(c.responses()[0].body, "thanks");
+}
+
+// An endpoint that reads nothing for a while holds the client's text up: nobody is too slow.
+TEST_F(ProxyFailureTest, H31_AClientIsNotSlowWhileItsEndpointDoesNotRead) {
+  Options options;
+  options.proxy.request_body_rate_min = 100'000;
+  start(options);
+  answer(ok("thanks"));
+  warm_up();
+  origin().reading = false;
+  ClientConnection& c = world().connect();
+  c.send(post(pattern(3'000'000, 9)));
+  world().run_for(Duration::seconds(55));
+  EXPECT_EQ(finals(c), 0U);
+  origin().reading = true;
+  ASSERT_TRUE(world().run_until([&] { return finals(c) == 1; }));
+  EXPECT_EQ(c.responses()[0].body, "thanks");
+}
+
 TEST_F(ProxyFailureTest, H31_OriginThatStopsReadingTheBodyIs504) {
   Options options;
   options.origin_limits.receive_slots_initial = options.origin_limits.receive_slots_max = 3;

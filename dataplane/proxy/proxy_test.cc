@@ -22,7 +22,8 @@ TEST_F(ProxyTest, H14_H33_GetReachesTheOriginWithACanonicalHead) {
   EXPECT_EQ(origin().last().raw,
             "GET /a/b?c=d&e HTTP/1.1\r\nHost: shop.example:80\r\nAccept: */*\r\nCookie: a=b\r\n"
             "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\n"
-            "X-Forwarded-Host: shop.example:80\r\nX-Real-IP: 10.0.0.1\r\n\r\n");
+            "X-Forwarded-Host: shop.example:80\r\nX-Forwarded-Port: 80\r\n"
+            "X-Real-IP: 10.0.0.1\r\n\r\n");
   EXPECT_EQ(got, std::string("HTTP/1.1 200 OK\r\nETag: \"x\"\r\nDate: ") + epoch_date +
                      "\r\nServer: millrace\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
 }

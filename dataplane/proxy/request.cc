@@ -7,6 +7,10 @@
 #include "dataplane/route/router.h"
 
 namespace millrace::proxy {
+namespace {
+// So that what they are due at fits: a year at a gigabyte a second.
+constexpr uint64_t body_octets_counted_max = uint64_t{1} << 53;
+}  // namespace
 
 Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
   Session& session = at(index);
@@ -80,8 +84,12 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
                                       const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_requests);
+  settle_provenance(session, head);
   note_begin(index, &head, head_began(session, turn), turn);
   session.phase = Phase::exchange;
+  session.body_began = turn.now;
+  session.body_moved = turn.now;
+  session.body_octets_before = 0;
   session.head_partial = false;
   session.held_up = false;
   session.request_scan = {};
@@ -111,7 +119,12 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
   if (request_body_bytes_max_ > 0 && head.framing.length > request_body_bytes_max_) {
     return refuse({413, false, LocalReason::body_too_large});
   }
+  if (ends_here(head)) return refuse({200, true, LocalReason::last_recipient});
   if (head.form == http::TargetForm::asterisk) return refuse({404, true, LocalReason::no_path});
+  if (is_loop(head)) {
+    counters_.add(Counter::proxy_loops);
+    return refuse({508, true, LocalReason::loop});
+  }
   if (!settle_path(head)) return refuse({400, true, LocalReason::path_refused});
   if (!head.upgrade.empty()) {
     if (!has_room_for_tunnel()) {
@@ -143,13 +156,19 @@ Proxy::Refusal Proxy::send_request(uint32_t index, const http::RequestHead& head
   const route::RouteMatch match = route::match(turn.snapshot, head.host(), head.path);
   note_route(index, match, turn);
   if (match.found == route::RouteFound::none) return {404, true, LocalReason::no_route};
-  const shm::EndpointRecord* endpoint = balancer_.choose(
-      match.service_slot, turn.snapshot.endpoints(match.service_slot), session.avoid_endpoint);
+  const auto [endpoint, known, all_busy] =
+      balancer_.choose(match.service_slot, turn.snapshot.endpoints(match.service_slot),
+                       session.avoid_endpoint, endpoint_states_, turn.now);
+  if (all_busy) {
+    counters_.add(Counter::proxy_endpoints_busy);
+    return {503, true, LocalReason::endpoints_busy};
+  }
   if (endpoint == nullptr) return {503, true, LocalReason::no_endpoint};
   if (!acquire_upstream(index, *endpoint, turn)) return {503, true, LocalReason::no_connection};
   // TCP keeps what is sent as long as another attempt may need it: until a fresh connection stands;
   // or, on a reused one, which the endpoint may be closing at this moment, until it answers (H27:
   // only what is safe to send twice, and only before the first octet).
+  session.endpoint = endpoint_states_.enter(endpoint->id, known);
   const upstream::UpstreamConnection& upstream = pool_[session.upstream];
   const bool reused = upstream.established;
   notes_.attempted(index, endpoint->address, endpoint->port, reused, turn.now);
@@ -225,27 +244,6 @@ bool Proxy::acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint
   return true;
 }
 
-bool Proxy::write_request(Session& session, const http::RequestHead& head) {
-  std::array<char, tcp::Tcp::address_text_bytes_max + 2> local_text;
-  http::ForwardingFields forwarding;
-  forwarding.client_address = {session.client_text, session.client_text_bytes};
-  forwarding.scheme = "http";
-  if (head.host_bytes == 0) {
-    const Ipv4Address local = tcp_.local(session.client).address;
-    // RFC 3986 section 3.2.2: as a host an IPv6 address stands in brackets.
-    const size_t bracket = tcp_.is_ipv6(local) ? 1 : 0;
-    size_t length = bracket + tcp_.write_address(local, local_text.data() + bracket);
-    if (bracket == 1) {
-      local_text[0] = '[';
-      local_text[length++] = ']';
-    }
-    forwarding.fallback_host = {local_text.data(), length};
-  }
-  return put_message(pool_[session.upstream].connection, [&](ByteSpan room) {
-           return http::write_request_head(head, forwarding, room);
-         }) == Put::done;
-}
-
 // The request has been taken: it will not be said to anybody else.
 void Proxy::settle_request(Session& session) {
   if (!session.repeatable) return;
@@ -253,6 +251,18 @@ void Proxy::settle_request(Session& session) {
   session.repeatable = false;
   session.attempts = 0;
   session.avoid_endpoint = 0;
+}
+
+// H31: when the next octet has to have come; and earlier, if they come so slowly that the body
+// would hold a session for as long as its sender likes.
+Instant Proxy::request_body_deadline(const Session& session) const {
+  const Instant stalled = session.body_moved + timeouts_.body_stall;
+  if (request_body_rate_min_ == 0 || session.response_begun) return stalled;
+  const auto due_ms = static_cast<int64_t>(
+      std::min(session.request_octets - session.body_octets_before, body_octets_counted_max) *
+      1'000 / request_body_rate_min_);
+  return std::min(stalled,
+                  session.body_began + timeouts_.body_rate_grace + Duration::milliseconds(due_ms));
 }
 
 Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
@@ -268,13 +278,20 @@ Proxy::Progress Proxy::forward_request_body(uint32_t index, const Turn& turn) {
     if (!session.response_begun) {
       return reply_locally(index, {413, false, LocalReason::body_too_large}, turn);
     }
+    notes_.blame(index, ExchangeEnd::body_too_large);
     abort_session(index, turn);
     return Progress::session_gone;
   }
   switch (result) {
     case FlowResult::blocked: return Progress::blocked;
     case FlowResult::moved:
-      set_deadline(index, session, turn.now + timeouts_.body_stall);
+      session.body_moved = turn.now;
+      // Past due and still here: its endpoint did not read. The count begins anew.
+      if (request_body_deadline(session) <= turn.now) {
+        session.body_began = turn.now;
+        session.body_octets_before = session.request_octets;
+      }
+      set_deadline(index, session, request_body_deadline(session));
       return Progress::moved;
     case FlowResult::finished:
       session.request_done = true;

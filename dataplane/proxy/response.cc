@@ -76,6 +76,7 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   options.framing = http::client_framing(head, session.version);
   options.date = {date_.data(), date_.size()};
   if (!head.is_informational()) {
+    endpoint_states_.succeeded(session.endpoint);
     // H20: an answer that comes before the request's body is whole ends the client's connection.
     session.keep_alive = session.keep_alive && session.request_done && !draining_ &&
                          options.framing.kind != http::BodyFraming::Kind::until_close;
@@ -176,6 +177,7 @@ Proxy::Progress Proxy::finish_exchange(uint32_t index, const Turn& turn) {
   if (reusable) {
     return_upstream(session, turn);
   } else if (session.request_done) {
+    leave_endpoint(session);
     const uint32_t pool_index = session.upstream;
     session.upstream = upstream::Pool::none;
     close_pooled(pool_index, turn);
@@ -206,6 +208,12 @@ void Proxy::next_exchange(uint32_t index, const Turn& turn) {
 Proxy::Progress Proxy::upstream_failed(uint32_t index, uint16_t status, const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_upstream_failures);
+  // An endpoint that closes a connection at rest while it is used again has not failed.
+  const bool lost_race = status == 502 && pool_[session.upstream].requests > 1;
+  if (!lost_race && !session.response_begun &&
+      endpoint_states_.failed(session.endpoint, turn.now)) {
+    counters_.add(Counter::proxy_endpoints_ejected);
+  }
   const upstream::UpstreamConnection& upstream = pool_[session.upstream];
   // Nothing of a response has come, and the request is kept: it was taken by nobody, or may be
   // repeated (H27). Another endpoint if this one did not even connect.

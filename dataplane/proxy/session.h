@@ -21,6 +21,7 @@ inline constexpr uint32_t owner_upstream = 0x8000'0000U;
 inline constexpr uint32_t owner_none = 0x7fff'ffffU;
 
 enum class Phase : uint8_t {
+  proxy_header,  // a balancer in front of us has yet to say who the client is
   request_head,  // between exchanges, or a head is arriving
   exchange,      // a request is on its way; see the flags
   tunnel,        // the endpoint has switched protocols: octets go through, unread
@@ -30,6 +31,7 @@ enum class Phase : uint8_t {
 struct Session {
   tcp::ConnId client;
   uint32_t upstream = UINT32_MAX;  // index in the pool while an exchange holds a connection
+  uint32_t endpoint = UINT32_MAX;  // record of the endpoint among whose requests this is one
   Phase phase = Phase::request_head;
 
   // Of the exchange.
@@ -56,6 +58,9 @@ struct Session {
   http::BodyEncoder request_encoder;
   http::BodyDecoder response_decoder;
   http::BodyEncoder response_encoder;
+  Instant body_began;  // the request's: since when, and from which octet on, its rate is looked at
+  uint64_t body_octets_before = 0;
+  Instant body_moved;                   // an octet of it went on for the last time
   Instant deadline = Instant::never();  // the wheel fires then or before
   Instant linger_end;
 
@@ -66,7 +71,10 @@ struct Session {
   Instant response_waits_since = Instant::never();
   uint8_t upgrade_bytes = 0;  // the protocol that the request asks for, in lower case; 0: none
   char upgrade[http::upgrade_bytes_max] = {};
-  uint8_t client_text_bytes = 0;  // the client's address as text
+  // The client's address as text, and its port: of the connection, or what a balancer has said.
+  uint8_t client_text_bytes = 0;
+  bool is_trusted = false;  // what it says of earlier hops is believed
+  uint16_t client_port = 0;
   char client_text[Ipv6Address::text_bytes_max] = {};
 };
 

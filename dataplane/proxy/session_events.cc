@@ -22,15 +22,20 @@ constexpr Duration linger_total_max = Duration::seconds(60);
 Proxy::Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant start)
     : timeouts_(options.timeouts),
       request_body_bytes_max_(options.request_body_bytes_max),
+      request_body_rate_min_(options.request_body_rate_min),
       paths_(options.paths),
       upgrades_(options.upgrades),
+      forwarding_(options.forwarding),
+      proxy_header_listeners_(options.proxy_header_listeners),
+      told_clients_(options.proxy_header_listeners.empty() ? 0 : tcp.connection_capacity()),
       fast_paths_(options.fast_paths),
       tcp_(tcp),
       counters_(counters),
       sessions_(options.sessions),
       wheel_(options.sessions, start),
       notes_(options.access_log, options.sessions),
-      balancer_(options.seed),
+      balancer_(options.policy, options.seed),
+      endpoint_states_(options.endpoints, options.seed),
       pool_(options.pool, options.seed),
       gathered_(std::make_unique<uint8_t[]>(scratch_bytes)),
       written_(std::make_unique<uint8_t[]>(scratch_bytes)) {
@@ -71,6 +76,14 @@ void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
 void Proxy::accept(const tcp::Ready& ready, const Turn& turn) {
   counters_.add(Counter::proxy_sessions_accepted);
   tcp_.set_owner(ready.id, owner_none);
+  if (!told_clients_.is_empty()) {
+    if (awaits_proxy_header(ready.id) && !is_trusted_peer(ready.id)) {
+      counters_.add(Counter::proxy_headers_untrusted);
+      tcp_.abort(ready.id, turn.now);
+      return;
+    }
+    told_clients_.forget(ready.id.index);
+  }
   if (!tcp_.readable(ready.id).empty() || tcp_.at_end(ready.id)) {
     on_resting(ready, turn);
   } else {
@@ -100,8 +113,12 @@ void Proxy::begin_session(tcp::ConnId client, const Turn& turn) {
   }
   Session& session = sessions_[id];
   session.client = client;
-  session.client_text_bytes =
-      static_cast<uint8_t>(tcp_.write_address(tcp_.remote(client).address, session.client_text));
+  if (told_clients_.is_empty() || told_clients_.is_told(client.index) ||
+      !awaits_proxy_header(client)) {
+    name_client(session);
+  } else {
+    session.phase = Phase::proxy_header;
+  }
   tcp_.set_owner(client, id.index);
   tcp_.set_deadline(client, Instant::never());
   set_deadline(id.index, session, turn.now + std::min(timeouts_.client_idle, rest_after));
@@ -195,6 +212,7 @@ void Proxy::drive(uint32_t index, const Turn& turn) {
   for (uint32_t step = 0; step < steps_per_turn_max; ++step) {
     Progress progress = Progress::blocked;
     switch (at(index).phase) {
+      case Phase::proxy_header: progress = take_proxy_header(index, turn); break;
       case Phase::request_head: progress = take_request_head(index, turn); break;
       case Phase::linger: progress = linger(index, turn); break;
       case Phase::tunnel: progress = forward_tunnel(index, turn); break;
@@ -226,6 +244,10 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
   session.deadline = Instant::never();
   Progress progress = Progress::blocked;
   switch (session.phase) {
+    case Phase::proxy_header:
+      counters_.add(Counter::proxy_client_timeouts);
+      abort_session(index, turn);
+      return;
     case Phase::request_head:
       if (!session.head_partial) {
         on_pause(index, due + (timeouts_.client_idle - rest_after), turn);
@@ -241,6 +263,13 @@ void Proxy::on_deadline(uint32_t index, const Turn& turn) {
         counters_.add(Counter::proxy_upstream_timeouts);
         notes_.blame(index, ExchangeEnd::timed_out);
         abort_session(index, turn);
+        return;
+      }
+      // A client whose text waits is not too slow: its endpoint has as long as it may stand still.
+      if (!session.request_done && turn.now < session.body_moved + timeouts_.body_stall &&
+          session.upstream != upstream::Pool::none && pool_[session.upstream].established &&
+          !tcp_.readable(session.client).empty()) {
+        set_deadline(index, session, session.body_moved + timeouts_.body_stall);
         return;
       }
       // The client is to blame only if nothing of its body waits: else the endpoint does not read.
@@ -313,6 +342,7 @@ void Proxy::abort_session(uint32_t index, const Turn& turn) {
 }
 
 void Proxy::release_session(uint32_t index) {
+  CHECK(!notes_.is_open(index) && at(index).endpoint == upstream::EndpointStates::none);
   if (at(index).upgrade_bytes > 0) --upgrade_count_;
   wheel_.cancel(index);
   sessions_.release(sessions_.id_at(index));
@@ -322,8 +352,15 @@ ByteView Proxy::gather(tcp::ConnId id) {
   return {gathered_.get(), tcp_.peek(id, {gathered_.get(), http::head_bytes_max})};
 }
 
+// The exchange is none of its endpoint's requests any more.
+void Proxy::leave_endpoint(Session& session) {
+  endpoint_states_.leave(session.endpoint);
+  session.endpoint = upstream::EndpointStates::none;
+}
+
 // The exchange no longer needs its connection, and nobody else can use it.
 void Proxy::drop_upstream(Session& session, const Turn& turn) {
+  leave_endpoint(session);
   if (session.upstream == upstream::Pool::none) return;
   const uint32_t index = session.upstream;
   session.upstream = upstream::Pool::none;
@@ -333,6 +370,7 @@ void Proxy::drop_upstream(Session& session, const Turn& turn) {
 }
 
 void Proxy::return_upstream(Session& session, const Turn& turn) {
+  leave_endpoint(session);
   const uint32_t index = session.upstream;
   session.upstream = upstream::Pool::none;
   if (draining_) {

@@ -28,6 +28,8 @@ void Proxy::begin_tunnel(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   counters_.add(Counter::proxy_tunnels);
   session.phase = Phase::tunnel;
+  endpoint_states_.succeeded(session.endpoint);
+  leave_endpoint(session);  // tunnels have a bound of their own
   session.request_done = false;
   session.response_done = false;
   // Neither direction has a framing: both bodies go on until their connection ends.

@@ -153,6 +153,8 @@ socket: {folder}/dataplane.sock
 state_directory: {state}
 worker: {{cpu: {cpu}, idle: spin}}
 timeouts: {{drain_seconds: 0}}
+# What the peers add as well, and no more.
+forwarding: {{request_id: false, loop_detection: false}}
 limits: {{connections: {connections}, packet_memory_mib: {packet_memory_mib}}}
 """)
         with open(self._log, "w", encoding="utf-8") as said:

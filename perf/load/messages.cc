@@ -68,7 +68,7 @@ std::string fields_of(RequestHead head, const std::string& host) {
   if (head == RequestHead::forwarded) {
     fields +=
         "X-Forwarded-For: 10.90.16.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: " + host +
-        "\r\nX-Real-IP: 10.90.16.1\r\n";
+        "\r\nX-Forwarded-Port: 80\r\nX-Real-IP: 10.90.16.1\r\n";
   }
   return fields + "Cookie: id=";
 }

@@ -14,6 +14,9 @@ with_log() { # FORMAT
   printf 'access_log: {file: %s, format: %s}\n' "$log" "$1" >>"$lab_dir/dataplane.yaml"
 }
 with_log json
+head -c 8000000 /dev/zero >"$lab_dir/files/large"
+chmod 755 "$lab_dir/files"
+chmod 644 "$lab_dir/files/large"
 test_millrace
 lab_until 10 lab_gets home.example /wiki/x wiki-1 || fail 'it does not serve'
 get() { lab_in client curl -s -o /dev/null --max-time 5 "$@"; }
@@ -33,8 +36,10 @@ load_stop
 sleep 0.3
 [ -s "$log" ] || fail 'no new file was made after the rotation'
 python3 - "$log.1" "$log" "$(load_figure requests)" <<'PYTHON' || fail 'the log is not right'
+import datetime
 import json
 import sys
+import time
 lines = []
 for path in sys.argv[1:3]:
     with open(path, encoding="ascii") as file:
@@ -69,25 +74,39 @@ if len(asked) != int(sys.argv[3]):
     sys.exit(f"{len(asked)} lines of {sys.argv[3]} requests")
 assert all(line["status"] == 200 and line["end"] == "complete" for line in asked)
 assert sum(line["reused"] for line in asked) > 0.9 * len(asked)
-times = [line["time"] for line in lines]
-assert max(times) > min(times)
+for line in lines:
+    at = datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
+    assert time.time() - 60 < at < time.time(), line
 PYTHON
 lost=$(lab_count proxy_access_records_lost)
 [ "$lost" = 0 ] || fail "records were lost: $lost"
 
-# The last requests before a stop are in the log as well; and the other format.
+# The last requests before a stop are in the log as well, one that is cut off by it too; and the other
+# format, without rights.
 stop() {
   lab_signal dataplane TERM
   lab_wait_gone "$lab_dir/dataplane.pid" 5 || fail 'the data plane does not end'
   rm -f "$lab_dir/dataplane.pid"
 }
+lab_in client curl -s -o /dev/null --max-time 8 --limit-rate 20k -H 'Host: home.example' \
+  "http://$lab_vip/files/large" >/dev/null 2>&1 &
+half=$!
+sleep 0.5
 get -H 'Host: home.example' "http://$lab_vip/wiki/last"
 stop
+kill $half 2>/dev/null
 grep -q '"target":"/wiki/last"' "$log" || fail 'the last request is not in the log'
-rm "$log"
+grep -q '"target":"/files/large".*"status":200,"end":"aborted"' "$log" || fail 'the request that the stop cut off is not in the log'
+rm -r "$lab_dir/log"
 with_log combined
+echo 'user: 65534' >>"$lab_dir/dataplane.yaml"
+chown -R 65534 "$lab_dir/state"
+chmod 755 "$lab_dir"
 lab_start_dataplane
 lab_until 10 lab_gets home.example /wiki/x wiki-1 || fail 'it does not serve again'
+[ "$(stat -c %u "$log")" = 65534 ] || fail 'the file does not belong to the user'
+mv "$log" "$log.1"
+sleep 1.3
 get -A 'agent "two"' -H 'Host: home.example' "http://$lab_vip/wiki/combined"
 stop
 grep -Eq '^10\.20\.0\.50 - - \[[^]]+ \+0000\] "GET /wiki/combined HTTP/1\.1" 200 [0-9]+ "-" "agent \\"two\\""$' "$log" ||

@@ -71,6 +71,13 @@ lab_ip node -d link show mr-up0 | grep -q "xdp.* id $id " || {
 lab_in node bpftool net detach xdpdrv dev mr-up0
 rm -f "$pin"
 
+# An access log that cannot be had, before anything is attached.
+with_log() { { cat "$lab_dir/good.yaml"; echo "access_log: {file: $1}"; } >"$lab_dir/bad.yaml"; }
+with_log /proc/nowhere/access.log
+refused 'no folder for the access log' '/proc/nowhere: cannot be made' "$dataplane" --config "$lab_dir/bad.yaml"
+with_log /proc
+refused 'an access log that is a folder' 'access log: /proc: ' "$dataplane" --config "$lab_dir/bad.yaml"
+
 # DPDK: what is not there, or cannot be had.
 dpdk() { # DPDK MAP, EXTRA
   printf 'ports:\n  - {name: fast, driver: dpdk, dpdk: %s, addresses: [{address: 10.9.0.1/24, kind: owned}]}\nlisteners: [{address: 10.9.0.1, port: 80}]\nsocket: %s\nstate_directory: %s\n%s\n' \

@@ -30,7 +30,10 @@ const char* what_is_wrong(const access_log::AccessEntry& entry, uint64_t now_ns)
   if (entry.text(Text::client).empty() || record.client_port == 0) return "it has no client";
   if ((record.status == 0) != (record.responded_ns == 0)) return "an answer without its time";
   if (record.end == ExchangeEnd::complete && record.status < 200) return "complete, unanswered";
-  if (local && record.status < 400) return "an answer of ours that is none";
+  // Without memory even an answer of ours is none.
+  const bool wants_no_error = record.reason == LocalReason::last_recipient;
+  if (local && !wants_no_error && record.status != 0 && record.status < 400)
+    return "an answer of ours that is none";
   if (local && record.end == ExchangeEnd::response_truncated) return "an answer of ours cut off";
   if (tunnel && record.status != 101) return "a tunnel without a 101";
   if (record.status == 101 && record.attempts == 0) return "a tunnel to nobody";
@@ -61,6 +64,7 @@ void AccessJournal::judge(const access_log::AccessEntry& entry, uint64_t now_ns)
   if (const char* wrong = what_is_wrong(entry, now_ns); wrong != nullptr && impossible_.empty()) {
     impossible_ = std::string(wrong) + ": " + line.json;
   }
+  ++total_;
   lines_.push_back(std::move(line));
   if (lines_.size() > lines_max) lines_.pop_front();
 }

@@ -24,7 +24,9 @@ class AccessJournal {
   // Once a turn of the worker; now: of that turn.
   void take(uint64_t now_ns);
 
+  // The last ones, and how many there were in all.
   const std::deque<JournalLine>& lines() const { return lines_; }
+  uint64_t total() const { return total_; }
   uint64_t requests() const { return requests_; }  // with a head that was understood
   uint64_t refused() const { return refused_; }    // with one that breaks a rule
   // The first record that cannot be; empty: all can.
@@ -37,6 +39,7 @@ class AccessJournal {
 
   access_log::RecordRing ring_{ring_bytes};
   std::deque<JournalLine> lines_;
+  uint64_t total_ = 0;
   uint64_t requests_ = 0;
   uint64_t refused_ = 0;
   std::string impossible_;

@@ -317,6 +317,7 @@ Options::Options() {
   proxy.pool.connections = 256;
   proxy.pool.idle = 128;
   proxy.pool.idle_per_endpoint = 64;
+  proxy.request_body_rate_min = 0;  // bodies may stand still up to their deadline
 }
 
 ProxyWorld::ProxyWorld(const Options& options)

@@ -150,7 +150,7 @@ def snapshot_cell(tree):
     for path, text in tree.code():
         if not path.startswith("dataplane/") or is_test(path):
             continue
-        if re.match(r"dataplane/(worker|housekeeping|open_ports|main)\w*\.(h|cc)$", path):
+        if re.match(r"dataplane/(worker|housekeeping|log_thread|open_ports|main)\w*\.(h|cc)$", path):
             continue
         for number, _ in lines_matching(text, r'#include "shm/snapshot_store\.h"'):
             yield f"{path}:{number}: the snapshot cell belongs to the worker and to housekeeping"
@@ -178,13 +178,13 @@ def dpdk(tree):
                 {"dataplane/tcp/a.cc": "// no steady_clock here\n"},
                 {"dataplane/tcp/a_test.cc": "  MonotonicClock clock;\n"}])
 def clocks(tree):
-    """Only the worker, housekeeping and main read a clock; time is an argument elsewhere."""
+    """Worker, housekeeping, log thread and main read a clock; time is an argument elsewhere."""
     clock = (r"\b(MonotonicClock|TscClock|steady_clock|system_clock|high_resolution_clock|"
              r"clock_gettime|gettimeofday|__rdtscp?|__builtin_ia32_rdtscp?|time\((nullptr|NULL|0)\))")
     for path, text in tree.code():
         if not path.startswith("dataplane/") or is_test(path):
             continue
-        if re.match(r"dataplane/(worker|housekeeping|open_ports|main)\w*\.(h|cc)$", path):
+        if re.match(r"dataplane/(worker|housekeeping|log_thread|open_ports|main)\w*\.(h|cc)$", path):
             continue
         for number, word in lines_matching(without_comments(text), clock):
             yield f"{path}:{number}: reads a clock ({word})"
