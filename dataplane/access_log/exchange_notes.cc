@@ -23,6 +23,7 @@ class TextWriter {
     size_t written = 0;
     for (std::string_view part : parts) {
       part = part.substr(0, room);
+      if (part.empty()) continue;  // it may point nowhere
       std::memcpy(at_, part.data(), part.size());
       at_ += part.size();
       room -= part.size();
