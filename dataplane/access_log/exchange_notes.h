@@ -1,5 +1,5 @@
 // ExchangeNotes: what a worker remembers of each exchange for the access log, one note a session,
-// and hands to housekeeping when the exchange is over. Where no log is wanted there are no notes,
+// and hands to the log thread when the exchange is over. Where no log is wanted there are no notes,
 // and every call is one compare.
 //
 // An exchange has one note and one record: whatever way it ends, end() comes before its session is

@@ -8,7 +8,7 @@
 
 namespace millrace::proxy {
 namespace {
-// So that what they are due at fits: a year at a gigabyte a second.
+// So that what they are due at fits: a hundred days at a gigabyte a second.
 constexpr uint64_t body_octets_counted_max = uint64_t{1} << 53;
 }  // namespace
 

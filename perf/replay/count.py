@@ -18,7 +18,7 @@ import sys
 import lane
 
 NOTE = ("driver to driver with TCP, HTTP and routing; rows called logged with a record for the access "
-        "log, whose lines housekeeping makes")
+        "log, whose lines another thread makes")
 # What `replay` takes.
 REQUESTS_MAX, TIMES_MAX = 100_000_000, 1_001
 NGINX = "nginx 1.22 in user space alone, for keepalive_1: 25,400"
