@@ -1,4 +1,4 @@
-// AccessRecord: what the access log says about one exchange, as the worker hands it to
+// AccessRecord: what the access log says about one exchange, as the worker hands it to the
 // log thread: this record, then its texts one behind the other with nothing between them. Made of
 // plain octets, so that it may be copied through the ring.
 #pragma once

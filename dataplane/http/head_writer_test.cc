@@ -65,6 +65,11 @@ TEST(HeadWriter, AnyRoomThatIsEnoughGivesTheSameHead) {
   }
 }
 
+// Two canonical lines, which are written in one piece.
+std::string run_of(size_t bytes) {
+  return "A: " + std::string(bytes / 2, 'a') + "\r\nB: " + std::string(bytes / 2, 'b') + "\r\n";
+}
+
 // What is not written whole is not written beyond its room either, wherever it had to stop: in
 // front of the fields, in their first run, or behind a field that does not go on.
 TEST(HeadWriter, HeadsThatAreTooLargeStayInTheirRoom) {
@@ -72,8 +77,7 @@ TEST(HeadWriter, HeadsThatAreTooLargeStayInTheirRoom) {
   for (const size_t path_bytes : {1U, 100U, 300U, 400U, 600U, 900U}) {
     for (const size_t run_bytes : {100U, 400U, 1'000U, 3'000U}) {
       for (const bool plain_line : {true, false}) {
-        const std::string run = "A: " + std::string(run_bytes / 2, 'a') +
-                                "\r\nB: " + std::string(run_bytes / 2, 'b') + "\r\n";
+        const std::string run = run_of(run_bytes);
         const std::string in = "GET " + std::string(plain_line ? "" : "http://b") + "/" +
                                std::string(path_bytes, 'p') + " HTTP/1.1\r\nHost: b\r\n" + run +
                                "Connection: keep-alive\r\n" + run + "Odd:x\r\n" + run + "\r\n";
@@ -92,8 +96,7 @@ TEST(HeadWriter, ResponsesThatAreTooLargeStayInTheirRoom) {
   millrace::testing::GuardPage page(4096);
   for (const size_t reason_bytes : {1U, 300U, 700U}) {
     for (const size_t run_bytes : {100U, 400U, 1'000U, 3'000U}) {
-      const std::string run = "A: " + std::string(run_bytes / 2, 'a') +
-                              "\r\nB: " + std::string(run_bytes / 2, 'b') + "\r\n";
+      const std::string run = run_of(run_bytes);
       const std::string in = "HTTP/1.1 200 " + std::string(reason_bytes, 'r') + "\r\n" + run +
                              "Connection: keep-alive\r\n" + run + "Odd:x\r\n" + run +
                              "Content-Length: 5\r\n\r\n";
