@@ -2,28 +2,15 @@
 
 #include <algorithm>
 #include <cinttypes>
-#include <cstdarg>
-#include <cstdio>
 
 #include "base/address.h"
 #include "base/ipv6_address.h"
+#include "cli/text.h"
 
 namespace millrace::cli {
 namespace {
 
 using shm::ConnectionRecord;
-
-constexpr size_t row_bytes_max = 1'024;
-
-[[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...) {
-  std::array<char, row_bytes_max> text;
-  va_list values;
-  va_start(values, pattern);
-  const int length = std::vsnprintf(text.data(), text.size(), pattern, values);
-  va_end(values);
-  return std::string(text.data(),
-                     std::min<size_t>(static_cast<size_t>(std::max(length, 0)), text.size() - 1));
-}
 
 bool has(const ConnectionRecord& record, uint16_t flag) {
   return (record.flags & flag) != 0;

@@ -5,6 +5,7 @@
 
 #include "cli/connections.h"
 #include "cli/counters.h"
+#include "cli/traffic.h"
 
 namespace millrace::cli {
 namespace {
@@ -20,6 +21,9 @@ struct Arguments {
   std::string output = "table";
   bool nonzero_only = false;
   ConnectionsOptions connections;
+  std::string traffic_sort = "requests";
+  std::string traffic_kind = "both";
+  TrafficOptions traffic;
 };
 
 int fail(const std::string& message) {
@@ -71,6 +75,35 @@ int connections(Arguments& arguments) {
   return run_connections(options);
 }
 
+CLI::App* add_traffic(CLI::App& app, Arguments& arguments) {
+  CLI::App* verb =
+      app.add_subcommand("traffic", "requests, answers and times of each route and each service");
+  verb->add_option("--kind", arguments.traffic_kind, "routes, services or both")
+      ->check(CLI::IsMember({"routes", "services", "both"}));
+  verb->add_option("--over", arguments.traffic.over_seconds,
+                   "what comes in so many seconds, not what has come since the start")
+      ->check(CLI::Range(1, 3'600));
+  verb->add_option("--sort", arguments.traffic_sort, "requests, errors or p99; the greatest first")
+      ->check(CLI::IsMember({"requests", "errors", "p99"}));
+  verb->add_option("--limit", arguments.traffic.limit, "at most so many rows of each kind")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_flag("--all", arguments.traffic.all, "also what nobody has asked for");
+  verb->add_option("-o,--output", arguments.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  return verb;
+}
+
+int traffic(Arguments& arguments) {
+  TrafficOptions& options = arguments.traffic;
+  options.folder = arguments.folder;
+  options.json = arguments.output == "json";
+  options.routes = arguments.traffic_kind != "services";
+  options.services = arguments.traffic_kind != "routes";
+  if (arguments.traffic_sort == "errors") options.sort = TrafficSort::errors;
+  if (arguments.traffic_sort == "p99") options.sort = TrafficSort::p99;
+  return run_traffic(options);
+}
+
 int start(int argc, char** argv) {
   Arguments arguments;
   CLI::App app{"Millrace's command line: what a running data plane does at this moment."};
@@ -80,6 +113,7 @@ int start(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   const CLI::App* listing = add_connections(app, arguments);
+  const CLI::App* traffic_verb = add_traffic(app, arguments);
   CLI::App* counters = app.add_subcommand("counters", "every counter, a name and a number a line");
   counters->add_flag("--nonzero", arguments.nonzero_only, "without those that are 0");
   try {
@@ -91,6 +125,7 @@ int start(int argc, char** argv) {
     return fail(error.what());
   }
   if (listing->parsed()) return connections(arguments);
+  if (traffic_verb->parsed()) return traffic(arguments);
   return run_counters(arguments.folder, arguments.nonzero_only);
 }
 

@@ -38,6 +38,8 @@ constexpr uint64_t dpdk_memory_mib_max = 65'536;
 constexpr size_t upgrades_max = 16;
 constexpr uint64_t timeout_seconds_max = 604'800;  // a week
 constexpr uint64_t request_body_rate_max = 1'000'000;
+constexpr uint64_t traffic_rows_max = 65'000;
+constexpr uint64_t requests_per_client_max = 1'000'000;
 constexpr size_t trusted_proxies_max = 64;
 constexpr uint64_t ejection_failures_max = 1'000;
 constexpr uint64_t ejection_seconds_max = 300;
@@ -609,7 +611,8 @@ Config read_root(const YAML::Node& root) {
   }
   if (const YAML::Node limits = root["limits"]) {
     expect_keys(limits, "limits",
-                {"connections", "packet_memory_mib", "request_body_bytes", "request_body_rate"});
+                {"connections", "packet_memory_mib", "request_body_bytes", "request_body_rate",
+                 "connections_per_client", "requests_per_client", "traffic_rows"});
     if (limits["connections"]) {
       config.limits.connections = static_cast<uint32_t>(read_number(
           limits["connections"], "limits: connections", connections_min, connections_max));
@@ -626,6 +629,19 @@ Config read_root(const YAML::Node& root) {
     if (limits["request_body_rate"]) {
       config.limits.request_body_rate = read_number(
           limits["request_body_rate"], "limits: request_body_rate", 0, request_body_rate_max);
+    }
+    if (limits["connections_per_client"]) {
+      config.limits.connections_per_client = static_cast<uint32_t>(read_number(
+          limits["connections_per_client"], "limits: connections_per_client", 0, connections_max));
+    }
+    if (limits["requests_per_client"]) {
+      config.limits.requests_per_client = static_cast<uint32_t>(
+          read_number(limits["requests_per_client"], "limits: requests_per_client", 0,
+                      requests_per_client_max));
+    }
+    if (limits["traffic_rows"]) {
+      config.limits.traffic_rows = static_cast<uint32_t>(
+          read_number(limits["traffic_rows"], "limits: traffic_rows", 0, traffic_rows_max));
     }
   }
   if (root["timeouts"]) config.timeouts = read_timeouts(root["timeouts"]);

@@ -81,6 +81,10 @@ struct LimitsConfig {
   uint32_t packet_memory_mib = 64;
   uint64_t request_body_bytes = 0;   // of one request; more is answered 413; 0: no limit
   uint64_t request_body_rate = 500;  // octets a second on average; fewer are answered 408; 0: none
+  uint32_t connections_per_client = 0;  // 0: no limit
+  uint32_t requests_per_client = 0;     // a second; more are answered 429; 0: no limit
+  // Routes and services that are counted by themselves, half of the rows each.
+  uint32_t traffic_rows = 8'192;
 };
 
 // Of HTTP, in seconds; what each means stands with proxy::Timeouts. Absent: its default.

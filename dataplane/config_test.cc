@@ -23,7 +23,7 @@ routes:
 listeners:
   - {address: 10.20.0.100, port: 80}
   - {address: 10.20.0.1, port: 8080, proxy_protocol: true}
-limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576, request_body_rate: 50}
+limits: {connections: 1000, packet_memory_mib: 32, request_body_bytes: 1048576, request_body_rate: 50, traffic_rows: 100, connections_per_client: 200, requests_per_client: 300}
 worker: {cpu: 1}
 user: 65534
 timeouts: {connect_seconds: 3, tunnel_idle_seconds: 604800, drain_seconds: 0}
@@ -48,6 +48,9 @@ TEST(Config, ReadsEveryKey) {
   EXPECT_EQ(config->limits.connections, 1000U);
   EXPECT_EQ(config->limits.request_body_bytes, 1'048'576U);
   EXPECT_EQ(config->limits.request_body_rate, 50U);
+  EXPECT_EQ(config->limits.traffic_rows, 100U);
+  EXPECT_EQ(config->limits.connections_per_client, 200U);
+  EXPECT_EQ(config->limits.requests_per_client, 300U);
   EXPECT_TRUE(config->paths.passes_encoded_slash);
   EXPECT_EQ(config->upgrades, (std::vector<std::string>{"websocket", "spdy/3.1"}));
   EXPECT_EQ(config->timeouts.connect_seconds, 3U);

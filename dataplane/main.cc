@@ -30,12 +30,14 @@
 #include "dataplane/log_thread.h"
 #include "dataplane/open_ports.h"
 #include "dataplane/privileges.h"
+#include "dataplane/traffic_rows.h"
 #include "dataplane/worker_loop.h"
 #include "shm/channel.h"
 #include "shm/last_good.h"
 #include "shm/snapshot_store.h"
 #include "shm/stats_page.h"
 #include "shm/stats_text.h"
+#include "shm/traffic_page.h"
 
 namespace millrace {
 namespace {
@@ -127,13 +129,15 @@ proxy::Forwarding forwarding_of(const ForwardingConfig& config) {
   return forwarding;
 }
 
-WorkerOptions worker_options(const Config& config, access_log::RecordRing* access_log) {
+WorkerOptions worker_options(const Config& config, access_log::RecordRing* access_log,
+                             const shm::TrafficPage& traffic) {
   WorkerOptions options;
   options.net = net_config(config);
   size_tables(options, config.limits.connections);
   options.keys = {drawn<HashKey>(), drawn<HashKey>(), drawn<uint64_t>()};
   options.proxy.request_body_bytes_max = config.limits.request_body_bytes;
   options.proxy.request_body_rate_min = config.limits.request_body_rate;
+  options.proxy.clients = {config.limits.connections_per_client, config.limits.requests_per_client};
   options.proxy.timeouts = timeouts_of(config.timeouts);
   options.proxy.upgrades = config.upgrades;
   options.proxy.paths.passes_encoded_slash = config.paths.passes_encoded_slash;
@@ -149,6 +153,7 @@ WorkerOptions worker_options(const Config& config, access_log::RecordRing* acces
     options.proxy.proxy_header_listeners.push_back({listener.address, listener.port});
   }
   options.proxy.access_log = access_log;
+  options.proxy.traffic = traffic.writer(options.number);
   options.proxy.seed = drawn<uint64_t>();
   return options;
 }
@@ -173,14 +178,13 @@ std::vector<std::string> stats_names(const Config& config) {
   return names;
 }
 
-// A well-known name for the stats page, so that `--stats` and other readers find it.
-void publish_stats_path(const std::string& path, int fd) {
+// A well-known name for a page, so that `millrace`, `--stats` and other readers find it.
+void publish_page(const std::string& path, int fd) {
   std::error_code ignored;
   std::filesystem::remove(path, ignored);
   const std::string target = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(fd);
   std::filesystem::create_symlink(target, path, ignored);
-  if (ignored)
-    spdlog::warn("{}: cannot be made ({}); the stats page is {}", path, ignored.message(), target);
+  if (ignored) spdlog::warn("{}: cannot be made ({}); it is {}", path, ignored.message(), target);
 }
 
 int print_stats(const std::string& path) {
@@ -322,7 +326,13 @@ int run(const Config& config) {
   if (const Status made = make_folders(config); !made.ok()) return fail(made.error());
   auto stats = create_stats(config);
   if (!stats.ok()) return fail(stats.error());
+  auto traffic =
+      shm::TrafficPage::create(shm::traffic_rows_fixed + config.limits.traffic_rows, worker_count);
+  if (!traffic.ok()) return fail(traffic.error());
+  TrafficRows traffic_rows(**traffic);
   shm::SnapshotCell cell(worker_count);
+  cell.set_traffic_maps(
+      [&](const shm::SnapshotView& snapshot) { return traffic_rows.map(snapshot); });
   auto server = listen_patiently([&] {
     return shm::ChannelServer::listen(config.socket, peers_of(config), cell, (*stats)->fd());
   });
@@ -340,8 +350,9 @@ int run(const Config& config) {
 
   const std::string last_good_path = config.state_directory + "/last-good.snapshot";
   install_last_good(cell, last_good_path);
-  publish_stats_path((socket_folder / "stats").string(), (*stats)->fd());
-  Worker worker(worker_options(config, access_log ? &access_log->ring() : nullptr),
+  publish_page((socket_folder / "stats").string(), (*stats)->fd());
+  publish_page((socket_folder / "traffic").string(), (*traffic)->fd());
+  Worker worker(worker_options(config, access_log ? &access_log->ring() : nullptr, **traffic),
                 (*ports)->ports(), (*ports)->arena(), cell, MonotonicClock().now());
   auto listings = listen_patiently([&] {
     return ListingServer::listen((socket_folder / shm::listing_socket_name).string(),

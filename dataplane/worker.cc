@@ -60,7 +60,7 @@ uint32_t Worker::turn_unflushed(Instant now) {
   const shm::InstalledSnapshot& snapshot = cell_.enter(options_.number);
   const size_t received = receive(now);
   net_.advance(now);
-  proxy_.turn(*snapshot.view, now);
+  proxy_.turn(*snapshot.view, snapshot.traffic.get(), now);
   net_.tcp().end_reading();
   release_frames();
   const uint32_t sent = transmit(now);

@@ -119,6 +119,12 @@ class SnapshotView {
     return segment_of_slot(slot).text(service(slot).port);
   }
 
+  const ServicePolicy& policy(uint32_t slot) const { return slot_record(slot).policy; }
+  std::string_view policy_name(uint32_t slot) const {
+    const ServicePolicy& policy = slot_record(slot).policy;
+    return segment_of_slot(slot).text({policy.name_offset, policy.name_length});
+  }
+
   // Where a request without any matching host or path ends; `route` is index_none without one.
   RouteRef cluster_default() const { return cluster_default_; }
   // The segment and index of the empty host's record; `route` here is the host's index.

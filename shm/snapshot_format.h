@@ -43,8 +43,10 @@ constexpr uint32_t snapshot_abi_min = 2;  // what this build reads, both ends in
 constexpr uint32_t snapshot_abi_max = 2;
 
 // Feature bits. A reader refuses a root with a required bit that it does not know and ignores an
-// unknown optional bit. No bit is assigned yet.
-constexpr uint64_t features_required_known = 0;
+// unknown optional bit.
+constexpr uint64_t feature_policies =
+    1;  // some slot has a policy: who ignored it would serve wrong
+constexpr uint64_t features_required_known = feature_policies;
 constexpr uint64_t features_optional_known = 0;
 
 // ---- limits: the validator refuses what exceeds them, the builder never produces it -------------
@@ -293,6 +295,32 @@ static_assert(sizeof(EndpointRecord) == 16 && offsetof(EndpointRecord, address) 
 
 constexpr uint32_t slot_endpoints_max = 3;
 
+// Which endpoint takes a request; unset: as the data plane does it by itself.
+enum class ServiceBalance : uint8_t { unset = 0, round_robin = 1, least_requests = 2, hash = 3 };
+// Of what, for ServiceBalance::hash.
+enum class HashSource : uint8_t { none = 0, client_address = 1, path = 2, header = 3, cookie = 4 };
+
+// %2F and %5C in a path; neither bit: as the data plane does it by itself.
+constexpr uint8_t policy_passes_encoded_slash = 1;
+constexpr uint8_t policy_refuses_encoded_slash = 2;
+constexpr uint8_t policy_sticky_cookie = 4;     // a client comes back to the endpoint it had
+constexpr uint8_t policy_proxy_header_v1 = 8;   // each connection to an endpoint begins with a
+constexpr uint8_t policy_proxy_header_v2 = 16;  // header of the PROXY protocol
+constexpr uint8_t policy_flags_known = 31;
+constexpr uint32_t policy_name_bytes_max = 48;
+
+// How the requests of a slot are treated. All zero: as the data plane treats them by itself.
+struct ServicePolicy {
+  uint8_t balance;      // ServiceBalance
+  uint8_t hash_source;  // HashSource
+  uint8_t flags;
+  // A token (RFC 9110 section 5.6.2) in the segment's strings: the name of the sticky cookie, else
+  // of the header (in lower case) or cookie that is hashed; 0: there is none of them.
+  uint8_t name_length;
+  uint32_t name_offset;
+};
+static_assert(sizeof(ServicePolicy) == 8);
+
 // Who answers for a service. Up to slot_endpoints_max endpoints lie in `few`, the rest of which is
 // zero; more of them lie in the endpoints array, which such slots partition in order: each begins
 // where the one before ended. A slot without endpoints, used or not, answers 503.
@@ -300,7 +328,7 @@ struct ServiceSlot {
   EndpointRecord few[slot_endpoints_max];
   uint32_t endpoint_count;
   uint32_t first_endpoint;  // index into this segment's endpoints; 0 when they lie in `few`
-  uint64_t reserved;
+  ServicePolicy policy;
 };
 static_assert(sizeof(ServiceSlot) == 64 && offsetof(ServiceSlot, endpoint_count) == 48);
 

@@ -60,6 +60,8 @@ struct ServiceInputRecord {
   uint32_t port = 0;
   uint32_t endpoint_count = 0;
   size_t first_endpoint = 0;  // into SnapshotInput::endpoints
+  ServicePolicy policy{};     // its name_offset is still unknown
+  uint32_t policy_name = 0;   // into SnapshotInput::names
 };
 
 struct SnapshotInput {

@@ -45,6 +45,7 @@ Result<uint64_t> SnapshotCell::install(std::shared_ptr<const Snapshot> snapshot)
   installed->view = &snapshot->view();
   installed->epoch = next_epoch_++;
   installed->owner = snapshot;
+  if (map_traffic_) installed->traffic = map_traffic_(snapshot->view());
   current_.store(installed.get(), std::memory_order_seq_cst);
   if (current_owner_ != nullptr) retired_.push_back(std::move(current_owner_));
   current_owner_ = std::move(installed);

@@ -15,11 +15,14 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 #include "shm/snapshot.h"
+#include "shm/traffic_page.h"
 
 namespace millrace::shm {
 
@@ -33,7 +36,8 @@ constexpr uint32_t retired_installs_max = 8;
 struct InstalledSnapshot {
   const SnapshotView* view = nullptr;  // never nullptr once installed
   uint64_t epoch = 0;
-  std::shared_ptr<const Snapshot> owner;  // touched by the writer only
+  std::shared_ptr<const TrafficMap> traffic;  // where its routes are counted; nullptr: nowhere
+  std::shared_ptr<const Snapshot> owner;      // touched by the writer only
 };
 
 class SnapshotCell {
@@ -57,6 +61,11 @@ class SnapshotCell {
   void leave(uint32_t worker) { slots_[worker].epoch.store(offline, std::memory_order_release); }
 
   // ---- writer side: one thread ----
+  // Says for each snapshot that is installed from now on where its routes are counted. The maps are
+  // dropped with their installs.
+  using MapTraffic = std::function<std::shared_ptr<const TrafficMap>(const SnapshotView&)>;
+  void set_traffic_maps(MapTraffic map_traffic) { map_traffic_ = std::move(map_traffic); }
+
   // Makes `snapshot` current and gives its epoch. Error: a worker that is awake has not moved for
   // retired_installs_max installs; the current snapshot stays.
   Result<uint64_t> install(std::shared_ptr<const Snapshot> snapshot);
@@ -91,6 +100,7 @@ class SnapshotCell {
   alignas(64) std::atomic<const InstalledSnapshot*> current_{nullptr};
   std::array<WorkerSlot, workers_max> slots_;
   uint32_t worker_count_;
+  MapTraffic map_traffic_;
   uint64_t next_epoch_ = 2;
   std::unique_ptr<InstalledSnapshot> current_owner_;
   std::deque<std::unique_ptr<InstalledSnapshot>> retired_;  // oldest first

@@ -441,6 +441,66 @@ TEST(SnapshotValidate, S2TheSentenceNamesRecordAndField) {
                    "text has bytes behind its last path"));
 }
 
+TEST(SnapshotValidate, S2APolicyIsOneThatTheBuilderMakes) {
+  const auto refusal = [&](const std::function<void(ServicePolicy&)>& change, uint32_t slot = 1) {
+    Parts parts = parts_of(*realistic_builder().build(9));
+    auto* header = reinterpret_cast<EndpointsHeader*>(parts.segments[1].data());
+    change(reinterpret_cast<ServiceSlot*>(parts.segments[1].data() + header->slots.offset)[slot]
+               .policy);
+    mend_checksums(parts.root, parts.segments);
+    const std::vector<ByteView> views{parts.segments[0], parts.segments[1]};
+    const auto view = SnapshotView::validate(parts.root, views);
+    return view.ok() ? std::string("accepted") : view.error();
+  };
+  EXPECT_EQ(refusal([](ServicePolicy&) {}), "accepted");
+  EXPECT_EQ(refusal([](ServicePolicy& policy) { policy.balance = 4; }),
+            "snapshot refused: endpoints segment 0: slot 1: policy: balance is unknown");
+  const auto names = [&](const std::string& refused, const char* what) {
+    return refused.find(what) != std::string::npos;
+  };
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.balance = 1; }), "hash_source"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.hash_source = 5; }), "hash_source"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.flags |= 32; }), "unknown"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.flags |= 2; }), "contradict"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.flags |= 24; }), "contradict"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.flags |= 4; }), "one name for two"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.name_length = 0; }), "name"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.name_length = 49; }), "too long"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.name_offset = 1U << 31; }),
+                    "outside the strings"));
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) {
+                      policy.hash_source = static_cast<uint8_t>(HashSource::client_address);
+                    }),
+                    "name is there and not used"));
+  // Of a slot that nobody uses.
+  EXPECT_TRUE(names(refusal([](ServicePolicy& policy) { policy.flags = 1; }, 3), "unused"));
+}
+
+TEST(SnapshotBuilder, PoliciesComeOutAndImpossibleOnesDoNotGoIn) {
+  const auto snapshot = open_builder(realistic_builder(), 1);
+  EXPECT_EQ(snapshot->view().policy_name(1), "x-tenant");
+  EXPECT_EQ(snapshot->view().policy(1).balance, static_cast<uint8_t>(ServiceBalance::hash));
+  EXPECT_EQ(snapshot->view().policy_name(4), "session");
+  EXPECT_EQ(snapshot->view().policy_name(0), "");
+  SnapshotBuilder builder;
+  const auto takes = [&](const ServicePolicyInput& policy) {
+    ServiceInput service;
+    service.policy = policy;
+    return builder.add_service(service).ok();
+  };
+  EXPECT_FALSE(takes({ServiceBalance::hash, HashSource::none, 0, ""}));
+  EXPECT_FALSE(takes({ServiceBalance::hash, HashSource::header, 0, "X-Upper"}));
+  EXPECT_FALSE(takes({ServiceBalance::unset, HashSource::path, 0, ""}));
+  EXPECT_FALSE(takes({ServiceBalance::hash, HashSource::header, 0, ""}));
+  EXPECT_FALSE(takes({ServiceBalance::unset, HashSource::none, 0, "name"}));
+  EXPECT_FALSE(takes({ServiceBalance::unset, HashSource::none, policy_sticky_cookie, "a b"}));
+  EXPECT_FALSE(
+      takes({ServiceBalance::unset, HashSource::none, policy_sticky_cookie, std::string(49, 'a')}));
+  EXPECT_FALSE(takes({ServiceBalance::hash, HashSource::cookie, policy_sticky_cookie, "a"}));
+  EXPECT_FALSE(takes({ServiceBalance::unset, HashSource::none, 3, ""}));
+  EXPECT_TRUE(takes({ServiceBalance::hash, HashSource::path, policy_sticky_cookie, "a"}));
+}
+
 // Which paths lie in their host's record: all of a host's or none.
 TEST(SnapshotBuilder, FewShortPathsLieInTheirHostsRecordInOrderOfPrecedence) {
   SnapshotBuilder builder;
@@ -494,11 +554,21 @@ TEST(SnapshotValidate, S6AnotherAbiIsRefusedByName) {
 }
 
 TEST(SnapshotValidate, S6UnknownRequiredFeatureIsRefused) {
-  for (int bit = 0; bit < 64; ++bit) {
+  static_assert(features_required_known == 1);
+  for (int bit = 1; bit < 64; ++bit) {
     const std::string refusal =
         refusal_of_root([&](RootHeader& root) { root.features_required |= uint64_t{1} << bit; });
     EXPECT_NE(refusal.find("features_required"), std::string::npos) << bit;
   }
+}
+
+TEST(SnapshotValidate, S6APolicyIsAFeatureThatReadersMustKnow) {
+  EXPECT_NE(refusal_of_root([](RootHeader& root) {
+              root.features_required = 0;
+            }).find("has a policy, and features_required does not say so"),
+            std::string::npos);
+  SnapshotBuilder plain;
+  EXPECT_EQ(open_builder(plain, 1)->view().root().features_required, 0U);
 }
 
 TEST(SnapshotValidate, S6UnknownOptionalFeatureIsIgnored) {

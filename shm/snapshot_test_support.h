@@ -104,6 +104,7 @@ inline uint64_t walk(const SnapshotView& view) {
   if (rest.route != index_none) add_route(view.routes_segment(rest.segment), view.route(rest));
   for (uint32_t slot = 0; slot < view.service_slot_count(); ++slot) {
     add(view.service_name(slot));
+    add(view.policy_name(slot));
     for (const EndpointRecord& endpoint : view.endpoints(slot)) sum = sum * 31 + endpoint.id;
   }
   return sum;
@@ -169,6 +170,14 @@ inline SnapshotBuilder realistic_builder(SnapshotShape shape = {}) {
       endpoint.ready = i != 3;
       endpoint.terminating = i == 3;
       service.endpoints.push_back(endpoint);
+    }
+    if (slot == 1) {
+      service.policy = {ServiceBalance::hash, HashSource::header, policy_passes_encoded_slash,
+                        "x-tenant"};
+    }
+    if (slot == 4) {
+      service.policy = {ServiceBalance::least_requests, HashSource::none,
+                        policy_sticky_cookie | policy_proxy_header_v2, "session"};
     }
     CHECK(builder.add_service(service).ok());
   }

@@ -77,6 +77,7 @@ class SnapshotValidator {
   bool check_endpoints_segment(uint32_t index);
   bool check_slots(const EndpointsSegment& segment);
   bool check_slot(const EndpointsSegment& segment, uint32_t index, uint64_t* next);
+  bool check_policy(const EndpointsSegment& segment, uint32_t index);
   bool check_endpoint(uint32_t slot, uint32_t index, const EndpointRecord& record);
 
   ByteView root_bytes_;

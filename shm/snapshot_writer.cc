@@ -10,6 +10,7 @@
 #include "shm/content_hash.h"
 #include "shm/routes_segment.h"
 #include "shm/segment_bytes.h"
+#include "shm/service_policy.h"
 #include "shm/snapshot_hash.h"
 #include "shm/snapshot_input.h"
 
@@ -47,6 +48,33 @@ Status check_path(std::string_view path, PathType type) {
   if (!is_clean(path)) return Error{named() + " has a control byte"};
   if (type != PathType::exact && element_count(canonical_prefix(path)) > prefix_elements_max) {
     return Error{named() + " has more than 63 elements"};
+  }
+  return Ok{};
+}
+
+Status check_policy(const ServicePolicyInput& policy) {
+  const bool hashes = policy.balance == ServiceBalance::hash;
+  const bool hashes_name =
+      policy.hash_source == HashSource::header || policy.hash_source == HashSource::cookie;
+  const bool sticks = (policy.flags & policy_sticky_cookie) != 0;
+  if (hashes != (policy.hash_source != HashSource::none)) {
+    return Error{"a balance by hash and what is hashed belong together"};
+  }
+  for (const int both : {policy_passes_encoded_slash | policy_refuses_encoded_slash,
+                         policy_proxy_header_v1 | policy_proxy_header_v2}) {
+    if ((policy.flags & both) == both) return Error{"a policy contradicts itself"};
+  }
+  if (sticks && hashes_name)
+    return Error{"a sticky cookie and a hash of a name exclude each other"};
+  if ((sticks || hashes_name) == policy.name.empty()) {
+    return Error{"a policy's name is missing, or nothing is called by it"};
+  }
+  if (policy.name.size() > policy_name_bytes_max || !is_token(policy.name)) {
+    return Error{"a policy's name is no token of at most " + std::to_string(policy_name_bytes_max) +
+                 " octets"};
+  }
+  if (policy.hash_source == HashSource::header && !is_lower_case(policy.name)) {
+    return Error{"a header's name is not in lower case"};
   }
   return Ok{};
 }
@@ -100,6 +128,7 @@ struct SnapshotBuilder::State {
   std::unordered_map<uint64_t, uint32_t> route_by_hash;         // of its key; see next_same_hash
   uint32_t cluster_default = index_none;
   uint32_t slot_count = 0;
+  uint64_t features = 0;
 
   uint32_t host_index(std::string_view name) {
     const auto found = host_by_name.find(name);
@@ -197,6 +226,10 @@ Result<BuiltSegment> build_endpoints_segment(const SnapshotInput& input, uint32_
                    name(record.port)};
     slots[slot] = slot_of(
         std::span(input.endpoints).subspan(record.first_endpoint, record.endpoint_count), array);
+    slots[slot].policy = record.policy;
+    if (record.policy.name_length != 0) {
+      slots[slot].policy.name_offset = name(record.policy_name).offset;
+    }
     *endpoint_count += record.endpoint_count;
     if (array.size() > endpoints_max) return Error{"too many endpoints for one segment"};
   }
@@ -349,12 +382,20 @@ Status SnapshotBuilder::add_service(const ServiceInput& service) {
   if (state.input.services.contains(service.slot)) {
     return Error{named(service) + ": slot " + std::to_string(service.slot) + " is taken"};
   }
+  if (const Status status = check_policy(service.policy); !status.ok()) {
+    return Error{named(service) + ": " + status.error()};
+  }
   Result<std::vector<EndpointRecord>> endpoints = endpoint_records(service);
   if (!endpoints.ok()) return Error{endpoints.error()};
   ServiceInputRecord record;
   record.service_namespace = state.input.names.add(service.service_namespace);
   record.service_name = state.input.names.add(service.service_name);
   record.port = state.input.names.add(service.port);
+  record.policy = {static_cast<uint8_t>(service.policy.balance),
+                   static_cast<uint8_t>(service.policy.hash_source), service.policy.flags,
+                   static_cast<uint8_t>(service.policy.name.size()), 0};
+  record.policy_name = state.input.names.add(service.policy.name);
+  if (!is_unset(record.policy)) state.features |= feature_policies;
   record.first_endpoint = state.input.endpoints.size();
   record.endpoint_count = static_cast<uint32_t>(endpoints->size());
   state.input.endpoints.insert(state.input.endpoints.end(), endpoints->begin(), endpoints->end());
@@ -369,6 +410,7 @@ Result<BuiltSnapshot> SnapshotBuilder::build(uint64_t version) const {
   built.version = version;
   RootHeader header{};
   header.version = version;
+  header.features_required = state.features;
   header.routes_segment_count = state.shape.routes_segment_count;
   header.service_slot_shift = state.shape.service_slot_shift;
   header.service_slot_count = state.slot_count;

@@ -39,12 +39,21 @@ struct EndpointInput {
   bool terminating = false;
 };
 
+// What is not said is as the data plane does it by itself.
+struct ServicePolicyInput {
+  ServiceBalance balance = ServiceBalance::unset;
+  HashSource hash_source = HashSource::none;
+  uint8_t flags = 0;      // policy_ of snapshot_format.h
+  std::string_view name;  // of the sticky cookie, else of the header or cookie that is hashed
+};
+
 struct ServiceInput {
   uint32_t slot = 0;  // the control plane's choice, stable for the service's life
   std::string_view service_namespace;
   std::string_view service_name;
   std::string_view port;                 // name or number as the Ingress gives it
   std::vector<EndpointInput> endpoints;  // any order
+  ServicePolicyInput policy;
 };
 
 // Names a route inside one builder: for add_shadowed() and for reading `rejected`.

@@ -1,4 +1,5 @@
 #include "base/address.h"
+#include "shm/service_policy.h"
 #include "shm/snapshot_validator.h"
 
 namespace millrace::shm {
@@ -45,12 +46,13 @@ bool SnapshotValidator::check_slots(const EndpointsSegment& segment) {
                     object_name_bytes_max) ||
         !check_name("slot", i, "service_name", names.service_name, object_name_bytes_max) ||
         !check_name("slot", i, "port", names.port, port_name_bytes_max) ||
-        !check_slot(segment, i, &next)) {
+        !check_slot(segment, i, &next) || !check_policy(segment, i)) {
       return false;
     }
     if (names.flags == 0 &&
-        (segment.slots[i].endpoint_count != 0 || names.service_namespace.length != 0 ||
-         names.service_name.length != 0 || names.port.length != 0)) {
+        (segment.slots[i].endpoint_count != 0 || !is_unset(segment.slots[i].policy) ||
+         names.service_namespace.length != 0 || names.service_name.length != 0 ||
+         names.port.length != 0)) {
       return fail("slot %u: flags say unused but it is not empty", i);
     }
   }
@@ -62,7 +64,6 @@ bool SnapshotValidator::check_slots(const EndpointsSegment& segment) {
 bool SnapshotValidator::check_slot(const EndpointsSegment& segment, uint32_t index,
                                    uint64_t* next) {
   const ServiceSlot& slot = segment.slots[index];
-  if (slot.reserved != 0) return fail("slot %u: reserved is not zero", index);
   if (slot.endpoint_count > endpoints_per_service_max) {
     return fail("slot %u: endpoint_count is too large", index);
   }
@@ -88,6 +89,46 @@ bool SnapshotValidator::check_slot(const EndpointsSegment& segment, uint32_t ind
     }
   }
   endpoint_sum_ += endpoints.size();
+  return true;
+}
+
+bool SnapshotValidator::check_policy(const EndpointsSegment& segment, uint32_t index) {
+  const ServicePolicy& policy = segment.slots[index].policy;
+  if (is_unset(policy)) return true;
+  if ((root_->features_required & feature_policies) == 0) {
+    return fail("slot %u: has a policy, and features_required does not say so", index);
+  }
+  if (policy.balance > static_cast<uint8_t>(ServiceBalance::hash)) {
+    return fail("slot %u: policy: balance is unknown", index);
+  }
+  const bool hashes = policy.balance == static_cast<uint8_t>(ServiceBalance::hash);
+  if (policy.hash_source > static_cast<uint8_t>(HashSource::cookie) ||
+      hashes != (policy.hash_source != static_cast<uint8_t>(HashSource::none))) {
+    return fail("slot %u: policy: hash_source does not fit balance", index);
+  }
+  if ((policy.flags & ~policy_flags_known) != 0) {
+    return fail("slot %u: policy: flags are unknown", index);
+  }
+  for (const int both : {policy_passes_encoded_slash | policy_refuses_encoded_slash,
+                         policy_proxy_header_v1 | policy_proxy_header_v2}) {
+    if ((policy.flags & both) == both) {
+      return fail("slot %u: policy: flags contradict one another", index);
+    }
+  }
+  const bool sticks = (policy.flags & policy_sticky_cookie) != 0;
+  const bool hashes_name = policy.hash_source >= static_cast<uint8_t>(HashSource::header);
+  if (sticks && hashes_name) return fail("slot %u: policy: has one name for two", index);
+  if ((sticks || hashes_name) != (policy.name_length != 0) ||
+      (policy.name_length == 0 && policy.name_offset != 0)) {
+    return fail("slot %u: policy: name is there and not used, or used and not there", index);
+  }
+  const StringRef name{policy.name_offset, policy.name_length};
+  if (!check_name("slot", index, "policy name", name, policy_name_bytes_max)) return false;
+  if (!is_token(segment.text(name))) return fail("slot %u: policy name is no token", index);
+  if (policy.hash_source == static_cast<uint8_t>(HashSource::header) &&
+      !is_lower_case(segment.text(name))) {
+    return fail("slot %u: policy name is a header's and not in lower case", index);
+  }
   return true;
 }
 

@@ -21,6 +21,7 @@ static_assert(model::routes_max <= shm::routes_max && model::routes_max <= shm::
 // Slots given up rest for one publish, so at most twice as many are in sight; and the unusable one.
 static_assert(2 * model::services_max + 1 <= shm::service_slots_max);
 static_assert(k8s::name_bytes_max <= shm::object_name_bytes_max);
+static_assert(model::policy_name_bytes_max <= shm::policy_name_bytes_max);
 
 shm::PathType to_shm(model::PathType type) {
   switch (type) {
@@ -29,6 +30,44 @@ shm::PathType to_shm(model::PathType type) {
     case model::PathType::implementation_specific: return shm::PathType::implementation_specific;
   }
   CHECK(false);
+}
+
+shm::HashSource to_shm(model::HashBy hash_by) {
+  switch (hash_by) {
+    case model::HashBy::nothing: return shm::HashSource::none;
+    case model::HashBy::client_address: return shm::HashSource::client_address;
+    case model::HashBy::path: return shm::HashSource::path;
+    case model::HashBy::header: return shm::HashSource::header;
+    case model::HashBy::cookie: return shm::HashSource::cookie;
+  }
+  CHECK(false);
+}
+
+shm::ServiceBalance to_shm(model::Balance balance) {
+  switch (balance) {
+    case model::Balance::unset: return shm::ServiceBalance::unset;
+    case model::Balance::round_robin: return shm::ServiceBalance::round_robin;
+    case model::Balance::least_requests: return shm::ServiceBalance::least_requests;
+  }
+  CHECK(false);
+}
+
+// Its name is a view of the policy's.
+shm::ServicePolicyInput to_shm(const model::Policy& policy) {
+  shm::ServicePolicyInput input;
+  const bool hashes = policy.hash_by != model::HashBy::nothing;
+  input.balance = hashes ? shm::ServiceBalance::hash : to_shm(policy.balance);
+  input.hash_source = to_shm(policy.hash_by);
+  input.name = policy.sticky_cookie.empty() ? policy.hash_name : policy.sticky_cookie;
+  const auto set = [&](bool wanted, uint8_t flag) {
+    if (wanted) input.flags = static_cast<uint8_t>(input.flags | flag);
+  };
+  set(!policy.sticky_cookie.empty(), shm::policy_sticky_cookie);
+  set(policy.encoded_slash == model::EncodedSlash::pass, shm::policy_passes_encoded_slash);
+  set(policy.encoded_slash == model::EncodedSlash::refuse, shm::policy_refuses_encoded_slash);
+  set(policy.proxy_protocol == 1, shm::policy_proxy_header_v1);
+  set(policy.proxy_protocol == 2, shm::policy_proxy_header_v2);
+  return input;
 }
 
 class Compiler {
@@ -93,6 +132,7 @@ class Compiler {
     input.service_namespace = service.key.name_space;
     input.service_name = service.key.service;
     input.port = service.key.port;
+    input.policy = to_shm(service.key.policy);
     for (const model::Endpoint& endpoint : service.endpoints) {
       input.endpoints.push_back({endpoint_id(service.key, endpoint.address, endpoint.port),
                                  endpoint.address, endpoint.port, endpoint.ready, endpoint.serving,

@@ -226,5 +226,44 @@ TEST(Compile, AnEmptyModelIsATable) {
   EXPECT_EQ(snapshot->view().root().route_count, 0u);
 }
 
+// Two Ingresses that lead to one Service in two ways: two slots, the same endpoints in both.
+TEST(Compile, APolicyOfAnIngressIsItsRoutesSlots) {
+  const std::string policies = std::string(table_yaml) + R"(
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: told
+  namespace: s
+  annotations: {millrace.dev/hash-by: "header:X-User", millrace.dev/encoded-slash: pass, millrace.dev/send-proxy-protocol: v2}
+spec:
+  rules:
+  - host: told.example
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}
+)";
+  const model::BuildResult built = model::build(store_of(policies), {});
+  const auto compiled = compile(built.model, SlotTable(), 1);
+  ASSERT_TRUE(compiled.ok()) << compiled.error();
+  const auto snapshot = mapped(compiled->snapshot);
+  ASSERT_NE(snapshot, nullptr);
+  const shm::SnapshotView& view = snapshot->view();
+  const uint32_t plain = compiled->slots.slot_of({"s", "web", "80"});
+  model::ServiceKey key{"s", "web", "80"};
+  key.policy.hash_by = model::HashBy::header;
+  key.policy.hash_name = "x-user";
+  key.policy.encoded_slash = model::EncodedSlash::pass;
+  key.policy.proxy_protocol = 2;
+  const uint32_t told = compiled->slots.slot_of(key);
+  ASSERT_NE(told, plain);
+  EXPECT_EQ(view.policy_name(told), "x-user");
+  EXPECT_EQ(view.policy(told).balance, static_cast<uint8_t>(shm::ServiceBalance::hash));
+  EXPECT_EQ(view.policy(told).hash_source, static_cast<uint8_t>(shm::HashSource::header));
+  EXPECT_EQ(view.policy(told).flags,
+            shm::policy_passes_encoded_slash | shm::policy_proxy_header_v2);
+  EXPECT_EQ(view.policy(plain).flags, 0);
+  ASSERT_EQ(view.endpoints(told).size(), 2U);
+  EXPECT_EQ(view.endpoints(told)[0].id, view.endpoints(plain)[0].id);
+}
+
 }  // namespace
 }  // namespace millrace::compile

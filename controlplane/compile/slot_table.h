@@ -1,6 +1,6 @@
-// Which slot of the snapshot each Service port has. The data plane keeps what it knows about a
-// service by slot and by endpoint id, so a slot belongs to one Service port for as long as routes
-// name it, however the rest of the table changes.
+// Which slot of the snapshot each Service port has, under each policy. The data plane keeps what it
+// knows about a service by slot and by endpoint id, so a slot belongs to one Service port for as
+// long as routes name it, however the rest of the table changes.
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,7 @@
 #include "controlplane/model/ingress_class.h"
 #include "controlplane/model/limits.h"
 #include "controlplane/model/path.h"
+#include "controlplane/model/policy.h"
 #include "shm/snapshot_hash.h"
 
 namespace millrace::model {
@@ -124,6 +125,7 @@ class Builder {
     rank_ = rank;
     object_ = ingresses_[rank].second;
     paths_of_object_ = 0;
+    policy_ = parse_policy(*object_, std::get<k8s::Ingress>(*object_->body), &problems_);
     const auto& spec = std::get<k8s::Ingress>(*object_->body).spec();
     if (spec.rules_size() == 0) {
       if (!spec.has_default_backend()) {
@@ -218,8 +220,9 @@ class Builder {
                    uint32_t rule_index, uint32_t path_index) {
     Route route;
     route.source = {object_->key.name_space, object_->key.name, rule_index, path_index};
-    const Result<ServiceKey> key = parse_backend(backend);
+    Result<ServiceKey> key = parse_backend(backend);
     if (key) {
+      if (!take_policy(*key)) key->policy = {};
       route.backend = *key;
       users_.try_emplace(*key, object_);
     } else {
@@ -227,6 +230,25 @@ class Builder {
              where + ": " + key.error() + "; the route stays and its requests are answered 503");
     }
     return route;
+  }
+
+  // Each policy is a copy of the Service's endpoints in the table: the youngest Ingresses do
+  // without.
+  bool take_policy(const ServiceKey& key) {
+    if (key.policy.is_unset()) return true;
+    ServiceKey plain = key;
+    plain.policy = {};
+    std::set<Policy>& taken = policies_[std::move(plain)];
+    if (taken.contains(key.policy)) return true;
+    if (taken.size() == service_policies_max) {
+      report(Severity::error,
+             "asks for a way to a Service (" + key.policy.text() + ") that more than " +
+                 std::to_string(service_policies_max) +
+                 " others ask for other ways to; its annotations count for nothing");
+      return false;
+    }
+    taken.insert(key.policy);
+    return true;
   }
 
   Result<ServiceKey> parse_backend(const k8s::IngressBackend& backend) const {
@@ -260,7 +282,7 @@ class Builder {
       return Error{"service.port.name " + k8s::quote(port.name()) + " is no name of a port"};
     }
     return ServiceKey{object_->key.name_space, service.name(),
-                      has_number ? std::to_string(port.number()) : port.name()};
+                      has_number ? std::to_string(port.number()) : port.name(), policy_};
   }
 
   // The model as a whole is bounded too; the youngest Ingresses do without.
@@ -345,7 +367,13 @@ class Builder {
                            " Service ports; the requests of " + key.text() + " are answered 503"});
         continue;
       }
-      result_.model.services.push_back(resolver.resolve(key, *user));
+      // The same Service port under another policy stands behind it: it is looked at once.
+      auto& services = result_.model.services;
+      if (!services.empty() && services.back().key.names() == key.names()) {
+        services.push_back({key, services.back().endpoints});
+      } else {
+        services.push_back(resolver.resolve(key, *user));
+      }
     }
   }
 
@@ -366,6 +394,8 @@ class Builder {
   const Object* object_ = nullptr;
   size_t rank_ = 0;
   size_t paths_of_object_ = 0;
+  Policy policy_;
+  std::map<ServiceKey, std::set<Policy>> policies_;  // by the key without one
 };
 
 }  // namespace

@@ -12,7 +12,8 @@ const char* to_text(PathType type) {
 }
 
 std::string ServiceKey::text() const {
-  return name_space + '/' + service + ':' + port;
+  const std::string name = name_space + '/' + service + ':' + port;
+  return policy.is_unset() ? name : name + " (" + policy.text() + ')';
 }
 
 size_t Model::route_count() const {

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/address.h"
+#include "controlplane/model/policy.h"
 
 namespace millrace::model {
 
@@ -17,14 +19,18 @@ enum class PathType : uint8_t { exact, prefix, implementation_specific };
 const char* to_text(PathType type);  // "Exact"
 
 // One port of one Service as an Ingress names it: by name or by number, as text. The key does not
-// depend on what the Service says at the moment, so it lives as long as somebody refers to it.
+// depend on what the Service says at the moment, so it lives as long as somebody refers to it. The
+// policy of the Ingress is a part of it: what differs in it is served differently.
 struct ServiceKey {
   std::string name_space;
   std::string service;
   std::string port;
+  Policy policy{};
 
   auto operator<=>(const ServiceKey&) const = default;
-  std::string text() const;  // "shop/web:http"
+  // Without the policy.
+  auto names() const { return std::tie(name_space, service, port); }
+  std::string text() const;  // "shop/web:http", and the policy if there is one
 };
 
 // The rule a route was written in.

@@ -65,6 +65,7 @@ constexpr size_t all_text_bytes_max() {
   X(head_invalid, "The request's head breaks a rule; head_error says which.")                 \
   X(head_cut, "The client ended before its request's head was whole.")                        \
   X(head_timeout, "The request's head was not whole in time.")                                \
+  X(client_too_fast, "Its client asks faster than limits.requests_per_client.")               \
   X(body_too_large, "The request's body is larger than limits.request_body_bytes.")           \
   X(body_invalid, "The request's body breaks its framing, or ended too early.")               \
   X(body_timeout, "The client sent nothing more of its request's body for too long.")         \

@@ -93,6 +93,16 @@ void write_date(std::string_view date, Output& output) {
   output.literal("\r\n");
 }
 
+// For the whole host, out of scripts' reach, and not with requests that another site makes.
+template <class Output>
+void write_cookie(const ResponseOptions& options, Output& output) {
+  output.literal("Set-Cookie: ");
+  output.inserted_text(options.cookie_name);
+  output.octet('=');
+  output.inserted_text(options.cookie_value);
+  output.literal("; Path=/; HttpOnly; SameSite=Lax\r\n");
+}
+
 // A field that goes on as it stands: its flags are canonical and nothing else. `names_end`: the
 // first name that does not go on.
 bool is_sent_whole(const Field& field, FieldName names_end) {
@@ -288,6 +298,7 @@ size_t write_response(const ResponseHead& head, const ResponseOptions& options, 
   if (!head.is_informational()) {
     if ((seen & bit_of(FieldName::date)) == 0) write_date(options.date, output);
     if ((seen & bit_of(FieldName::server)) == 0) output.literal("Server: millrace\r\n");
+    if (!options.cookie_name.empty()) write_cookie(options, output);
     write_response_framing(head, options.framing, output);
     write_connection(options.client_version, options.keep_alive, output);
   }
@@ -378,6 +389,7 @@ std::string_view local_reply_text(uint16_t status) {
     case 413: return "413 Content Too Large\n";
     case 414: return "414 URI Too Long\n";
     case 417: return "417 Expectation Failed\n";
+    case 429: return "429 Too Many Requests\n";
     case 431: return "431 Request Header Fields Too Large\n";
     case 500: return "500 Internal Server Error\n";
     case 501: return "501 Not Implemented\n";

@@ -24,7 +24,7 @@ namespace millrace::http {
 // 261), X-Forwarded-Host (20 + 261), the other three names (54), X-Forwarded-Port (25), the names
 // of X-Request-ID, CDN-Loop and Max-Forwards (52), Forwarded (52 + 261), Content-Length: 0 (19),
 // the path "/" (1). A response: Date (37), Server (18), Transfer-Encoding (28), Connection (24), a
-// space in the status line (1). Either: a space behind each of 128 colons.
+// space in the status line (1), Set-Cookie (111). Either: a space behind each of 128 colons.
 inline constexpr size_t head_growth_bytes_max = 1280;
 
 // What we tell the origin about the client (H33). Texts are ours, or come from validated routes;
@@ -68,6 +68,10 @@ struct ResponseOptions {
   bool keep_alive = true;  // after this exchange; must be false if framing is until_close
   BodyFraming framing;     // from client_framing()
   std::string_view date;   // IMF-fixdate, for origins that sent no Date (RFC 9110 6.6.1)
+  // A Set-Cookie of ours (RFC 6265 section 4.1) beside the origin's; an empty name: none. Both of
+  // visible ASCII.
+  std::string_view cookie_name{};
+  std::string_view cookie_value{};
 };
 
 // The response as the client gets it, final or informational. Content-Length of HEAD and 304 stays

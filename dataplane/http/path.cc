@@ -151,4 +151,14 @@ PathVerdict normalise_path(std::string_view path, const PathOptions& options,
                                                         : PathVerdict::rewritten;
 }
 
+bool has_encoded_slash(std::string_view path) {
+  for (size_t at = path.find('%'); at != std::string_view::npos; at = path.find('%', at + 1)) {
+    if (path.size() - at < 3) return false;
+    const char high = path[at + 1];
+    const char low = static_cast<char>(path[at + 2] | 0x20);
+    if ((high == '2' && low == 'f') || (high == '5' && low == 'c')) return true;
+  }
+  return false;
+}
+
 }  // namespace millrace::http

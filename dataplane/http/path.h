@@ -32,4 +32,7 @@ bool may_need_normalising(std::string_view path);
 PathVerdict normalise_path(std::string_view path, const PathOptions& options,
                            std::span<char> output, size_t& bytes);
 
+// Whether %2F or %5C stands in it, in either case.
+bool has_encoded_slash(std::string_view path);
+
 }  // namespace millrace::http

@@ -32,7 +32,7 @@ void Proxy::drain_some(const Turn& turn) {
   for (uint32_t look = 0; look < looks_per_turn_max; ++look) {
     if (drain_hand_ < sessions_.capacity()) end_if_idle(drain_hand_, turn);
     const tcp::ConnId resting = tcp_.standing_at(drain_hand_, owner_none);
-    if (resting) tcp_.close(resting, turn.now);
+    if (resting) close_client(resting, turn);
     if (++drain_hand_ < tcp_.connection_capacity()) continue;
     // Round again: some were busy when they were looked at.
     drain_hand_ = 0;

@@ -45,7 +45,9 @@ void Proxy::end_note(uint32_t index, ExchangeEnd end, bool keep_alive, Instant n
 
 void Proxy::note_open_exchanges(Instant now) {
   for (uint32_t index = 0; index < sessions_.capacity(); ++index) {
-    if (sessions_.live_at(index)) end_note(index, ExchangeEnd::aborted, false, now);
+    if (!sessions_.live_at(index)) continue;
+    if (traffic_) count_exchange(at(index), ExchangeEnd::aborted, now);
+    end_note(index, ExchangeEnd::aborted, false, now);
   }
 }
 

@@ -25,7 +25,7 @@ Proxy::Progress Proxy::reply_locally(uint32_t index, const Refusal& refusal, con
     counters_.add(refusal.status < 500 ? Counter::proxy_local_replies_4xx
                                        : Counter::proxy_local_replies_5xx);
   }
-  notes_.responded(index, refusal.status, turn.now);
+  note_answer(index, refusal.status, true, turn);
   note_end(index, ExchangeEnd::complete, stays, turn);
   if (stays) {
     next_exchange(index, turn);

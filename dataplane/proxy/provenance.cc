@@ -113,7 +113,13 @@ bool Proxy::write_request(Session& session, const http::RequestHead& head) {
   }
   const auto put = [&] {
     return put_message(pool_[session.upstream].connection, [&](ByteSpan room) {
-             return http::write_request_head(head, forwarding, room);
+             if (session.wishes.proxy_header == 0) {
+               return http::write_request_head(head, forwarding, room);
+             }
+             const size_t before = put_proxy_header(session, room);
+             const size_t octets =
+                 before == 0 ? 0 : http::write_request_head(head, forwarding, room.subspan(before));
+             return octets == 0 ? 0 : before + octets;
            }) == Put::done;
   };
   if (!session.is_trusted) return put();

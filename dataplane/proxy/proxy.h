@@ -29,6 +29,7 @@
 #include "dataplane/http/head_parser.h"
 #include "dataplane/http/head_writer.h"
 #include "dataplane/http/path.h"
+#include "dataplane/proxy/client_limits.h"
 #include "dataplane/proxy/session.h"
 #include "dataplane/proxy/told_clients.h"
 #include "dataplane/route/router.h"
@@ -37,6 +38,7 @@
 #include "dataplane/upstream/endpoint_states.h"
 #include "dataplane/upstream/pool.h"
 #include "shm/snapshot.h"
+#include "shm/traffic_page.h"
 
 namespace millrace::proxy {
 
@@ -77,6 +79,7 @@ struct Options {
   upstream::PoolLimits pool;
   upstream::Policy policy = upstream::Policy::round_robin;
   upstream::EndpointLimits endpoints;
+  ClientLimitOptions clients;
   uint64_t request_body_bytes_max = 0;  // a larger body is answered 413; 0: no limit
   // Octets a second that a client sends of a body on average, after body_rate_grace: 408; 0: no
   // such limit. What waits because the endpoint does not read is not the client's fault.
@@ -89,6 +92,8 @@ struct Options {
   std::vector<std::string> upgrades = {"websocket"};
   // Where the access log's records go; outlives the proxy. None: no log is wanted.
   access_log::RecordRing* access_log = nullptr;
+  // Where exchanges are counted by route and by service. None: they are not.
+  std::optional<shm::TrafficWriter> traffic;
   uint64_t seed = 0;
   bool fast_paths = true;  // off: every message goes the long way, with the same result
 };
@@ -106,8 +111,9 @@ class Proxy {
   // IMF-fixdate for responses that carry no Date; set once a second.
   void set_date(std::string_view date);
 
-  // One turn: everything on TCP's ready list, then what is due.
-  void turn(const shm::SnapshotView& snapshot, Instant now);
+  // One turn: everything on TCP's ready list, then what is due. traffic: where the routes of this
+  // snapshot are counted; nullptr: all together.
+  void turn(const shm::SnapshotView& snapshot, const shm::TrafficMap* traffic, Instant now);
   Instant next_deadline() const { return std::min(wheel_.next_deadline(), drain_next_); }
   // Clients at rest, and tunnels, are closed from idle_until on. For good.
   void begin_drain(Instant idle_until, Instant now);
@@ -120,7 +126,7 @@ class Proxy {
     return size_t{sessions_.capacity()} *
                (Slab<Session>::bytes_per_record() + TimerWheel::bytes_per_timer()) +
            pool_.memory_bytes() + notes_.memory_bytes() + told_clients_.memory_bytes() +
-           endpoint_states_.memory_bytes();
+           endpoint_states_.memory_bytes() + client_limits_.memory_bytes();
   }
   const upstream::Pool& pool() const { return pool_; }
 
@@ -128,6 +134,7 @@ class Proxy {
   // Everything a step needs besides the session; lives for one turn.
   struct Turn {
     const shm::SnapshotView& snapshot;
+    const shm::TrafficMap* traffic;
     Instant now;
   };
   enum class Progress : uint8_t { blocked, moved, session_gone };
@@ -174,6 +181,14 @@ class Proxy {
   bool repeat_request(uint32_t index, const Turn& turn, Progress* progress);
   void settle_request(Session& session);
 
+  // policy.cc: what the Ingress of a route asks for beside its backend
+  bool passes_encoded_slash(const route::RouteMatch& match, const Turn& turn) const;
+  void settle_wishes(Session& session, const http::RequestHead& head, uint32_t service_slot,
+                     const Turn& turn) const;
+  bool keep_wishes(Session& session, uint32_t service_slot, const Turn& turn) const;
+  size_t put_proxy_header(Session& session, ByteSpan room) const;
+  std::string_view write_cookie_value(uint64_t endpoint_id);
+
   // provenance.cc: who a request comes from, and what the endpoint is told about it
   struct Provenance {
     http::ForwardedChain chain;  // as a trusted proxy has said; views of the head
@@ -193,6 +208,13 @@ class Proxy {
   bool awaits_proxy_header(tcp::ConnId client) const;
   bool is_trusted_peer(tcp::ConnId client) const;
   void name_client(Session& session) const;
+  // Of a client's connection: counted among its others, and given up.
+  bool admit_client(tcp::ConnId client);
+  void close_client(tcp::ConnId client, const Turn& turn);
+  void abort_client(tcp::ConnId client, const Turn& turn);
+  void dismiss_client(tcp::ConnId client);
+  uint64_t peer_key(tcp::ConnId client) const;
+  bool is_too_fast(const Session& session, const Turn& turn);
   Progress take_proxy_header(uint32_t index, const Turn& turn);
 
   // response.cc
@@ -270,15 +292,40 @@ class Proxy {
   void begin_note(uint32_t index, const http::RequestHead* head, Instant began, const Turn& turn);
   void put_route_in_note(uint32_t index, const route::RouteMatch& match, const Turn& turn);
   void end_note(uint32_t index, ExchangeEnd end, bool keep_alive, Instant now);
-  // Without a log they cost a compare.
+  // traffic.cc: what is counted of it
+  void choose_rows(Account& account, const route::RouteMatch& match, const Turn& turn) const;
+  void count_exchange(Session& session, ExchangeEnd end, Instant now);
+
+  // Both. Without a log, or a page to count on, little is done.
   void note_begin(uint32_t index, const http::RequestHead* head, Instant began, const Turn& turn) {
+    Account& account = at(index).account;
+    account = {};
+    account.is_open = true;
+    account.began = began;
     if (notes_.wanted()) begin_note(index, head, began, turn);
   }
   void note_route(uint32_t index, const route::RouteMatch& match, const Turn& turn) {
+    if (traffic_) choose_rows(at(index).account, match, turn);
     if (notes_.wanted()) put_route_in_note(index, match, turn);
+  }
+  void note_attempt(uint32_t index, const shm::EndpointRecord& endpoint, bool reused,
+                    const Turn& turn) {
+    Account& account = at(index).account;
+    ++account.attempts;
+    account.asked = turn.now;
+    notes_.attempted(index, endpoint.address, endpoint.port, reused, turn.now);
+  }
+  // The head of a final answer, or a 101, was sent to the client.
+  void note_answer(uint32_t index, uint16_t status, bool is_ours, const Turn& turn) {
+    Account& account = at(index).account;
+    account.status = status;
+    account.answer_is_ours = is_ours;
+    account.answered = turn.now;
+    notes_.responded(index, status, turn.now);
   }
   // end: unless somebody has said before what ended it.
   void note_end(uint32_t index, ExchangeEnd end, bool keep_alive, const Turn& turn) {
+    if (traffic_) count_exchange(at(index), end, turn.now);
     if (notes_.wanted()) end_note(index, end, keep_alive, turn.now);
   }
 
@@ -327,8 +374,10 @@ class Proxy {
   uint32_t drain_hand_ = 0;  // of TCP's records and the sessions
   uint32_t rest_hand_ = 0;   // the last session that rest_somebody() has looked at
   access_log::ExchangeNotes notes_;
+  std::optional<shm::TrafficWriter> traffic_;
   upstream::Balancer balancer_;
   upstream::EndpointStates endpoint_states_;
+  ClientLimits client_limits_;
   upstream::Pool pool_;
   SourceOf source_of_ = nullptr;
   void* source_context_ = nullptr;
@@ -337,6 +386,8 @@ class Proxy {
   // Scratch for the step under way: heads are parsed and written within one call.
   http::RequestHead request_head_;
   std::array<char, http::target_bytes_max> path_;  // of the head, if it is not as it was received
+  bool encoded_slash_ = false;  // stands in it, and its route has yet to say whether it may
+  std::array<char, 16> cookie_value_;
   http::ResponseHead response_head_;
   std::unique_ptr<uint8_t[]> gathered_;
   std::unique_ptr<uint8_t[]> written_;

@@ -1,5 +1,9 @@
 #include "dataplane/proxy/proxy_header.h"
 
+#include <array>
+#include <charconv>
+#include <cstring>
+
 #include "base/address.h"
 #include "dataplane/http/forwarding.h"
 
@@ -127,6 +131,107 @@ ProxyHeaderStatus read_proxy_header(ByteView input, ProxyHeader& out, size_t& co
                                             : read_version_2(input, out, consumed);
   }
   return ProxyHeaderStatus::malformed;
+}
+
+namespace {
+
+constexpr std::string_view unknown_1 = "PROXY UNKNOWN\r\n";
+
+bool is_ipv6(std::string_view address) {
+  return address.find(':') != std::string_view::npos;
+}
+
+// Texts one behind the other; nothing more once one has not fitted.
+class Line {
+ public:
+  explicit Line(ByteSpan output) : output_(output) {}
+  Line& operator<<(std::string_view text) {
+    if (text.size() > output_.size() - bytes_) fits_ = false;
+    if (!fits_) return *this;
+    std::memcpy(output_.data() + bytes_, text.data(), text.size());
+    bytes_ += text.size();
+    return *this;
+  }
+  Line& operator<<(uint16_t number) {
+    std::array<char, 5> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+    return *this << std::string_view(digits.data(), end);
+  }
+  size_t bytes() const { return fits_ ? bytes_ : 0; }
+
+ private:
+  ByteSpan output_;
+  size_t bytes_ = 0;
+  bool fits_ = true;
+};
+
+size_t write_version_1(const ProxyHeaderEnd& client, const ProxyHeaderEnd& server,
+                       ByteSpan output) {
+  Line line(output);
+  line << signature_1 << (is_ipv6(client.address) ? "TCP6 " : "TCP4 ") << client.address << " "
+       << server.address << " " << client.port << " " << server.port << "\r\n";
+  return line.bytes();
+}
+
+// The addresses' octets; false: one of them is none of this family.
+template <class Address>
+bool store_addresses(const ProxyHeaderEnd& client, const ProxyHeaderEnd& server, uint8_t* to,
+                     size_t addresses_bytes) {
+  const size_t ports_at = addresses_bytes - 4;
+  const auto from = Address::parse(client.address);
+  const auto at = Address::parse(server.address);
+  if (!from || !at) return false;
+  from->store(to);
+  at->store(to + ports_at / 2);
+  store_be16(to + ports_at, client.port);
+  store_be16(to + ports_at + 2, server.port);
+  return true;
+}
+
+size_t write_version_2(const ProxyHeaderEnd& client, const ProxyHeaderEnd& server, bool is_known,
+                       ByteSpan output) {
+  const bool ipv6 = is_ipv6(client.address);
+  size_t length = !is_known ? 0 : ipv6 ? ipv6_addresses_bytes : ipv4_addresses_bytes;
+  if (output.size() < fixed_bytes + length) return 0;
+  uint8_t* const addresses = output.data() + fixed_bytes;
+  const bool stored =
+      is_known && (ipv6 ? store_addresses<Ipv6Address>(client, server, addresses, length)
+                        : store_addresses<Ipv4Address>(client, server, addresses, length));
+  if (!stored) length = 0;
+  std::memcpy(output.data(), signature_2.data(), signature_2.size());
+  output[command_at] = command_proxy;
+  output[family_at] = !stored ? 0 : ipv6 ? tcp_over_ipv6 : tcp_over_ipv4;
+  store_be16(output.data() + length_at, static_cast<uint16_t>(length));
+  return fixed_bytes + length;
+}
+
+}  // namespace
+
+namespace {
+
+// An IPv4 address beside an IPv6 one (RFC 4291 section 2.5.5.2), in `text`.
+ProxyHeaderEnd mapped(const ProxyHeaderEnd& end,
+                      std::array<char, Ipv6Address::text_bytes_max>& text) {
+  constexpr std::string_view prefix = "::ffff:";
+  std::memcpy(text.data(), prefix.data(), prefix.size());
+  std::memcpy(text.data() + prefix.size(), end.address.data(), end.address.size());
+  return {{text.data(), prefix.size() + end.address.size()}, end.port};
+}
+
+}  // namespace
+
+size_t write_proxy_header(int version, const ProxyHeaderEnd& client, const ProxyHeaderEnd& server,
+                          ByteSpan output) {
+  if (client.address.empty()) {
+    return version == 2 ? write_version_2(client, server, false, output)
+                        : (Line(output) << unknown_1).bytes();
+  }
+  std::array<char, Ipv6Address::text_bytes_max> text;
+  const bool client_is_ipv6 = is_ipv6(client.address);
+  const bool differ = client_is_ipv6 != is_ipv6(server.address);
+  const ProxyHeaderEnd from = differ && !client_is_ipv6 ? mapped(client, text) : client;
+  const ProxyHeaderEnd to = differ && client_is_ipv6 ? mapped(server, text) : server;
+  return version == 2 ? write_version_2(from, to, true, output) : write_version_1(from, to, output);
 }
 
 }  // namespace millrace::proxy

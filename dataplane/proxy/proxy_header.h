@@ -1,6 +1,6 @@
-// The PROXY protocol's header, versions 1 and 2: what a load balancer in front of us says, before
-// anything else on a connection, about who has connected to it. Read from octets that may still be
-// arriving; nothing is kept.
+// The PROXY protocol's header, versions 1 and 2: what a load balancer says, before anything else on
+// a connection, about who has connected to it. Read from octets that may still be arriving, and
+// written for endpoints that ask for it; nothing is kept.
 //
 // Source: "The PROXY protocol", versions 1 and 2, by W. Tarreau (haproxy.org,
 // doc/proxy-protocol.txt), sections 2.1 and 2.2.
@@ -38,5 +38,19 @@ struct ProxyHeader {
 
 // consumed: octets of the header, when complete.
 ProxyHeaderStatus read_proxy_header(ByteView input, ProxyHeader& out, size_t& consumed);
+
+// One end of the connection that is told about: an address as text, of either family.
+struct ProxyHeaderEnd {
+  std::string_view address;
+  uint16_t port = 0;
+};
+
+// What write_proxy_header() writes at most.
+inline constexpr size_t written_proxy_header_bytes_max = 107;
+
+// version: 1 or 2. Octets written; 0: there is no room. Of ends of two families the IPv4 one is
+// written as an IPv6 address; without a client's address the header says that it does not know.
+size_t write_proxy_header(int version, const ProxyHeaderEnd& client, const ProxyHeaderEnd& server,
+                          ByteSpan output);
 
 }  // namespace millrace::proxy

@@ -130,5 +130,63 @@ TEST(ProxyHeader, WhatIsNoneIsRefused) {
       ProxyHeaderStatus::complete);
 }
 
+std::string written(int version, const ProxyHeaderEnd& client, const ProxyHeaderEnd& server,
+                    size_t room = written_proxy_header_bytes_max) {
+  std::vector<uint8_t> bytes(room);
+  const size_t octets = write_proxy_header(version, client, server, bytes);
+  return {bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(octets)};
+}
+
+TEST(ProxyHeader, WhatIsWrittenIsWhatItsDocumentSays) {
+  const ProxyHeaderEnd client{"192.0.2.1", 40'000};
+  const ProxyHeaderEnd server{"10.0.0.2", 80};
+  const ProxyHeaderEnd client_6{"2001:db8::1", 40'000};
+  const ProxyHeaderEnd server_6{"2001:db8::2", 443};
+  EXPECT_EQ(written(1, client, server), "PROXY TCP4 192.0.2.1 10.0.0.2 40000 80\r\n");
+  EXPECT_EQ(written(1, client_6, server_6), "PROXY TCP6 2001:db8::1 2001:db8::2 40000 443\r\n");
+  EXPECT_EQ(written(2, client, server), version_2(0x21, 0x11, ipv4_addresses));
+  EXPECT_EQ(written(2, client_6, server_6), version_2(0x21, 0x21, ipv6_addresses));
+  EXPECT_EQ(written(1, {}, server), "PROXY UNKNOWN\r\n");
+  EXPECT_EQ(written(2, {}, server), version_2(0x21, 0x00, ""));
+}
+
+TEST(ProxyHeader, AnIpv4EndBesideAnIpv6OneIsWrittenAsSuch) {
+  const ProxyHeaderEnd ipv4{"192.0.2.1", 40'000};
+  const ProxyHeaderEnd ipv6{"2001:db8::2", 443};
+  EXPECT_EQ(written(1, ipv4, ipv6), "PROXY TCP6 ::ffff:192.0.2.1 2001:db8::2 40000 443\r\n");
+  EXPECT_EQ(written(1, ipv6, ipv4), "PROXY TCP6 2001:db8::2 ::ffff:192.0.2.1 443 40000\r\n");
+  for (const int version : {1, 2}) {
+    EXPECT_EQ(read(written(version, ipv4, ipv6)).client, "192.0.2.1");
+    EXPECT_EQ(read(written(version, ipv6, ipv4)).client, "2001:db8::2");
+  }
+}
+
+TEST(ProxyHeader, WhatIsWrittenIsReadAgain) {
+  for (const int version : {1, 2}) {
+    for (const char* address : {"192.0.2.1", "255.255.255.255", "2001:db8::1",
+                                "1111:2222:3333:4444:5555:6666:7777:8888"}) {
+      const bool ipv6 = std::string_view(address).find(':') != std::string_view::npos;
+      const ProxyHeaderEnd server{ipv6 ? address : "10.0.0.2", 65'535};
+      const std::string text = written(version, {address, 65'535}, server);
+      const Read got = read(text + "GET /");
+      EXPECT_EQ(got.status, ProxyHeaderStatus::complete);
+      EXPECT_EQ(got.client, address);
+      EXPECT_EQ(got.port, 65'535);
+      EXPECT_EQ(got.consumed, text.size());
+    }
+  }
+}
+
+TEST(ProxyHeader, WithoutRoomNothingIsWritten) {
+  for (const int version : {1, 2}) {
+    for (const char* server : {"10.0.0.2", "2001:db8::2"}) {
+      const size_t whole = written(version, {"192.0.2.1", 40'000}, {server, 80}).size();
+      for (size_t room = 0; room < whole; ++room) {
+        EXPECT_EQ(written(version, {"192.0.2.1", 40'000}, {server, 80}, room), "") << room;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace millrace::proxy

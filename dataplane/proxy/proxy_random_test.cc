@@ -100,7 +100,14 @@ class RandomRun {
     std::vector<Endpoint> endpoints{{0, origin_port, true}, {1, origin_port, true}};
     if (random_.chance(0.3)) endpoints.push_back({0, 9'999, true});  // refuses
     if (random_.chance(0.3)) endpoints.push_back({1, origin_port + 1, true});
-    return {{"shop.example", endpoints}};
+    Service service{"shop.example", endpoints};
+    if (random_.chance(0.2)) {
+      service.policy = {shm::ServiceBalance::hash, shm::HashSource::path, 0, ""};
+    } else if (random_.chance(0.2)) {
+      service.policy = {shm::ServiceBalance::least_requests, shm::HashSource::none,
+                        shm::policy_sticky_cookie, "route"};
+    }
+    return {service};
   }
 
   // Where every client stands: where a failed seed begins to explain itself.

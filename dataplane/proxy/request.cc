@@ -65,11 +65,15 @@ Instant Proxy::head_began(const Session& session, const Turn& turn) const {
   return session.head_partial ? session.deadline - timeouts_.request_head : turn.now;
 }
 
-// H18: the path that is matched and sent on, the same octets for both. False: it is refused.
+// H18: the path that is matched and sent on, the same octets for both. False: it is refused. A
+// slash that is encoded stays as it is: whether it may is for its route to say, which is found by
+// it.
 bool Proxy::settle_path(http::RequestHead& head) {
+  encoded_slash_ = false;
   if (!http::may_need_normalising(head.path)) return true;
+  encoded_slash_ = http::has_encoded_slash(head.path);
   size_t bytes = 0;
-  switch (http::normalise_path(head.path, paths_, path_, bytes)) {
+  switch (http::normalise_path(head.path, {.passes_encoded_slash = true}, path_, bytes)) {
     case http::PathVerdict::as_it_is: return true;
     case http::PathVerdict::refused: counters_.add(Counter::proxy_paths_refused); return false;
     case http::PathVerdict::rewritten: break;
@@ -116,6 +120,10 @@ Proxy::Progress Proxy::begin_exchange(uint32_t index, http::RequestHead& head, s
     tcp_.consume(session.client, head_bytes, turn.now);
     return reply_locally(index, refusal, turn);
   };
+  if (client_limits_.limits_requests() && is_too_fast(session, turn)) {
+    counters_.add(Counter::proxy_client_requests_limited);
+    return refuse({429, true, LocalReason::client_too_fast});
+  }
   if (request_body_bytes_max_ > 0 && head.framing.length > request_body_bytes_max_) {
     return refuse({413, false, LocalReason::body_too_large});
   }
@@ -155,10 +163,20 @@ Proxy::Refusal Proxy::send_request(uint32_t index, const http::RequestHead& head
   Session& session = at(index);
   const route::RouteMatch match = route::match(turn.snapshot, head.host(), head.path);
   note_route(index, match, turn);
+  if (encoded_slash_ && !passes_encoded_slash(match, turn)) {
+    counters_.add(Counter::proxy_paths_refused);
+    return {400, true, LocalReason::path_refused};
+  }
   if (match.found == route::RouteFound::none) return {404, true, LocalReason::no_route};
+  if (text.empty()) {
+    settle_wishes(session, head, match.service_slot, turn);
+  } else if (!keep_wishes(session, match.service_slot, turn)) {
+    return {502, true, LocalReason::endpoint_failed};
+  }
+  Wishes& wishes = session.wishes;
   const auto [endpoint, known, all_busy] =
       balancer_.choose(match.service_slot, turn.snapshot.endpoints(match.service_slot),
-                       session.avoid_endpoint, endpoint_states_, turn.now);
+                       session.avoid_endpoint, wishes.endpoint, endpoint_states_, turn.now);
   if (all_busy) {
     counters_.add(Counter::proxy_endpoints_busy);
     return {503, true, LocalReason::endpoints_busy};
@@ -169,9 +187,10 @@ Proxy::Refusal Proxy::send_request(uint32_t index, const http::RequestHead& head
   // or, on a reused one, which the endpoint may be closing at this moment, until it answers (H27:
   // only what is safe to send twice, and only before the first octet).
   session.endpoint = endpoint_states_.enter(endpoint->id, known);
+  wishes.sets_cookie = wishes.cookie_name_bytes > 0 && endpoint->id != wishes.endpoint.stick_to;
   const upstream::UpstreamConnection& upstream = pool_[session.upstream];
   const bool reused = upstream.established;
-  notes_.attempted(index, endpoint->address, endpoint->port, reused, turn.now);
+  note_attempt(index, *endpoint, reused, turn);
   session.repeatable_until_response = reused && session.idempotent && session.request_done;
   session.repeatable = !reused || session.repeatable_until_response;
   if (session.repeatable) tcp_.keep_sent(upstream.connection);
@@ -195,10 +214,12 @@ bool Proxy::repeat_request(uint32_t index, const Turn& turn, Progress* progress)
   const size_t octets = tcp_.peek_sent(pool_[session.upstream].connection, place);
   if (octets == 0) return false;
   const ByteView text = place.first(octets);
+  const ByteView head = text.subspan(std::min<size_t>(octets, session.wishes.proxy_header_bytes));
   size_t consumed = 0;
   // Our own words, but with the forwarding fields they may have grown beyond what a head may be.
-  if (http::parse_request_head(text, request_head_, consumed) != http::ParseStatus::complete)
+  if (http::parse_request_head(head, request_head_, consumed) != http::ParseStatus::complete)
     return false;
+  encoded_slash_ = http::has_encoded_slash(request_head_.path);
   drop_upstream(session, turn);
   const Refusal refused = send_request(index, request_head_, text, turn);
   *progress = refused.status == 0 ? Progress::moved : reply_locally(index, refused, turn);
@@ -219,8 +240,9 @@ uint32_t Proxy::take_silent_idle(uint64_t endpoint_id, const Turn& turn) {
 bool Proxy::acquire_upstream(uint32_t index, const shm::EndpointRecord& endpoint,
                              const Turn& turn) {
   Session& session = at(index);
-  uint32_t taken =
-      session.attempts == 0 ? take_silent_idle(endpoint.id, turn) : upstream::Pool::none;
+  uint32_t taken = session.attempts == 0 && !session.wishes.is_alone()
+                       ? take_silent_idle(endpoint.id, turn)
+                       : upstream::Pool::none;
   if (taken != upstream::Pool::none) {
     counters_.add(Counter::proxy_upstream_reuses);
   } else {

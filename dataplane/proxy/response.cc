@@ -82,15 +82,19 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
                          options.framing.kind != http::BodyFraming::Kind::until_close;
   }
   options.keep_alive = session.keep_alive;
+  if (session.wishes.sets_cookie && !head.is_informational()) {
+    options.cookie_name = {session.wishes.cookie_name.data(), session.wishes.cookie_name_bytes};
+    options.cookie_value = write_cookie_value(pool_[session.upstream].endpoint_id);
+  }
   if (fast_paths_ && write_whole_response(session, head, options, behind)) {
     counters_.add(counter_of(head.status));
-    notes_.responded(index, head.status, turn.now);
+    note_answer(index, head.status, false, turn);
     tcp_.consume(upstream, head_bytes + head.framing.length, turn.now);
     session.response_scan = {};
     session.response_begun = true;
     session.response_done = true;
     session.response_octets = head.framing.length;
-    session.upstream_keep_alive = head.keep_alive;
+    session.upstream_keep_alive = head.keep_alive && !session.wishes.is_alone();
     return finish_exchange(index, turn);
   }
   if (!swallow) {
@@ -110,14 +114,14 @@ Proxy::Progress Proxy::forward_response_head(uint32_t index, const http::Respons
   tcp_.consume(upstream, head_bytes, turn.now);
   session.response_scan = {};
   if (!head.is_informational() || head.status == 101) {
-    notes_.responded(index, head.status, turn.now);
+    note_answer(index, head.status, false, turn);
   }
   if (head.status == 101) begin_tunnel(index, turn);
   if (head.is_informational()) return Progress::moved;
 
   session.response_begun = true;
-  session.upstream_keep_alive =
-      head.keep_alive && head.framing.kind != http::BodyFraming::Kind::until_close;
+  session.upstream_keep_alive = head.keep_alive && !session.wishes.is_alone() &&
+                                head.framing.kind != http::BodyFraming::Kind::until_close;
   session.response_decoder.start(head.framing);
   session.response_encoder.start(options.framing);
   set_deadline(index, session, turn.now + timeouts_.body_stall);

@@ -4,6 +4,7 @@
 // the two codecs stand.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "base/address.h"
@@ -12,6 +13,9 @@
 #include "dataplane/http/body_framing.h"
 #include "dataplane/http/head_parser.h"
 #include "dataplane/tcp/connection.h"
+#include "dataplane/upstream/balancer.h"
+#include "shm/snapshot_format.h"
+#include "shm/traffic_page.h"
 
 namespace millrace::proxy {
 
@@ -26,6 +30,34 @@ enum class Phase : uint8_t {
   exchange,      // a request is on its way; see the flags
   tunnel,        // the endpoint has switched protocols: octets go through, unread
   linger,        // our last octet is queued; what the client still sends is thrown away
+};
+
+// What will be counted of an exchange when it is over.
+struct Account {
+  bool is_open = false;
+  bool has_service = false;
+  bool answer_is_ours = false;
+  uint16_t status = 0;  // of the final answer, or 101
+  uint32_t attempts = 0;
+  shm::TrafficRef route;
+  shm::TrafficRef service;
+  Instant began;     // the head's first octet
+  Instant asked;     // it was sent to an endpoint for the last time
+  Instant answered;  // the head of the final answer went to the client
+};
+
+// What the policy of an exchange's route asks for (policy.cc): settled with the first attempt, and
+// the same for the others.
+struct Wishes {
+  upstream::Balancer::Wish endpoint;
+  uint8_t proxy_header = 0;         // its version; 0: none is sent
+  uint16_t proxy_header_bytes = 0;  // of the one in front of what was sent
+  bool sets_cookie = false;         // the client has none that leads to its endpoint
+  uint8_t cookie_name_bytes = 0;
+  std::array<char, shm::policy_name_bytes_max> cookie_name;
+
+  // Nobody else's request may follow on the endpoint's connection.
+  bool is_alone() const { return proxy_header != 0; }
 };
 
 struct Session {
@@ -50,6 +82,8 @@ struct Session {
   uint8_t attempts = 0;       // connections tried for this request
   uint8_t interim_responses = 0;
   uint64_t avoid_endpoint = 0;
+  Account account;
+  Wishes wishes;
   uint64_t request_octets = 0;  // of the body, passed on so far; 0 between exchanges
   uint64_t response_octets = 0;
   http::HeadScan request_scan;

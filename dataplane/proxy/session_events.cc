@@ -34,8 +34,10 @@ Proxy::Proxy(const Options& options, tcp::Tcp& tcp, Counters& counters, Instant 
       sessions_(options.sessions),
       wheel_(options.sessions, start),
       notes_(options.access_log, options.sessions),
+      traffic_(options.traffic),
       balancer_(options.policy, options.seed),
       endpoint_states_(options.endpoints, options.seed),
+      client_limits_(options.clients, tcp.connection_capacity(), options.seed),
       pool_(options.pool, options.seed),
       gathered_(std::make_unique<uint8_t[]>(scratch_bytes)),
       written_(std::make_unique<uint8_t[]>(scratch_bytes)) {
@@ -47,8 +49,8 @@ void Proxy::set_date(std::string_view date) {
   std::memcpy(date_.data(), date.data(), date_.size());
 }
 
-void Proxy::turn(const shm::SnapshotView& snapshot, Instant now) {
-  const Turn turn{snapshot, now};
+void Proxy::turn(const shm::SnapshotView& snapshot, const shm::TrafficMap* traffic, Instant now) {
+  const Turn turn{snapshot, traffic, now};
   look_ahead(turn);
   // Only what is ready now: whoever becomes ready meanwhile has its turn in the next one.
   for (uint32_t left = tcp_.ready_count(); left > 0; --left) {
@@ -84,6 +86,11 @@ void Proxy::accept(const tcp::Ready& ready, const Turn& turn) {
     }
     told_clients_.forget(ready.id.index);
   }
+  if (client_limits_.limits_connections() && !admit_client(ready.id)) {
+    counters_.add(Counter::proxy_client_connections_full);
+    tcp_.abort(ready.id, turn.now);
+    return;
+  }
   if (!tcp_.readable(ready.id).empty() || tcp_.at_end(ready.id)) {
     on_resting(ready, turn);
   } else {
@@ -100,7 +107,7 @@ void Proxy::on_resting(const tcp::Ready& ready, const Turn& turn) {
   }
   // Whatever else TCP tells of a connection that is left alone changes nothing.
   constexpr uint8_t last = tcp::event_aborted | tcp::event_deadline;
-  if ((ready.events & last) != 0 || tcp_.at_end(ready.id)) tcp_.close(ready.id, turn.now);
+  if ((ready.events & last) != 0 || tcp_.at_end(ready.id)) close_client(ready.id, turn);
 }
 
 void Proxy::begin_session(tcp::ConnId client, const Turn& turn) {
@@ -108,7 +115,7 @@ void Proxy::begin_session(tcp::ConnId client, const Turn& turn) {
   const auto id = sessions_.acquire();
   if (!id) {
     counters_.add(Counter::proxy_sessions_full);
-    tcp_.abort(client, turn.now);
+    abort_client(client, turn);
     return;
   }
   Session& session = sessions_[id];
@@ -329,7 +336,7 @@ void Proxy::end_session(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   note_end(index, ExchangeEnd::aborted, false, turn);
   drop_upstream(session, turn);
-  tcp_.close(session.client, turn.now);
+  close_client(session.client, turn);
   release_session(index);
 }
 
@@ -337,12 +344,13 @@ void Proxy::abort_session(uint32_t index, const Turn& turn) {
   Session& session = at(index);
   note_end(index, ExchangeEnd::aborted, false, turn);
   drop_upstream(session, turn);
-  tcp_.abort(session.client, turn.now);
+  abort_client(session.client, turn);
   release_session(index);
 }
 
 void Proxy::release_session(uint32_t index) {
-  CHECK(!notes_.is_open(index) && at(index).endpoint == upstream::EndpointStates::none);
+  CHECK(!notes_.is_open(index) && !(traffic_ && at(index).account.is_open));
+  CHECK(at(index).endpoint == upstream::EndpointStates::none);
   if (at(index).upgrade_bytes > 0) --upgrade_count_;
   wheel_.cancel(index);
   sessions_.release(sessions_.id_at(index));

@@ -22,6 +22,45 @@ bool Proxy::is_trusted_peer(tcp::ConnId client) const {
   return forwarding_.trusted.contains({text.data(), bytes});
 }
 
+// Trusted peers may have any number of connections, for they are other people's.
+bool Proxy::admit_client(tcp::ConnId client) {
+  if (!forwarding_.trusted.is_empty() && is_trusted_peer(client)) return true;
+  return client_limits_.open(peer_key(client));
+}
+
+void Proxy::dismiss_client(tcp::ConnId client) {
+  if (!client_limits_.limits_connections()) return;
+  if (!forwarding_.trusted.is_empty() && is_trusted_peer(client)) return;
+  client_limits_.close(peer_key(client));
+}
+
+void Proxy::close_client(tcp::ConnId client, const Turn& turn) {
+  dismiss_client(client);
+  tcp_.close(client, turn.now);
+}
+
+void Proxy::abort_client(tcp::ConnId client, const Turn& turn) {
+  dismiss_client(client);
+  tcp_.abort(client, turn.now);
+}
+
+// A trusted peer that speaks for itself (a health check, a balancer that names nobody) speaks for
+// any number of clients.
+bool Proxy::is_too_fast(const Session& session, const Turn& turn) {
+  const uint64_t client = ClientLimits::key_of(provenance_.client);
+  if (!forwarding_.trusted.is_empty() && client == peer_key(session.client) &&
+      is_trusted_peer(session.client)) {
+    return false;
+  }
+  return !client_limits_.take_request(client, turn.now);
+}
+
+uint64_t Proxy::peer_key(tcp::ConnId client) const {
+  std::array<char, tcp::Tcp::address_text_bytes_max> text;
+  const size_t bytes = tcp_.write_address(tcp_.remote(client).address, text.data());
+  return ClientLimits::key_of({text.data(), bytes});
+}
+
 // By what its header has named, or by the connection's own end.
 void Proxy::name_client(Session& session) const {
   const std::string_view told =

@@ -1,7 +1,9 @@
 #include "dataplane/upstream/balancer.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/power_of_two.h"
 
 namespace millrace::upstream {
@@ -38,6 +40,35 @@ void note_first(const shm::EndpointRecord*& place, const shm::EndpointRecord& en
   if (place == nullptr) place = &endpoint;
 }
 
+// The endpoint of that id, if it is there, and ready and free.
+Balancer::Choice the_one(std::span<const shm::EndpointRecord> endpoints, uint64_t id,
+                         uint64_t avoid, const EndpointStates& states, Instant now) {
+  const auto found = std::lower_bound(
+      endpoints.begin(), endpoints.end(), id,
+      [](const shm::EndpointRecord& endpoint, uint64_t wanted) { return endpoint.id < wanted; });
+  if (found == endpoints.end() || found->id != id || id == avoid || !is_ready(*found)) return {};
+  const EndpointStates::Look look = states.look(id, now);
+  return look.verdict == Verdict::free ? Balancer::Choice{&*found, look.record, false}
+                                       : Balancer::Choice{};
+}
+
+// Of those that are ready and free the one with the highest hash. What is known of an endpoint is
+// looked up only where it would be chosen: for few of many.
+Balancer::Choice by_hash(std::span<const shm::EndpointRecord> endpoints, uint64_t hash,
+                         uint64_t avoid, const EndpointStates& states, Instant now) {
+  Balancer::Choice best;
+  uint64_t best_score = 0;
+  for (const shm::EndpointRecord& endpoint : endpoints) {
+    const uint64_t score = hash_finish((endpoint.id ^ hash) * 0x9e3779b97f4a7c15U);
+    if (score < best_score || !is_ready(endpoint) || endpoint.id == avoid) continue;
+    const EndpointStates::Look look = states.look(endpoint.id, now);
+    if (look.verdict != Verdict::free) continue;
+    best = {&endpoint, look.record, false};
+    best_score = score;
+  }
+  return best;
+}
+
 }  // namespace
 
 Balancer::Balancer(Policy policy, uint64_t seed, uint32_t service_slots)
@@ -70,10 +101,18 @@ Balancer::Choice Balancer::draw_two(std::span<const shm::EndpointRecord> endpoin
 
 Balancer::Choice Balancer::choose(uint32_t service_slot,
                                   std::span<const shm::EndpointRecord> endpoints, uint64_t avoid,
-                                  const EndpointStates& states, Instant now) {
+                                  const Wish& wish, const EndpointStates& states, Instant now) {
   if (endpoints.empty()) return {};
   const auto count = static_cast<uint32_t>(endpoints.size());
-  if (policy_ == Policy::least_requests && count > 1) {
+  if (wish.stick_to != 0) {
+    const Choice had = the_one(endpoints, wish.stick_to, avoid, states, now);
+    if (had.endpoint != nullptr) return had;
+  }
+  if (wish.hash) {
+    const Choice known = by_hash(endpoints, *wish.hash, avoid, states, now);
+    if (known.endpoint != nullptr) return known;
+  }
+  if (wish.policy.value_or(policy_) == Policy::least_requests && count > 1) {
     const Choice drawn = draw_two(endpoints, avoid, states, now);
     if (drawn.endpoint != nullptr) return drawn;
   }

@@ -22,6 +22,7 @@ constexpr Duration opening_interval = Duration::microseconds(800);
 // Upstream connections and those that are being closed, beside the clients'.
 constexpr uint32_t connections_spare = 16'384;
 constexpr uint32_t access_ring_bytes = 1U << 20;  // what a turn makes
+constexpr uint32_t traffic_rows = 8'192;          // as the data plane has them by itself
 constexpr uint32_t backends = 4;
 constexpr uint64_t tenant_seed = 20'240'601;
 
@@ -59,7 +60,7 @@ uint64_t table_bytes(const W& worker) {
 }
 
 WorkerOptions worker_options(const Scenario& scenario, FastPaths fast_paths,
-                             access_log::RecordRing& access_ring) {
+                             access_log::RecordRing& access_ring, const shm::TrafficPage& traffic) {
   WorkerOptions options;
   options.net.addresses.push_back({0, {listener.address, 24}, {}});
   options.net.routes.push_back({{Ipv4Address{}, 0}, 0, gateway});
@@ -71,6 +72,7 @@ WorkerOptions worker_options(const Scenario& scenario, FastPaths fast_paths,
   options.tcp.transfers = connections_spare;
   options.proxy.sessions = connections_spare;
   if (scenario.access_log) options.proxy.access_log = &access_ring;
+  options.proxy.traffic = traffic.writer(0);
   set_fast_paths(options, fast_paths);
   return options;
 }
@@ -117,14 +119,19 @@ World::World(const Scenario& scenario, const Recording& recording,
       addresses_(addresses()),
       port_({"memory", addresses_.proxy_mac, 1500, packet::ChecksumMode::verify}, arena_),
       peers_(addresses_, scenario.habits, recording, port_),
+      traffic_page_(
+          std::move(*shm::TrafficPage::create(shm::traffic_rows_fixed + traffic_rows, 1))),
+      traffic_rows_(*traffic_page_),
       cell_(1),
       access_ring_(access_ring_bytes),
       memory_{resident_bytes()},
-      worker_(worker_options(scenario, fast_paths, access_ring_), {&port_}, arena_, cell_, now_),
+      worker_(worker_options(scenario, fast_paths, access_ring_, *traffic_page_), {&port_}, arena_,
+              cell_, now_),
       random_(tenant_seed),
       table_(replay_table(scenario.routes)) {
   memory_.resident_made = resident_bytes();
   memory_.tables = table_bytes(worker_);
+  cell_.set_traffic_maps([this](const shm::SnapshotView& view) { return traffic_rows_.map(view); });
   CHECK(cell_.install(std::move(snapshot)).ok());
   worker_.set_date("Tue, 15 Nov 1994 08:12:31 GMT");
 }

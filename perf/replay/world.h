@@ -9,11 +9,13 @@
 #include "base/random.h"
 #include "base/time.h"
 #include "dataplane/packet/frame_memory.h"
+#include "dataplane/traffic_rows.h"
 #include "dataplane/worker.h"
 #include "perf/replay/memory_port.h"
 #include "perf/replay/scenario.h"
 #include "perf/replay/scripted_peers.h"
 #include "perf/table/tenant_table.h"
+#include "shm/traffic_page.h"
 
 namespace millrace::perf {
 
@@ -71,6 +73,8 @@ class World {
   Addresses addresses_;
   MemoryPort port_;
   ScriptedPeers peers_;
+  std::unique_ptr<shm::TrafficPage> traffic_page_;
+  TrafficRows traffic_rows_;
   shm::SnapshotCell cell_;
   access_log::RecordRing access_ring_;
   MemoryUse memory_;  // its first figure is taken here, before the worker is made

@@ -34,8 +34,9 @@ mv "$log" "$log.1"
 sleep 2.5
 load_stop
 sleep 0.3
+"$lab_build/cli/millrace" --run "$lab_dir" traffic -o json >"$lab_dir/traffic.json" || fail 'no traffic is told'
 [ -s "$log" ] || fail 'no new file was made after the rotation'
-python3 - "$log.1" "$log" "$(load_figure requests)" <<'PYTHON' || fail 'the log is not right'
+python3 - "$log.1" "$log" "$(load_figure requests)" "$lab_dir/traffic.json" <<'PYTHON' || fail 'the log is not right'
 import datetime
 import json
 import sys
@@ -74,6 +75,29 @@ if len(asked) != int(sys.argv[3]):
     sys.exit(f"{len(asked)} lines of {sys.argv[3]} requests")
 assert all(line["status"] == 200 and line["end"] == "complete" for line in asked)
 assert sum(line["reused"] for line in asked) > 0.9 * len(asked)
+# What is counted by route and by service is what the lines say.
+with open(sys.argv[4], encoding="ascii") as file:
+    traffic = json.load(file)
+for kind in ("route", "service"):
+    counted = {}
+    for row in traffic[kind + "s"]:
+        name = row["name"].split(" ")[0] if row["name"][0] != "(" else ""
+        sums = counted.setdefault(name, [0, 0, 0, 0])
+        for place, key in enumerate(("requests", "2xx", "retries", "response_body_bytes")):
+            sums[place] += row[key]
+    written = {}
+    for line in lines:
+        if kind == "route" or kind in line:
+            sums = written.setdefault(line.get(kind, ""), [0, 0, 0, 0])
+            sums[0] += 1
+            sums[1] += line["status"] // 100 == 2
+            sums[2] += max(0, line["attempts"] - 1)
+            sums[3] += line["response_body_bytes"]
+    if counted != written:
+        sys.exit(f"traffic by {kind}: {counted}, in the log: {written}")
+    slowest = max(line["total_us"] for line in lines)
+    for row in traffic[kind + "s"]:
+        assert row["p50_us"] is None or 0 < row["p50_us"] <= 1.25 * slowest + 64, row
 for line in lines:
     at = datetime.datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
     assert time.time() - 60 < at < time.time(), line

@@ -1,5 +1,7 @@
 #include "tests/support/access_journal.h"
 
+#include <algorithm>
+
 namespace millrace::testing {
 namespace {
 
@@ -64,6 +66,12 @@ void AccessJournal::judge(const access_log::AccessEntry& entry, uint64_t now_ns)
   if (const char* wrong = what_is_wrong(entry, now_ns); wrong != nullptr && impossible_.empty()) {
     impossible_ = std::string(wrong) + ": " + line.json;
   }
+  const AccessRecord& record = entry.record();
+  ++sums_.answers[std::min(record.status / 100, 5)];
+  if (record.reason != LocalReason::none && record.status != 0) ++sums_.ours;
+  if (record.attempts > 1) sums_.retries += record.attempts - 1U;
+  sums_.request_octets += record.request_body_octets;
+  sums_.response_octets += record.response_body_octets;
   ++total_;
   lines_.push_back(std::move(line));
   if (lines_.size() > lines_max) lines_.pop_front();

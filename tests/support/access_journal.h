@@ -2,6 +2,7 @@
 // such an exchange is possible at all, and keeps the last ones.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -29,6 +30,15 @@ class AccessJournal {
   uint64_t total() const { return total_; }
   uint64_t requests() const { return requests_; }  // with a head that was understood
   uint64_t refused() const { return refused_; }    // with one that breaks a rule
+  // Sums over all records.
+  struct Sums {
+    std::array<uint64_t, 6> answers{};  // by the hundreds of the status; [0]: none
+    uint64_t ours = 0;
+    uint64_t retries = 0;
+    uint64_t request_octets = 0;
+    uint64_t response_octets = 0;
+  };
+  const Sums& sums() const { return sums_; }
   // The first record that cannot be; empty: all can.
   const std::string& impossible() const { return impossible_; }
 
@@ -42,6 +52,7 @@ class AccessJournal {
   uint64_t total_ = 0;
   uint64_t requests_ = 0;
   uint64_t refused_ = 0;
+  Sums sums_;
   std::string impossible_;
 };
 

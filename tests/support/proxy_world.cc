@@ -326,7 +326,12 @@ ProxyWorld::ProxyWorld(const Options& options)
       now_(Instant::from_ns(1'000'000'000 + options.seed * 1'237)),
       worker_memory_(options.arena_slots),
       client_memory_(4'096),
+      traffic_page_(
+          std::move(*shm::TrafficPage::create(shm::traffic_rows_fixed + options.traffic_rows, 1))),
+      traffic_rows_(*traffic_page_),
       cell_(1) {
+  cell_.set_traffic_maps(
+      [this](const shm::SnapshotView& snapshot) { return traffic_rows_.map(snapshot); });
   worker_port_ = &switch_.add_port(facts_of("worker", 2), worker_memory_.arena());
   client_port_ = &switch_.add_port(facts_of("clients", 1), client_memory_.arena());
   for (uint32_t i = 0; i < options.origins; ++i) {
@@ -352,6 +357,7 @@ ProxyWorld::ProxyWorld(const Options& options)
   worker.proxy = options.proxy;
   worker.proxy.seed = options.seed;
   worker.proxy.access_log = &journal_.ring();
+  worker.proxy.traffic = traffic_page_->writer(0);
   worker_ = std::make_unique<Worker>(worker, std::vector<nic::Port*>{worker_port_},
                                      worker_memory_.arena(), cell_, now_);
   clients_ = std::make_unique<SimHost>(clients, options.client_limits, options.seed ^ 77,
@@ -380,6 +386,7 @@ void ProxyWorld::install(const std::vector<Service>& services) {
     input.service_namespace = "shop";
     input.service_name = service.host;
     input.port = "80";
+    input.policy = service.policy;
     for (const Endpoint& endpoint : service.endpoints) {
       shm::EndpointInput given;
       // Stable: the same place keeps its id over all tables, as the compiler does it.
@@ -487,11 +494,15 @@ bool ProxyWorld::clients_busy() const {
   return false;
 }
 
+void ProxyWorld::worker_turn() {
+  worker_->turn(now_);
+}
+
 void ProxyWorld::step() {
   last_turn_ = now_;
   client_turn();
   for (auto& origin : origins_) origin->turn(now_);
-  worker_->turn(now_);
+  worker_turn();
   journal_.take(now_.since_origin_ns());
   if (++steps_ % steps_between_checks == 0) {
     worker_->tcp().check_invariants();
@@ -552,11 +563,50 @@ std::string ProxyWorld::journal_told() const {
   const uint64_t refused = count(Counter::proxy_requests_refused);
   if (journal_.requests() == requests && journal_.refused() == refused &&
       count(Counter::proxy_access_records_lost) == 0) {
-    return "";
+    return traffic_told();
   }
   return "access log: " + std::to_string(journal_.requests()) + " of " + std::to_string(requests) +
          " requests, " + std::to_string(journal_.refused()) + " of " + std::to_string(refused) +
          " refused ones" + counters_told();
+}
+
+std::vector<shm::TrafficReading> ProxyWorld::traffic() const {
+  const auto reader = shm::TrafficReader::map(traffic_page_->fd());
+  CHECK(reader.ok());
+  return (*reader)->read();
+}
+
+// Whether the routes' rows together say what the access log's records say together. A row that was
+// given away since takes its counts along.
+std::string ProxyWorld::traffic_told() const {
+  millrace::testing::AccessJournal::Sums routes;
+  uint64_t timed = 0;
+  for (const shm::TrafficReading& row : traffic()) {
+    if (row.kind != shm::TrafficKind::route) continue;
+    if (row.row >= shm::traffic_rows_fixed && row.generation > 2) return "";
+    for (size_t i = 0; i < row.answers.size(); ++i) routes.answers[i] += row.answers[i];
+    routes.ours += row.ours;
+    routes.retries += row.retries;
+    routes.request_octets += row.request_octets;
+    routes.response_octets += row.response_octets;
+    timed += row.times_count();
+  }
+  const auto& log = journal_.sums();
+  if (routes.answers == log.answers && routes.ours == log.ours && routes.retries == log.retries &&
+      routes.request_octets == log.request_octets &&
+      routes.response_octets == log.response_octets && timed == journal_.total()) {
+    return "";
+  }
+  std::string text = "traffic: not what the access log has:";
+  for (size_t i = 0; i < log.answers.size(); ++i) {
+    text += " " + std::to_string(routes.answers[i]) + "/" + std::to_string(log.answers[i]);
+  }
+  return text + ", ours " + std::to_string(routes.ours) + "/" + std::to_string(log.ours) +
+         ", retries " + std::to_string(routes.retries) + "/" + std::to_string(log.retries) +
+         ", octets " + std::to_string(routes.request_octets) + "/" +
+         std::to_string(log.request_octets) + " and " + std::to_string(routes.response_octets) +
+         "/" + std::to_string(log.response_octets) + ", times " + std::to_string(timed) + "/" +
+         std::to_string(journal_.total());
 }
 
 std::string ProxyWorld::counters_told() const {

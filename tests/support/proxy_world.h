@@ -17,7 +17,9 @@
 #include <vector>
 
 #include "dataplane/nic/sim_port.h"
+#include "dataplane/traffic_rows.h"
 #include "dataplane/worker.h"
+#include "shm/snapshot_writer.h"
 #include "tests/support/access_journal.h"
 #include "tests/support/sim_host.h"
 
@@ -169,8 +171,9 @@ struct Options {
   uint32_t arena_slots = 4'096;
   uint32_t origins = 2;
   proxy::Options proxy;
-  tcp::Limits limits;         // of the worker
-  tcp::Limits client_limits;  // of the client host
+  uint32_t traffic_rows = 64;  // for routes and services, half each
+  tcp::Limits limits;          // of the worker
+  tcp::Limits client_limits;   // of the client host
   tcp::Limits origin_limits;
   Duration delay = Duration::microseconds(50);  // of every wire
   bool ipv6 = false;
@@ -186,6 +189,7 @@ struct Service {
   std::string host;
   std::vector<Endpoint> endpoints;
   std::string path = "/";  // prefix
+  shm::ServicePolicyInput policy{};
 };
 
 class ProxyWorld {
@@ -212,8 +216,12 @@ class ProxyWorld {
   // Every exchange that has ended.
   const millrace::testing::AccessJournal& journal() const { return journal_; }
 
-  // Closes every client, lets everything end, and looks for what is left, and for exchanges that
-  // the access log does not know or knows wrongly. "" when there is nothing.
+  // What was counted by route and by service.
+  std::vector<shm::TrafficReading> traffic() const;
+
+  // Closes every client, lets everything end, and looks for what is left, for exchanges that the
+  // access log does not know or knows wrongly, and for those that were not counted like them. ""
+  // when there is nothing.
   std::string settle();
 
   Worker& worker() { return *worker_; }
@@ -232,9 +240,12 @@ class ProxyWorld {
 
  private:
   ClientConnection& connect(Ipv4Address local, const SocketAddress& remote);
-  void client_turn();
+  // With names of their own, so that what each side costs can be counted.
+  [[gnu::noinline]] void client_turn();
+  [[gnu::noinline]] void worker_turn();
   bool clients_busy() const;
   std::string journal_told() const;
+  std::string traffic_told() const;
 
   Options options_;
   nic::SimSwitch switch_;
@@ -246,6 +257,8 @@ class ProxyWorld {
   nic::SimPort* worker_port_ = nullptr;
   nic::SimPort* client_port_ = nullptr;
   std::vector<nic::SimPort*> origin_ports_;
+  std::unique_ptr<shm::TrafficPage> traffic_page_;
+  TrafficRows traffic_rows_;
   shm::SnapshotCell cell_;
   uint64_t version_ = 0;
   millrace::testing::AccessJournal journal_;

@@ -194,7 +194,7 @@ def clocks(tree):
 
 # Files of the data plane that run at start or on the housekeeping thread, not on a worker's path.
 OFF_THE_PATH = re.compile(
-    r"dataplane/(main|config|open_ports|housekeeping|start|privileges|log)\w*\.(h|cc)$")
+    r"dataplane/(main|config|open_ports|housekeeping|traffic_rows|start|privileges|log)\w*\.(h|cc)$")
 
 BANNED = re.compile(
     r"std::function\b|\bshared_ptr\b|\bmake_shared\b|\bthrow\b|\bcatch\s*\(|"

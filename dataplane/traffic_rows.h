@@ -1,0 +1,56 @@
+// TrafficRows: which row of the traffic page each route and each service of a snapshot has.
+// Housekeeping's; a worker reads the maps it makes.
+//
+// A route keeps its row, and so its counts, from one table to the next, by what a person would call
+// it: Ingress, host and path; a service by its name and port. A row whose route is in no table that
+// a worker may still read goes, the longest gone first, to a route that has none. Where all rows
+// are taken, what comes later in the table is counted together, under the others.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "shm/snapshot.h"
+#include "shm/traffic_page.h"
+
+namespace millrace {
+
+class TrafficRows {
+ public:
+  // page: outlives this. Half of its rows are for routes, half for services.
+  explicit TrafficRows(shm::TrafficPage& page);
+
+  // For a snapshot that is about to be installed. Rows that it shares with no earlier map stay its
+  // own as long as it lives.
+  std::shared_ptr<const shm::TrafficMap> map(const shm::SnapshotView& snapshot);
+
+ private:
+  // Rows of one kind, [first, first + count).
+  struct Rows {
+    struct Row {
+      uint32_t generation = 0;
+      uint64_t wanted_last = 0;  // the number of the last map with it
+      std::string name;
+    };
+    shm::TrafficKind kind;
+    uint32_t first;
+    std::vector<Row> rows;
+    std::unordered_map<std::string, uint32_t> by_name;
+    std::vector<uint32_t> spare;  // rows that nobody reads, the last one to be taken first
+  };
+
+  void find_spare(Rows& rows);
+  shm::TrafficRef row_for(Rows& rows, std::string name);
+
+  shm::TrafficPage& page_;
+  Rows routes_;
+  Rows services_;
+  uint64_t number_ = 0;  // of the map that is being made
+  // With the number of each, as long as somebody may read it.
+  std::vector<std::pair<uint64_t, std::weak_ptr<const shm::TrafficMap>>> live_;
+};
+
+}  // namespace millrace
