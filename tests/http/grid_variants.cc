@@ -64,18 +64,16 @@ struct Companion {
   std::string body;
 };
 
-// Whoever goes by the chunks sees an empty body and then the smuggled request; whoever goes by the
+// Whoever goes by the chunks sees an empty body and then the hidden message; whoever goes by the
 // length sees one body.
-std::vector<Companion> companions() {
-  const std::string hidden =
-      "GET " + smuggled_path + " HTTP/1.1\r\nHost: shop.example\r\nX: y\r\n\r\n";
+std::vector<Companion> companions(const std::string& hidden) {
   const std::string chunks_then_hidden = "0\r\n\r\n" + hidden;
   char size[24];
   std::snprintf(size, sizeof size, "%zx", hidden.size());
   const std::string hidden_in_chunk = std::string(size) + "\r\n" + hidden + "\r\n0\r\n\r\n";
   const std::string length = std::to_string(chunks_then_hidden.size());
   return {
-      // The odd one is not seen: a length, and the request is in the body.
+      // The odd one is not seen: a length, and the hidden message is in the body.
       {"te_alone", true, "chunked", "", chunks_then_hidden},
       {"te_beside_length", true, "chunked", "Content-Length: " + length + "\r\n",
        chunks_then_hidden},
@@ -89,11 +87,10 @@ std::vector<Companion> companions() {
   };
 }
 
-}  // namespace
-
-void each_variant(const std::function<void(const Variant&)>& visit) {
+void each_variant_of(const std::string& begin, const std::string& hidden,
+                     const std::function<void(const Variant&)>& visit) {
   const std::vector<uint8_t> octets = odd_octets();
-  for (const Companion& companion : companions()) {
+  for (const Companion& companion : companions(hidden)) {
     const std::string name =
         companion.odd_is_transfer_encoding ? "Transfer-Encoding" : "Content-Length";
     for (const Place& place : places) {
@@ -105,12 +102,26 @@ void each_variant(const std::function<void(const Variant&)>& visit) {
               odd_first ? odd + "\r\n" + companion.plain : companion.plain + odd + "\r\n";
           visit({std::string(companion.name) + "/" + place.name + "/" + hex(octet) +
                      (odd_first ? "/first" : "/last"),
-                 "POST /attack HTTP/1.1\r\nHost: shop.example\r\n" + lines + "\r\n" +
-                     companion.body});
+                 begin + lines + "\r\n" + companion.body});
         }
       }
     }
   }
+}
+
+}  // namespace
+
+void each_variant(const std::function<void(const Variant&)>& visit) {
+  each_variant_of("POST /attack HTTP/1.1\r\nHost: shop.example\r\n",
+                  "GET " + smuggled_path + " HTTP/1.1\r\nHost: shop.example\r\nX: y\r\n\r\n",
+                  visit);
+}
+
+void each_response_variant(const std::function<void(const Variant&)>& visit) {
+  each_variant_of("HTTP/1.1 200 OK\r\n",
+                  "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(forged_body.size()) +
+                      "\r\n\r\n" + forged_body,
+                  visit);
 }
 
 }  // namespace millrace::grid
