@@ -161,7 +161,6 @@ class Origin {
   SimHost host_;
   std::deque<OriginConnection> connections_;
   std::vector<OriginRequest> requests_;
-  bool pending_ = false;
 };
 
 // --- all of it ---
