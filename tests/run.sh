@@ -1,11 +1,11 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every test through ctest, in suites that each have a
-# time budget: packages and build 12 minutes, unit and simulation 5, end to end 5, the rest 3. Over
-# budget is a failure. What cannot run here is skipped by name, with its reason.
+# time budget: packages and build 12 minutes, unit and simulation 5, end to end 5, fuzzing 1, performance 2,
+# the rest 2. Over budget is a failure. What cannot run here is skipped by name, with its reason.
 #
 #   tests/run.sh               everything
 #   tests/run.sh --long        longer runs as well, the second compiler, ThreadSanitizer; no budgets
-#   tests/run.sh --suite NAME  only this suite (unit_and_simulation, end_to_end, rest), label (unit,
+#   tests/run.sh --suite NAME  only this suite (unit_and_simulation, end_to_end, fuzzing, performance, rest), label (unit,
 #                              sim, net, e2e, tidy, fuzz, vm, perf) or test; may be repeated
 #   tests/run.sh --no-install  packages are taken as they are
 #
@@ -50,7 +50,9 @@ wants() { # LABEL: does the chosen part have tests with this label?
       --suite) ;;
       unit_and_simulation) [[ $1 = unit || $1 = sim ]] && return 0 ;;
       end_to_end) [ "$1" = e2e ] && return 0 ;;
-      rest) [[ $1 = net || $1 = tidy || $1 = vm || $1 = fuzz || $1 = perf ]] && return 0 ;;
+      fuzzing) [ "$1" = fuzz ] && return 0 ;;
+      performance) [ "$1" = perf ] && return 0 ;;
+      rest) [[ $1 = net || $1 = tidy || $1 = vm ]] && return 0 ;;
       unit | sim | net | e2e | tidy | fuzz | vm | perf) [ "$1" = "$suite" ] && return 0 ;;
       *) return 0 ;; # a test by its name: it may have any label
     esac

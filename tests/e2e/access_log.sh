@@ -91,8 +91,8 @@ for kind in ("route", "service"):
             sums = written.setdefault(line.get(kind, ""), [0, 0, 0, 0])
             sums[0] += 1
             sums[1] += line["status"] // 100 == 2
-            sums[2] += max(0, line["attempts"] - 1)
-            sums[3] += line["response_body_bytes"]
+            sums[2] += max(0, line.get("attempts", 0) - 1)
+            sums[3] += line.get("response_body_bytes", 0)
     if counted != written:
         sys.exit(f"traffic by {kind}: {counted}, in the log: {written}")
     slowest = max(line["total_us"] for line in lines)

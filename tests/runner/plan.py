@@ -16,7 +16,9 @@ import sys
 # Suite -> budget in seconds and the labels it is made of. What has none of the labels is `rest`.
 SUITES = {
     "unit_and_simulation": (300, ("unit", "sim")),
-    "rest": (180, ("tidy", "net", "fuzz", "vm", "perf")),
+    "rest": (120, ("tidy", "net", "vm")),
+    "fuzzing": (60, ("fuzz",)),
+    "performance": (120, ("perf",)),
     "end_to_end": (300, ("e2e",)),
 }
 BUILD_BUDGET_S = 720
