@@ -20,7 +20,7 @@
 namespace millrace::proxy_world {
 namespace {
 
-struct Kind {
+struct Costly {
   const char* name;
   const char* sentence;
   std::string text;
@@ -39,7 +39,7 @@ std::string repeated(const std::string& text, size_t times) {
   return all;
 }
 
-std::vector<Kind> kinds() {
+std::vector<Costly> kinds() {
   const std::string large_fields = repeated("X-Field: " + std::string(490, 'v') + "\r\n", 120);
   const std::string chunked =
       "POST / HTTP/1.1\r\nHost: shop.example\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -83,7 +83,7 @@ std::vector<Kind> kinds() {
 
 class Run {
  public:
-  explicit Run(const Kind& kind) : kind_(kind), world_(options()) {
+  explicit Run(const Costly& kind) : kind_(kind), world_(options()) {
     Service service{"shop.example", {{0, origin_port, true}}};
     if (kind.sticky) {
       service.policy = {shm::ServiceBalance::unset, shm::HashSource::none,
@@ -146,7 +146,7 @@ class Run {
         Duration::seconds(30));
   }
 
-  const Kind& kind_;
+  const Costly& kind_;
   ProxyWorld world_;
   uint32_t slots_max_ = 0;
   int status_ = 0;
@@ -159,10 +159,10 @@ int main(int argc, char** argv) {
   using namespace millrace::proxy_world;
   const auto all = kinds();
   if (argc == 2 && std::string_view(argv[1]) == "--list") {
-    for (const Kind& kind : all) std::printf("%s %s\n", kind.name, kind.sentence);
+    for (const Costly& kind : all) std::printf("%s %s\n", kind.name, kind.sentence);
     return 0;
   }
-  const auto kind = std::find_if(all.begin(), all.end(), [&](const Kind& one) {
+  const auto kind = std::find_if(all.begin(), all.end(), [&](const Costly& one) {
     return argc == 3 && argv[1] == std::string_view(one.name);
   });
   if (kind == all.end()) {
