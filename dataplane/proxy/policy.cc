@@ -62,9 +62,10 @@ std::optional<uint64_t> hash_of_address(std::string_view text) {
   if (!ipv6) return hash_of(text);
   const ByteView octets(ipv6->octets());
   std::array<char, Ipv4Address::text_bytes_max> ipv4;
-  if (ipv6->is_ipv4_mapped())
-    return hash_of(
-        std::string_view(ipv4.data(), Ipv4Address::load(&octets[12]).write_text(ipv4.data())));
+  if (ipv6->is_ipv4_mapped()) {
+    const size_t bytes = Ipv4Address::load(&octets[12]).write_text(ipv4.data());
+    return hash_of(std::string_view(ipv4.data(), bytes));
+  }
   return hash_of(as_text(octets));
 }
 
