@@ -87,7 +87,8 @@ for kind in ("route", "service"):
             sums[place] += row[key]
     written = {}
     for line in lines:
-        if kind == "route" or kind in line:
+        # A request before there is a table finds the route of none, whose service has neither name nor endpoint.
+        if kind == "route" or kind in line or line.get("reason") == "no_endpoint":
             sums = written.setdefault(line.get(kind, ""), [0, 0, 0, 0])
             sums[0] += 1
             sums[1] += line["status"] // 100 == 2
