@@ -22,7 +22,7 @@ struct Arguments {
   bool nonzero_only = false;
   ConnectionsOptions connections;
   std::string traffic_sort = "requests";
-  std::string traffic_kind = "both";
+  std::string traffic_kind = "all";
   TrafficOptions traffic;
 };
 
@@ -78,8 +78,8 @@ int connections(Arguments& arguments) {
 CLI::App* add_traffic(CLI::App& app, Arguments& arguments) {
   CLI::App* verb =
       app.add_subcommand("traffic", "requests, answers and times of each route and each service");
-  verb->add_option("--kind", arguments.traffic_kind, "routes, services or both")
-      ->check(CLI::IsMember({"routes", "services", "both"}));
+  verb->add_option("--kind", arguments.traffic_kind, "routes, services, statuses or all")
+      ->check(CLI::IsMember({"routes", "services", "statuses", "all"}));
   verb->add_option("--over", arguments.traffic.over_seconds,
                    "what comes in so many seconds, not what has come since the start")
       ->check(CLI::Range(1, 3'600));
@@ -97,8 +97,12 @@ int traffic(Arguments& arguments) {
   TrafficOptions& options = arguments.traffic;
   options.folder = arguments.folder;
   options.json = arguments.output == "json";
-  options.routes = arguments.traffic_kind != "services";
-  options.services = arguments.traffic_kind != "routes";
+  const auto wants = [&](const char* kind) {
+    return arguments.traffic_kind == kind || arguments.traffic_kind == "all";
+  };
+  options.routes = wants("routes");
+  options.services = wants("services");
+  options.statuses = wants("statuses");
   if (arguments.traffic_sort == "errors") options.sort = TrafficSort::errors;
   if (arguments.traffic_sort == "p99") options.sort = TrafficSort::p99;
   return run_traffic(options);

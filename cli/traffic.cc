@@ -41,9 +41,16 @@ std::string time_text(const TrafficReading& row, double share) {
   return format("%.1f s", static_cast<double>(us) / 1e6);
 }
 
+const char* title(TrafficKind kind) {
+  switch (kind) {
+    case TrafficKind::route: return "ROUTE";
+    case TrafficKind::service: return "SERVICE";
+    default: return "STATUS";
+  }
+}
+
 std::string table_head(TrafficKind kind, bool rate) {
-  return format("%-48s %10s%s %7s %9s %9s %9s %9s %8s %8s %8s %10s %10s\n",
-                kind == TrafficKind::route ? "ROUTE" : "SERVICE", "REQUESTS",
+  return format("%-48s %10s%s %7s %9s %9s %9s %9s %8s %8s %8s %10s %10s\n", title(kind), "REQUESTS",
                 rate ? "       /S" : "", "1XX", "2XX", "3XX", "4XX", "5XX", "OURS", "BROKEN",
                 "NONE", "P50", "P99");
 }
@@ -145,16 +152,18 @@ std::vector<TrafficReading> traffic_between(const std::vector<TrafficReading>& b
 std::string traffic_text(std::vector<TrafficReading> rows, const TrafficOptions& options) {
   std::string text;
   if (options.json) text = "{\"over_seconds\":" + std::to_string(options.over_seconds);
-  if (options.routes) {
-    const auto routes = chosen(rows, TrafficKind::route, options);
-    text += options.json ? ",\"routes\":" + json_of(routes)
-                         : table_of(routes, TrafficKind::route, options);
-  }
-  if (options.services) {
-    const auto services = chosen(rows, TrafficKind::service, options);
-    if (!options.json && options.routes) text += "\n";
-    text += options.json ? ",\"services\":" + json_of(services)
-                         : table_of(services, TrafficKind::service, options);
+  const struct {
+    bool wanted;
+    TrafficKind kind;
+    const char* key;
+  } parts[] = {{options.routes, TrafficKind::route, "routes"},
+               {options.services, TrafficKind::service, "services"},
+               {options.statuses, TrafficKind::status_class, "statuses"}};
+  for (const auto& [wanted, kind, key] : parts) {
+    if (!wanted) continue;
+    const auto found = chosen(rows, kind, options);
+    if (!options.json && !text.empty()) text += "\n";
+    text += options.json ? format(",\"%s\":", key) + json_of(found) : table_of(found, kind, options);
   }
   return options.json ? text + "}\n" : text;
 }

@@ -1,5 +1,5 @@
 // millrace traffic: what each route and each service has been asked, how it was answered, and how
-// long that took.
+// long that took; the same by the class of the answer's status.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ struct TrafficOptions {
   uint64_t limit = UINT64_MAX;               // rows of each kind
   bool routes = true;
   bool services = true;
+  bool statuses = true;
   bool all = false;  // also rows without a request
   bool json = false;
 };

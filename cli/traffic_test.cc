@@ -25,7 +25,8 @@ std::vector<TrafficReading> rows() {
   return {row_of(TrafficKind::route, 0, "(no route)", 0, 0, 1),
           row_of(TrafficKind::route, 3, "a/b c.example/", 10, 0, 200'000),
           row_of(TrafficKind::route, 4, "a/b \"d\\", 30, 4, 1'000),
-          row_of(TrafficKind::service, 8, "a/s:http", 7, 1, 90)};
+          row_of(TrafficKind::service, 8, "a/s:http", 7, 1, 90),
+          row_of(TrafficKind::status_class, 5, "2xx", 40, 0, 3'000)};
 }
 
 std::string line_of(const std::string& text, const std::string& what) {
@@ -40,13 +41,15 @@ TEST(Traffic, TheTableHasWhatWasAskedTheMostAskedFirst) {
   EXPECT_NE(text.find("SERVICE"), std::string::npos);
   EXPECT_NE(line_of(text, "a/b c.example/").find("229.4 ms"), std::string::npos) << text;
   EXPECT_NE(line_of(text, "a/s:http").find("96 us"), std::string::npos) << text;
+  EXPECT_LT(text.find("SERVICE"), text.find("STATUS"));
+  EXPECT_NE(line_of(text, "2xx").find("3.1 ms"), std::string::npos) << text;
 }
 
 TEST(Traffic, OrderLimitAndKind) {
   TrafficOptions options;
   options.sort = TrafficSort::p99;
   options.limit = 1;
-  options.services = false;
+  options.services = options.statuses = false;
   std::string text = traffic_text(rows(), options);
   EXPECT_NE(text.find("c.example"), std::string::npos);
   EXPECT_EQ(text.find("\"d\\"), std::string::npos);
@@ -71,6 +74,7 @@ TEST(Traffic, JsonIsOneObject) {
   EXPECT_NE(text.find("\"p99_us\":1024"), std::string::npos) << text;
   EXPECT_NE(text.find("\"times_us\":[[1024,34]]"), std::string::npos) << text;
   EXPECT_NE(text.find("\"services\":[\n{\"name\":\"a/s:http\""), std::string::npos) << text;
+  EXPECT_NE(text.find("],\"statuses\":[\n{\"name\":\"2xx\",\"requests\":40"), std::string::npos);
   EXPECT_EQ(text.substr(text.size() - 3), "]}\n");
 }
 

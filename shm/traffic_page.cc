@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <new>
 
 #include "base/check.h"
@@ -46,25 +47,9 @@ std::string errno_text() {
   return std::strerror(errno);
 }
 
-// Who sees a value sees the generation that it was counted in: loads acquire, stores release.
+// See TrafficWriter::add.
 uint64_t value(const std::atomic<uint64_t>& cell) {
   return cell.load(std::memory_order_acquire);
-}
-
-// One writer each: a load and a store.
-void add(std::atomic<uint64_t>& cell, uint64_t amount) {
-  cell.store(cell.load(std::memory_order_relaxed) + amount, std::memory_order_release);
-}
-
-void begin_anew(TrafficValues& values, uint32_t generation) {
-  values.generation.store(0, std::memory_order_relaxed);
-  for (auto& cell : values.answers) cell.store(0, std::memory_order_release);
-  for (auto& cell : values.times) cell.store(0, std::memory_order_release);
-  for (auto* cell : {&values.ours, &values.broken_off, &values.retries, &values.request_octets,
-                     &values.response_octets, &values.time_us_sum}) {
-    cell->store(0, std::memory_order_release);
-  }
-  values.generation.store(generation, std::memory_order_release);
 }
 
 // The name's text, its kind and its generation, at one moment; false while it is being written.
@@ -79,8 +64,8 @@ bool read_name(const TrafficName& name, TrafficReading& reading) {
     const uint32_t kind = name.kind.load(std::memory_order_acquire);
     const uint32_t after = name.generation.load(std::memory_order_relaxed);
     if (before != after || before % 2 != 0) continue;
-    if (kind != static_cast<uint32_t>(TrafficKind::route) &&
-        kind != static_cast<uint32_t>(TrafficKind::service)) {
+    if (kind < static_cast<uint32_t>(TrafficKind::route) ||
+        kind > static_cast<uint32_t>(TrafficKind::status_class)) {
       return false;
     }
     reading.kind = static_cast<TrafficKind>(kind);
@@ -111,25 +96,15 @@ void add_values(const TrafficValues& values, TrafficReading& sum) {
 
 }  // namespace
 
-void TrafficWriter::count(TrafficRef ref, uint32_t other, const TrafficExchange& exchange) {
-  if (ref.row >= row_count_) return;
-  TrafficValues* values = &values_[ref.row];
-  if (ref.row >= traffic_rows_fixed) {
-    if (names_[ref.row].generation.load(std::memory_order_relaxed) != ref.generation) [[unlikely]] {
-      values = &values_[other];
-    } else if (values->generation.load(std::memory_order_relaxed) != ref.generation) [[unlikely]] {
-      begin_anew(*values, ref.generation);
-    }
+void TrafficWriter::begin_anew(TrafficValues& values, uint32_t generation) {
+  values.generation.store(0, std::memory_order_relaxed);
+  for (auto& cell : values.answers) cell.store(0, std::memory_order_release);
+  for (auto& cell : values.times) cell.store(0, std::memory_order_release);
+  for (auto* cell : {&values.ours, &values.broken_off, &values.retries, &values.request_octets,
+                     &values.response_octets, &values.time_us_sum}) {
+    cell->store(0, std::memory_order_release);
   }
-  add(values->answers[exchange.status / 100 < 6 ? exchange.status / 100 : 5], 1);
-  add(values->response_octets, exchange.response_octets);
-  if (exchange.request_octets != 0) add(values->request_octets, exchange.request_octets);
-  if (exchange.is_ours) add(values->ours, 1);
-  if (exchange.is_broken_off) add(values->broken_off, 1);
-  if (exchange.retries != 0) add(values->retries, exchange.retries);
-  if (!exchange.has_time) return;
-  add(values->time_us_sum, exchange.time_us);
-  add(values->times[traffic_bucket(exchange.time_us)], 1);
+  values.generation.store(generation, std::memory_order_release);
 }
 
 TrafficPage::TrafficPage(UniqueFd fd, void* memory, size_t size, uint32_t row_count,
@@ -168,13 +143,20 @@ Result<std::unique_ptr<TrafficPage>> TrafficPage::create(uint32_t row_count,
   header->pid = static_cast<uint32_t>(::getpid());
   header->worker_count = worker_count;
   header->row_count = row_count;
-  const struct {
+  constexpr struct {
     uint32_t row;
     TrafficKind kind;
     std::string_view name;
   } fixed[] = {{traffic_row_no_route, TrafficKind::route, "(no route)"},
                {traffic_row_other_routes, TrafficKind::route, "(other routes)"},
-               {traffic_row_other_services, TrafficKind::service, "(other services)"}};
+               {traffic_row_other_services, TrafficKind::service, "(other services)"},
+               {traffic_row_unanswered, TrafficKind::status_class, "unanswered"},
+               {traffic_row_unanswered + 1, TrafficKind::status_class, "1xx"},
+               {traffic_row_unanswered + 2, TrafficKind::status_class, "2xx"},
+               {traffic_row_unanswered + 3, TrafficKind::status_class, "3xx"},
+               {traffic_row_unanswered + 4, TrafficKind::status_class, "4xx"},
+               {traffic_row_unanswered + 5, TrafficKind::status_class, "5xx"}};
+  static_assert(std::size(fixed) == traffic_rows_fixed);
   for (const auto& [row, kind, name] : fixed) {
     const uint32_t generation = page->name_row(row, kind, name);
     for (uint32_t worker = 0; worker < worker_count; ++worker) {

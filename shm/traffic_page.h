@@ -1,5 +1,5 @@
 // The traffic page: what each route and each service has been asked, how it was answered and how
-// long that took. Written by the data plane, read by anybody with the descriptor or file, as
+// long that took; and the same by the class of the answer's status. Written by the data plane, read by anybody with the descriptor or file, as
 // hostile to its readers as the stats page beside it.
 //
 // Layout: TrafficHeader | TrafficName[row_count] | TrafficValues[worker_count][row_count]. A name
@@ -12,6 +12,7 @@
 // and its 768 a worker when there is something to count.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -28,7 +29,7 @@
 namespace millrace::shm {
 
 constexpr uint64_t traffic_magic = 0x31465254534c4c4dU;  // "MLLSTRF1"
-constexpr uint32_t traffic_abi = 1;
+constexpr uint32_t traffic_abi = 2;
 constexpr uint32_t traffic_rows_max = 1U << 16;  // of a page
 constexpr uint32_t traffic_workers_max = 64;
 
@@ -36,9 +37,12 @@ constexpr uint32_t traffic_workers_max = 64;
 constexpr uint32_t traffic_row_no_route = 0;        // what no rule takes, or is no request at all
 constexpr uint32_t traffic_row_other_routes = 1;    // routes without a row of their own
 constexpr uint32_t traffic_row_other_services = 2;  // services likewise
-constexpr uint32_t traffic_rows_fixed = 3;
+constexpr uint32_t traffic_row_unanswered = 3;  // whatever ended without a final answer
+// Behind it, by the hundreds of the status, all routes together: 1xx (a 101), ... 5xx.
+constexpr uint32_t traffic_status_classes = 5;
+constexpr uint32_t traffic_rows_fixed = traffic_row_unanswered + 1 + traffic_status_classes;
 
-enum class TrafficKind : uint32_t { unused = 0, route = 1, service = 2 };
+enum class TrafficKind : uint32_t { unused = 0, route = 1, service = 2, status_class = 3 };
 
 // How long things took, in buckets of a quarter of an octave (25 % at most from end to end): below
 // 64 us, 80 buckets up to 2^26 us (67 s), and what took longer.
@@ -59,7 +63,7 @@ constexpr uint64_t traffic_bucket_end_us(uint32_t bucket) {
   return uint64_t{4 + bucket % 4} << (bucket / 4 + traffic_bucket_octave_first - 2);
 }
 
-// Of one route or service, by one worker. Everything but `generation` only grows.
+// Of one route, service or class of status, by one worker. Everything but `generation` only grows.
 struct TrafficValues {
   std::atomic<uint64_t> generation;  // of the name that it counts for
   // Exchanges by the hundreds of their final status; answers[0]: ended without one.
@@ -68,7 +72,7 @@ struct TrafficValues {
   std::atomic<uint64_t> broken_off;  // an answer was begun and did not become whole
   std::atomic<uint64_t> retries;     // attempts beyond the first
   std::atomic<uint64_t> request_octets, response_octets;  // of bodies
-  // Of a route: whole exchanges, from the head's first octet on. Of a service: from the request's
+  // Of a route or class: whole exchanges, from the head's first octet on. Of a service: from the request's
   // sending to the head of the endpoint's answer, so that times has fewer than answers.
   std::atomic<uint64_t> time_us_sum;
   std::array<std::atomic<uint64_t>, traffic_bucket_count> times;
@@ -135,9 +139,47 @@ class TrafficWriter {
       : names_(names), values_(values), row_count_(row_count) {}
 
   // `other`: the row that takes it when ref's has gone to somebody else.
-  void count(TrafficRef ref, uint32_t other, const TrafficExchange& exchange);
+  void count(TrafficRef ref, uint32_t other, const TrafficExchange& exchange) {
+    if (ref.row < row_count_) add(row_for(ref, other), exchange);
+  }
+  // In the row of its status.
+  void count_class(const TrafficExchange& exchange) {
+    add(values_[traffic_row_unanswered + class_of(exchange)], exchange);
+  }
 
  private:
+  TrafficValues& row_for(TrafficRef ref, uint32_t other) {
+    TrafficValues& values = values_[ref.row];
+    if (ref.row < traffic_rows_fixed) return values;
+    if (names_[ref.row].generation.load(std::memory_order_relaxed) != ref.generation) [[unlikely]] {
+      return values_[other];
+    }
+    if (values.generation.load(std::memory_order_relaxed) != ref.generation) [[unlikely]] {
+      begin_anew(values, ref.generation);
+    }
+    return values;
+  }
+  static uint32_t class_of(const TrafficExchange& exchange) {
+    return std::min<uint32_t>(exchange.status / 100, traffic_status_classes);
+  }
+  // One writer each: a load and a store. Who sees a value sees the generation that it was counted
+  // in: loads acquire, stores release.
+  static void add(std::atomic<uint64_t>& cell, uint64_t amount) {
+    cell.store(cell.load(std::memory_order_relaxed) + amount, std::memory_order_release);
+  }
+  static void add(TrafficValues& values, const TrafficExchange& exchange) {
+    add(values.answers[class_of(exchange)], 1);
+    if (exchange.response_octets != 0) add(values.response_octets, exchange.response_octets);
+    if (exchange.request_octets != 0) add(values.request_octets, exchange.request_octets);
+    if (exchange.is_ours) add(values.ours, 1);
+    if (exchange.is_broken_off) add(values.broken_off, 1);
+    if (exchange.retries != 0) add(values.retries, exchange.retries);
+    if (!exchange.has_time) return;
+    add(values.time_us_sum, exchange.time_us);
+    add(values.times[traffic_bucket(exchange.time_us)], 1);
+  }
+  static void begin_anew(TrafficValues& values, uint32_t generation);
+
   const TrafficName* names_;
   TrafficValues* values_;
   uint32_t row_count_;

@@ -21,6 +21,8 @@ std::unique_ptr<TrafficPage> page_of(uint32_t rows, uint32_t workers = 1) {
   return std::move(*page);
 }
 
+constexpr uint32_t own = traffic_rows_fixed;  // the first row that is given to anybody
+
 TrafficReading row_of(const TrafficPage& page, uint32_t row) {
   const auto reader = TrafficReader::map(page.fd());
   CHECK(reader.ok());
@@ -58,23 +60,23 @@ TEST(TrafficPage, BucketsFollowOneAnotherWithoutAGap) {
 }
 
 TEST(TrafficPage, WhatIsCountedIsRead) {
-  const auto page = page_of(10, 2);
-  const uint32_t generation = page->name_row(5, TrafficKind::route, "shop/web a.example/");
+  const auto page = page_of(own + 7, 2);
+  const uint32_t generation = page->name_row(own + 2, TrafficKind::route, "shop/web a.example/");
   TrafficWriter first = page->writer(0);
   TrafficWriter second = page->writer(1);
   TrafficExchange exchange = exchange_of(200, 100);
   exchange.request_octets = 7;
   exchange.response_octets = 1'000;
   exchange.retries = 2;
-  first.count({5, generation}, traffic_row_other_routes, exchange);
+  first.count({own + 2, generation}, traffic_row_other_routes, exchange);
   exchange.status = 502;
   exchange.is_ours = true;
   exchange.is_broken_off = true;
-  second.count({5, generation}, traffic_row_other_routes, exchange);
+  second.count({own + 2, generation}, traffic_row_other_routes, exchange);
   exchange = {};
   exchange.has_time = false;
-  second.count({5, generation}, traffic_row_other_routes, exchange);
-  const TrafficReading row = row_of(*page, 5);
+  second.count({own + 2, generation}, traffic_row_other_routes, exchange);
+  const TrafficReading row = row_of(*page, own + 2);
   EXPECT_EQ(row.name, "shop/web a.example/");
   EXPECT_EQ(row.kind, TrafficKind::route);
   EXPECT_EQ(row.answers, (std::array<uint64_t, 6>{1, 0, 1, 0, 0, 1}));
@@ -89,14 +91,14 @@ TEST(TrafficPage, WhatIsCountedIsRead) {
 }
 
 TEST(TrafficPage, QuantilesAreEndsOfBuckets) {
-  const auto page = page_of(4);
-  const uint32_t generation = page->name_row(3, TrafficKind::service, "s");
-  EXPECT_EQ(row_of(*page, 3).quantile_us(0.5), 0U);
+  const auto page = page_of(own + 1);
+  const uint32_t generation = page->name_row(own, TrafficKind::service, "s");
+  EXPECT_EQ(row_of(*page, own).quantile_us(0.5), 0U);
   TrafficWriter writer = page->writer(0);
-  for (int i = 0; i < 98; ++i) writer.count({3, generation}, 2, exchange_of(200, 1'000));
-  writer.count({3, generation}, 2, exchange_of(200, 50'000));
-  writer.count({3, generation}, 2, exchange_of(200, 100'000'000));
-  const TrafficReading row = row_of(*page, 3);
+  for (int i = 0; i < 98; ++i) writer.count({own, generation}, 2, exchange_of(200, 1'000));
+  writer.count({own, generation}, 2, exchange_of(200, 50'000));
+  writer.count({own, generation}, 2, exchange_of(200, 100'000'000));
+  const TrafficReading row = row_of(*page, own);
   EXPECT_EQ(row.quantile_us(0.5), 1'024U);
   EXPECT_EQ(row.quantile_us(0.98), 1'024U);
   EXPECT_EQ(row.quantile_us(0.99), 57'344U);
@@ -107,36 +109,54 @@ TEST(TrafficPage, QuantilesAreEndsOfBuckets) {
   EXPECT_EQ(since.times_count(), 0U);
 }
 
-TEST(TrafficPage, ARowThatIsGivenAwayBeginsAnew) {
-  const auto page = page_of(10);
+TEST(TrafficPage, EachClassOfStatusHasItsTimes) {
+  const auto page = page_of(own);
   TrafficWriter writer = page->writer(0);
-  const uint32_t old = page->name_row(4, TrafficKind::route, "old");
-  writer.count({4, old}, traffic_row_other_routes, exchange_of(200, 10));
-  const uint32_t next = page->name_row(4, TrafficKind::route, "new");
+  for (const int status : {0, 101, 200, 204, 304, 404, 429, 503}) {
+    writer.count_class(exchange_of(static_cast<uint16_t>(status), 1'000));
+  }
+  const std::array<std::pair<const char*, uint64_t>, 6> wanted{
+      {{"unanswered", 1}, {"1xx", 1}, {"2xx", 2}, {"3xx", 1}, {"4xx", 2}, {"5xx", 1}}};
+  for (uint32_t i = 0; i < wanted.size(); ++i) {
+    const TrafficReading row = row_of(*page, traffic_row_unanswered + i);
+    EXPECT_EQ(row.name, wanted[i].first);
+    EXPECT_EQ(row.kind, TrafficKind::status_class);
+    EXPECT_EQ(row.requests(), wanted[i].second) << row.name;
+    EXPECT_EQ(row.answers[i], wanted[i].second) << row.name;
+    EXPECT_EQ(row.times[traffic_bucket(1'000)], wanted[i].second) << row.name;
+  }
+}
+
+TEST(TrafficPage, ARowThatIsGivenAwayBeginsAnew) {
+  const auto page = page_of(own + 7);
+  TrafficWriter writer = page->writer(0);
+  const uint32_t old = page->name_row(own + 1, TrafficKind::route, "old");
+  writer.count({own + 1, old}, traffic_row_other_routes, exchange_of(200, 10));
+  const uint32_t next = page->name_row(own + 1, TrafficKind::route, "new");
   EXPECT_GT(next, old);
   // Nothing of the old route's is the new one's, also before the worker has counted.
-  EXPECT_EQ(row_of(*page, 4).requests(), 0U);
-  writer.count({4, old}, traffic_row_other_routes, exchange_of(301, 10));
-  EXPECT_EQ(row_of(*page, 4).requests(), 0U);
-  writer.count({4, next}, traffic_row_other_routes, exchange_of(404, 10));
+  EXPECT_EQ(row_of(*page, own + 1).requests(), 0U);
+  writer.count({own + 1, old}, traffic_row_other_routes, exchange_of(301, 10));
+  EXPECT_EQ(row_of(*page, own + 1).requests(), 0U);
+  writer.count({own + 1, next}, traffic_row_other_routes, exchange_of(404, 10));
   // An exchange that began under the old route's name ends after it: with the others.
-  writer.count({4, old}, traffic_row_other_routes, exchange_of(500, 10));
-  EXPECT_EQ(row_of(*page, 4).name, "new");
-  EXPECT_EQ(row_of(*page, 4).answers, (std::array<uint64_t, 6>{0, 0, 0, 0, 1, 0}));
+  writer.count({own + 1, old}, traffic_row_other_routes, exchange_of(500, 10));
+  EXPECT_EQ(row_of(*page, own + 1).name, "new");
+  EXPECT_EQ(row_of(*page, own + 1).answers, (std::array<uint64_t, 6>{0, 0, 0, 0, 1, 0}));
   EXPECT_EQ(row_of(*page, traffic_row_other_routes).answers,
             (std::array<uint64_t, 6>{0, 0, 0, 1, 0, 1}));
 }
 
 TEST(TrafficPage, LongNamesAreCutAndControlOctetsShown) {
-  const auto page = page_of(5);
-  page->name_row(3, TrafficKind::route, std::string(1'000, 'x'));
-  page->name_row(4, TrafficKind::route, "a\x1b[31m\xff");
-  EXPECT_EQ(row_of(*page, 3).name, std::string(traffic_name_bytes_max - 4, 'x') + "...");
-  EXPECT_EQ(row_of(*page, 4).name, "a?[31m?");
+  const auto page = page_of(own + 2);
+  page->name_row(own, TrafficKind::route, std::string(1'000, 'x'));
+  page->name_row(own + 1, TrafficKind::route, "a\x1b[31m\xff");
+  EXPECT_EQ(row_of(*page, own).name, std::string(traffic_name_bytes_max - 4, 'x') + "...");
+  EXPECT_EQ(row_of(*page, own + 1).name, "a?[31m?");
 }
 
 TEST(TrafficPage, S3ItsReadersCannotWriteOrShrinkIt) {
-  const auto page = page_of(4);
+  const auto page = page_of(own + 1);
   EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, page->fd(), 0), MAP_FAILED);
   EXPECT_LT(::pwrite(page->fd(), "x", 1, 0), 0);
   EXPECT_NE(::ftruncate(page->fd(), 0), 0);
@@ -147,7 +167,7 @@ TEST(TrafficPage, S1AReaderBelievesNothing) {
   std::mt19937_64 random(7);
   for (int round = 0; round < 300; ++round) {
     const UniqueFd fd(::memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-    const size_t rows = 3 + random() % 8;
+    const size_t rows = traffic_rows_fixed + random() % 8;
     size_t size = sizeof(TrafficHeader) + rows * (sizeof(TrafficName) + sizeof(TrafficValues));
     if (round % 5 == 0) size -= 1 + random() % 700;
     std::string bytes(size, '\0');
@@ -161,7 +181,7 @@ TEST(TrafficPage, S1AReaderBelievesNothing) {
     std::memcpy(bytes.data(), &header, sizeof header);
     for (size_t row = 0; row < rows && round % 2 == 0; ++row) {  // names that hold
       char* name = bytes.data() + sizeof header + row * sizeof(TrafficName);
-      const uint32_t words[2] = {2, 1 + static_cast<uint32_t>(row % 2)};
+      const uint32_t words[2] = {2, 1 + static_cast<uint32_t>(row % 3)};
       if (name + sizeof words <= bytes.data() + size) std::memcpy(name, words, sizeof words);
     }
     ASSERT_EQ(::write(fd.get(), bytes.data(), size), static_cast<ssize_t>(size));
@@ -184,8 +204,8 @@ TEST(TrafficPage, S1AReaderBelievesNothing) {
 // A worker counts while rows are given to one name after the other: what a reader sees under a name
 // was counted for it.
 TEST(TrafficPage, CountsAndNamesAgreeWhileBothMove) {
-  const auto page = page_of(4);
-  std::atomic<uint32_t> generation{page->name_row(3, TrafficKind::route, "0")};
+  const auto page = page_of(own + 1);
+  std::atomic<uint32_t> generation{page->name_row(own, TrafficKind::route, "0")};
   std::atomic<bool> stop{false};
   std::thread worker([&] {
     TrafficWriter writer = page->writer(0);
@@ -193,18 +213,18 @@ TEST(TrafficPage, CountsAndNamesAgreeWhileBothMove) {
       const uint32_t now = generation.load(std::memory_order_acquire);
       TrafficExchange exchange = exchange_of(200, 10);
       exchange.response_octets = now;  // always the same of one generation
-      writer.count({3, now}, traffic_row_other_routes, exchange);
+      writer.count({own, now}, traffic_row_other_routes, exchange);
     }
   });
   const auto reader = TrafficReader::map(page->fd());
   uint64_t seen = 0;
-  while (row_of(*page, 3).requests() == 0) std::this_thread::yield();
+  while (row_of(*page, own).requests() == 0) std::this_thread::yield();
   for (uint32_t i = 1; i <= 2'000; ++i) {
-    generation.store(page->name_row(3, TrafficKind::route, std::to_string(i)),
+    generation.store(page->name_row(own, TrafficKind::route, std::to_string(i)),
                      std::memory_order_release);
     for (int look = 0; look < 5; ++look) {
       for (const TrafficReading& row : (*reader)->read()) {
-        if (row.row != 3) continue;
+        if (row.row != own) continue;
         EXPECT_EQ(row.name, std::to_string(row.generation / 2 - 1));
         EXPECT_EQ(row.response_octets % row.generation, 0U);
         seen += row.requests();

@@ -90,6 +90,7 @@ class BodyDecoder {
   };
 
   Step step_chunked(ByteView input);
+  bool take_plain_chunk(ByteView input, Step& step);
   void take_framing(uint8_t octet);
   void take_size(uint8_t octet);
   void take_size_end(uint8_t octet);

@@ -217,6 +217,37 @@ TEST_P(ChunkedCase, IsTakenApartTheSameAtEverySplit) {
   }
 }
 
+// A chunk that is whole in the input is taken at once, up to the last octet of the input.
+TEST(BodyDecoder, H11_WholeChunksAndTheirEndsAtTheInputsEnd) {
+  for (const std::string_view in :
+       {"1\r\na\r\n", "00001\r\na\r\n", "5\r\nhello\r\n", "A\r\n0123456789\r\n1\r\n.\r\n"}) {
+    millrace::testing::GuardPage page(64);
+    for (size_t octets = 1; octets <= in.size(); ++octets) {
+      BodyDecoder decoder;
+      decoder.start(BodyFraming::chunked());
+      DecodedBody body;
+      testing::decode_piece(decoder, page.place(in.substr(0, octets)), body);
+      EXPECT_EQ(body.status, Status::need_more) << in << octets;
+      EXPECT_EQ(body.consumed, octets);
+    }
+  }
+}
+
+// What is wrong behind whole chunks is found, and none of what is behind it is taken.
+TEST(BodyDecoder, H11_MistakesBehindWholeChunks) {
+  for (const std::string_view bad : {"1\r\naX\n", "1\r\na\rX", "1\raa\r\n", "1\n\na\r\n", "g\r\na\r\n",
+                                     " 1\r\na\r\n", "-1\r\na\r\n", "0x1\r\na\r\n", "\r\na\r\n"}) {
+    BodyDecoder decoder;
+    decoder.start(BodyFraming::chunked());
+    DecodedBody body;
+    const std::string in = "1\r\na\r\n2\r\nbc\r\n" + std::string(bad) + "1\r\nz\r\n0\r\n\r\n";
+    testing::decode_piece(decoder, as_bytes(in), body);
+    EXPECT_EQ(body.status, Status::error) << bad;
+    EXPECT_EQ(body.payload.substr(0, 3), "abc") << bad;
+    EXPECT_EQ(body.payload.find('z'), std::string::npos) << bad;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Wire, ChunkedCase, ::testing::ValuesIn(all_cases()),
                          [](const auto& param) { return param.param.name; });
 

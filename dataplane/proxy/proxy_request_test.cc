@@ -68,6 +68,27 @@ TEST_F(ProxyRequestTest, H11_H13_ExtensionsAndTrailersAreDropped) {
   EXPECT_EQ(raw.substr(raw.find("\r\n\r\n") + 4), "3\r\nabc\r\n0\r\n\r\n");
 }
 
+// One who sends thousands of chunks of one octet has them framed anew by the segment, not one by
+// one; what is wrong behind them is as wrong as ever.
+TEST_F(ProxyRequestTest, H11_ChunksThatComeTogetherLeaveTogether) {
+  ClientConnection& c = world().connect();
+  const std::string body = pattern(3'000, 8);
+  EXPECT_EQ(exchange(c, post_of(body, 1)).status(), 200);
+  EXPECT_EQ(origin().last().message.body, body);
+  const std::string& raw = origin().last().raw;
+  EXPECT_LT(raw.size() - raw.find("\r\n\r\n"), body.size() + 300);
+  c.send(post_of("abc", 1) + post_of("def", 1));
+  ASSERT_TRUE(world().run_until([&] { return finals(c) == 3; }));
+  EXPECT_EQ(origin().last().message.body, "def");
+  const size_t requests = origin().requests().size();
+  std::string broken = post_of(body, 1);
+  broken.replace(broken.size() - 25, 1, "x");
+  c.send(broken);
+  ASSERT_TRUE(until_over(c));
+  EXPECT_EQ(c.responses().back().status(), 400);
+  EXPECT_EQ(origin().requests().size(), requests);
+}
+
 TEST_F(ProxyRequestTest, ChunkedBodyCutAtEveryOffset) {
   const std::string request = post_of("abcdefghij", 4);
   ClientConnection& c = world().connect();

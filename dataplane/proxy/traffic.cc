@@ -1,4 +1,4 @@
-// What is counted of each exchange by its route and its service, when it is over.
+// What is counted of each exchange by its route, its service and its status, when it is over.
 #include <algorithm>
 
 #include "dataplane/proxy/proxy.h"
@@ -45,6 +45,7 @@ void Proxy::count_exchange(Session& session, ExchangeEnd end, Instant now) {
   // How long a tunnel stands is its users' affair.
   exchange.time_us = us_between(account.began, is_tunnel ? account.answered : now);
   traffic_->count(account.route, shm::traffic_row_other_routes, exchange);
+  traffic_->count_class(exchange);
   if (!account.has_service) return;
   exchange.has_time = account.status != 0 && !account.answer_is_ours;
   exchange.time_us = us_between(account.asked, account.answered);

@@ -576,14 +576,26 @@ std::vector<shm::TrafficReading> ProxyWorld::traffic() const {
   return (*reader)->read();
 }
 
-// Whether the routes' rows together say what the access log's records say together. A row that was
-// given away since takes its counts along.
+// Whether the routes' rows together, and those of the classes of status, say what the access log's
+// records say together. A row that was given away since takes its counts along.
 std::string ProxyWorld::traffic_told() const {
+  const auto rows = traffic();
+  const auto given_away = [](const shm::TrafficReading& row) {
+    return row.row >= shm::traffic_rows_fixed && row.generation > 2;
+  };
+  std::string text = traffic_told(rows, shm::TrafficKind::status_class);
+  if (text.empty() && std::none_of(rows.begin(), rows.end(), given_away)) {
+    text = traffic_told(rows, shm::TrafficKind::route);
+  }
+  return text;
+}
+
+std::string ProxyWorld::traffic_told(const std::vector<shm::TrafficReading>& rows,
+                                     shm::TrafficKind kind) const {
   millrace::testing::AccessJournal::Sums routes;
   uint64_t timed = 0;
-  for (const shm::TrafficReading& row : traffic()) {
-    if (row.kind != shm::TrafficKind::route) continue;
-    if (row.row >= shm::traffic_rows_fixed && row.generation > 2) return "";
+  for (const shm::TrafficReading& row : rows) {
+    if (row.kind != kind) continue;
     for (size_t i = 0; i < row.answers.size(); ++i) routes.answers[i] += row.answers[i];
     routes.ours += row.ours;
     routes.retries += row.retries;
@@ -597,7 +609,8 @@ std::string ProxyWorld::traffic_told() const {
       routes.response_octets == log.response_octets && timed == journal_.total()) {
     return "";
   }
-  std::string text = "traffic: not what the access log has:";
+  std::string text = kind == shm::TrafficKind::route ? "traffic by route" : "traffic by status";
+  text += ": not what the access log has:";
   for (size_t i = 0; i < log.answers.size(); ++i) {
     text += " " + std::to_string(routes.answers[i]) + "/" + std::to_string(log.answers[i]);
   }

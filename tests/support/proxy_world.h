@@ -245,6 +245,8 @@ class ProxyWorld {
   bool clients_busy() const;
   std::string journal_told() const;
   std::string traffic_told() const;
+  std::string traffic_told(const std::vector<shm::TrafficReading>& rows,
+                           shm::TrafficKind kind) const;
 
   Options options_;
   nic::SimSwitch switch_;
