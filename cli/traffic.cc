@@ -163,7 +163,8 @@ std::string traffic_text(std::vector<TrafficReading> rows, const TrafficOptions&
     if (!wanted) continue;
     const auto found = chosen(rows, kind, options);
     if (!options.json && !text.empty()) text += "\n";
-    text += options.json ? format(",\"%s\":", key) + json_of(found) : table_of(found, kind, options);
+    text +=
+        options.json ? format(",\"%s\":", key) + json_of(found) : table_of(found, kind, options);
   }
   return options.json ? text + "}\n" : text;
 }

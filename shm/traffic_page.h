@@ -1,6 +1,6 @@
 // The traffic page: what each route and each service has been asked, how it was answered and how
-// long that took; and the same by the class of the answer's status. Written by the data plane, read by anybody with the descriptor or file, as
-// hostile to its readers as the stats page beside it.
+// long that took; and the same by the class of the answer's status. Written by the data plane, read
+// by anybody with the descriptor or file, as hostile to its readers as the stats page beside it.
 //
 // Layout: TrafficHeader | TrafficName[row_count] | TrafficValues[worker_count][row_count]. A name
 // is written by housekeeping, values by their worker alone, with stores. A row is given to
@@ -37,7 +37,7 @@ constexpr uint32_t traffic_workers_max = 64;
 constexpr uint32_t traffic_row_no_route = 0;        // what no rule takes, or is no request at all
 constexpr uint32_t traffic_row_other_routes = 1;    // routes without a row of their own
 constexpr uint32_t traffic_row_other_services = 2;  // services likewise
-constexpr uint32_t traffic_row_unanswered = 3;  // whatever ended without a final answer
+constexpr uint32_t traffic_row_unanswered = 3;      // whatever ended without a final answer
 // Behind it, by the hundreds of the status, all routes together: 1xx (a 101), ... 5xx.
 constexpr uint32_t traffic_status_classes = 5;
 constexpr uint32_t traffic_rows_fixed = traffic_row_unanswered + 1 + traffic_status_classes;
@@ -72,8 +72,8 @@ struct TrafficValues {
   std::atomic<uint64_t> broken_off;  // an answer was begun and did not become whole
   std::atomic<uint64_t> retries;     // attempts beyond the first
   std::atomic<uint64_t> request_octets, response_octets;  // of bodies
-  // Of a route or class: whole exchanges, from the head's first octet on. Of a service: from the request's
-  // sending to the head of the endpoint's answer, so that times has fewer than answers.
+  // Of a route or class: whole exchanges, from the head's first octet on. Of a service: from the
+  // request's sending to the head of the endpoint's answer, so that times has fewer than answers.
   std::atomic<uint64_t> time_us_sum;
   std::array<std::atomic<uint64_t>, traffic_bucket_count> times;
   uint64_t reserved;

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <initializer_list>
 
 #include "dataplane/http/body_framing.h"
 #include "dataplane/http/char_class.h"
@@ -25,6 +27,112 @@ std::string_view sentence(BodyError error) {
   }
   return "the body is malformed";
 }
+
+// RFC 9112 7.1.1 and 7.1.2 by the octet:
+//
+//   chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
+//   trailer-section = *( field-line CRLF )
+//
+// As a table, because a body may be nothing but these, and then each octet has to cost little.
+struct BodyDecoder::Grammar {
+  enum Kind : uint8_t {
+    cr,
+    lf,
+    control,  // may stand nowhere
+    space,    // SP, HTAB
+    quote,
+    backslash,
+    equals,
+    semicolon,
+    colon,
+    token,
+    other,  // in quotes and in values of fields
+    kinds = 16,
+  };
+  using Table = std::array<std::array<Phase, kinds>, phase_count>;
+
+  static Phase behind(Phase phase, uint8_t octet) {
+    return table[static_cast<size_t>(phase)][kind_of[octet]];
+  }
+
+ private:
+  static constexpr Kind kind(uint8_t octet) {
+    switch (octet) {
+      case '\r': return cr;
+      case '\n': return lf;
+      case ' ':
+      case '\t': return space;
+      case '"': return quote;
+      case '\\': return backslash;
+      case '=': return equals;
+      case ';': return semicolon;
+      case ':': return colon;
+      default: break;
+    }
+    if (is_in_class(octet, not_field_value)) return control;
+    return is_in_class(octet, not_token) ? other : token;
+  }
+  static constexpr std::array<Kind, 256> make_kinds() {
+    std::array<Kind, 256> made{};
+    for (unsigned octet = 0; octet < 256; ++octet) made[octet] = kind(static_cast<uint8_t>(octet));
+    return made;
+  }
+
+  // What is not said here is an error.
+  static constexpr Table make_table() {
+    Table made{};
+    for (auto& row : made) row.fill(Phase::error);
+    const auto on = [&made](Phase phase, Kind kind, Phase next) {
+      made[static_cast<size_t>(phase)][kind] = next;
+    };
+    const auto on_any = [&on](Phase phase, std::initializer_list<Kind> of, Phase next) {
+      for (const Kind kind : of) on(phase, kind, next);
+    };
+    on(Phase::ext_name_start, space, Phase::ext_name_start);
+    on(Phase::ext_name_start, token, Phase::ext_name);
+    on(Phase::ext_name, token, Phase::ext_name);
+    on(Phase::ext_name, space, Phase::ext_name_space);
+    on(Phase::ext_name, equals, Phase::ext_value_start);
+    on(Phase::ext_name, semicolon, Phase::ext_name_start);
+    on(Phase::ext_name, cr, Phase::size_lf);
+    on(Phase::ext_name_space, space, Phase::ext_name_space);
+    on(Phase::ext_name_space, equals, Phase::ext_value_start);
+    on(Phase::ext_name_space, semicolon, Phase::ext_name_start);
+    on(Phase::ext_value_start, space, Phase::ext_value_start);
+    on(Phase::ext_value_start, token, Phase::ext_value);
+    on(Phase::ext_value_start, quote, Phase::ext_quoted);
+    on(Phase::ext_value, token, Phase::ext_value);
+    on(Phase::ext_value, space, Phase::ext_value_space);
+    on(Phase::ext_value, semicolon, Phase::ext_name_start);
+    on(Phase::ext_value, cr, Phase::size_lf);
+    on_any(Phase::ext_quoted, {space, equals, semicolon, colon, token, other}, Phase::ext_quoted);
+    on(Phase::ext_quoted, quote, Phase::ext_value_end);
+    on(Phase::ext_quoted, backslash, Phase::ext_quoted_pair);
+    on_any(Phase::ext_quoted_pair,
+           {space, quote, backslash, equals, semicolon, colon, token, other}, Phase::ext_quoted);
+    on(Phase::ext_value_end, space, Phase::ext_value_space);
+    on(Phase::ext_value_end, semicolon, Phase::ext_name_start);
+    on(Phase::ext_value_end, cr, Phase::size_lf);
+    on(Phase::ext_value_space, space, Phase::ext_value_space);
+    on(Phase::ext_value_space, semicolon, Phase::ext_name_start);
+
+    on(Phase::trailer_start, token, Phase::trailer_name);
+    on(Phase::trailer_start, cr, Phase::last_lf);
+    on(Phase::trailer_name, token, Phase::trailer_name);
+    on(Phase::trailer_name, colon, Phase::trailer_value);
+    on_any(Phase::trailer_value, {space, quote, backslash, equals, semicolon, colon, token, other},
+           Phase::trailer_value);
+    on(Phase::trailer_value, cr, Phase::trailer_lf);
+    on(Phase::trailer_lf, lf, Phase::trailer_start);
+    on(Phase::last_lf, lf, Phase::finished);
+    return made;
+  }
+
+  static const std::array<Kind, 256> kind_of;
+  static const Table table;
+};
+constexpr std::array<BodyDecoder::Grammar::Kind, 256> BodyDecoder::Grammar::kind_of = make_kinds();
+constexpr BodyDecoder::Grammar::Table BodyDecoder::Grammar::table = make_table();
 
 void BodyDecoder::start(BodyFraming framing) {
   *this = BodyDecoder();
@@ -54,9 +162,29 @@ BodyDecoder::Step BodyDecoder::step(ByteView input) {
   }
 }
 
+BodyDecoder::Step BodyDecoder::gather(ByteView input, uint8_t* place) {
+  Step piece = step(input);
+  if (piece.status != Status::progress) return piece;
+  size_t consumed = 0;
+  size_t gathered = 0;
+  for (;;) {
+    if (piece.payload.size() == 1) {
+      place[gathered] = piece.payload[0];  // the worst case, without a call
+    } else {
+      std::copy(piece.payload.begin(), piece.payload.end(), place + gathered);
+    }
+    gathered += piece.payload.size();
+    consumed += piece.consumed;
+    if (piece.status != Status::progress) return {consumed, {place, gathered}, piece.status};
+    const ByteView rest = input.subspan(consumed);
+    if (phase_ != Phase::size_first || !take_plain_chunk(rest, piece)) piece = step(rest);
+  }
+}
+
 // A chunk that stands in the input from its size to its CRLF, without extension, is taken at once:
-// nearly every one is such, and one who sends thousands of one octet must not find us slow. Anything
-// else, and whatever may be wrong, is left to the octet by octet way, which gives it its name.
+// nearly every one is such, and one who sends thousands of one octet must not find us slow.
+// Anything else, and whatever may be wrong, is left to the octet by octet way, which gives it its
+// name.
 bool BodyDecoder::take_plain_chunk(ByteView input, Step& step) {
   const uint8_t* const octets = input.data();
   const size_t digits_max = std::min(plain_size_digits_max, input.size());
@@ -73,52 +201,61 @@ bool BodyDecoder::take_plain_chunk(ByteView input, Step& step) {
   return true;
 }
 
-// Framing octet by octet, data in one piece: a step ends with the first piece of data.
+// A step ends with the first piece of data.
 BodyDecoder::Step BodyDecoder::step_chunked(ByteView input) {
-  if (Step step; phase_ == Phase::size_first && take_plain_chunk(input, step)) return step;
   size_t at = 0;
   while (at != input.size()) {
-    if (phase_ == Phase::data) {
-      const size_t taken = static_cast<size_t>(std::min<uint64_t>(left_, input.size() - at));
-      left_ -= taken;
-      if (left_ == 0) phase_ = Phase::data_cr;
-      const size_t consumed = at + taken;
-      return {consumed, input.subspan(at, taken),
-              consumed == input.size() ? Status::need_more : Status::progress};
+    const ByteView rest = input.subspan(at);
+    if (Step step; phase_ == Phase::size_first && take_plain_chunk(rest, step)) {
+      step.consumed += at;
+      return step;
     }
-    take_framing(input[at]);
-    ++at;
+    if (phase_ == Phase::data) {
+      const ByteView data = rest.first(static_cast<size_t>(std::min<uint64_t>(left_, rest.size())));
+      left_ -= data.size();
+      if (left_ == 0) phase_ = Phase::data_cr;
+      const bool is_all = data.size() == rest.size();
+      return {at + data.size(), data, is_all ? Status::need_more : Status::progress};
+    }
+    at += take_framing(rest);
     if (phase_ == Phase::finished) return {at, {}, Status::finished};
     if (phase_ == Phase::error) return {at, {}, Status::error};
   }
   return {at, {}, Status::need_more};
 }
 
-// RFC 9112 7.1: what stands before, between and behind the chunks' data.
-void BodyDecoder::take_framing(uint8_t octet) {
+// RFC 9112 7.1: what stands before, between and behind the chunks' data. Octets taken, one at
+// least.
+size_t BodyDecoder::take_framing(ByteView input) {
+  if (is_in_ext(phase_)) return take_ext(input);
+  if (is_in_trailer(phase_)) return take_trailer(input);
+  const uint8_t octet = input[0];
   switch (phase_) {
-    case Phase::size_first:
-    case Phase::size: return take_size(octet);
     case Phase::size_lf:
-      if (octet != '\n') return fail(BodyError::chunk_size_invalid);
-      phase_ = left_ == 0 ? Phase::trailer_start : Phase::data;
-      return;
+      if (octet != '\n') {
+        fail(BodyError::chunk_size_invalid);
+      } else {
+        phase_ = left_ == 0 ? Phase::trailer_start : Phase::data;
+      }
+      break;
     case Phase::data_cr:
-      if (octet != '\r') return fail(BodyError::chunk_end_invalid);
-      phase_ = Phase::data_lf;
-      return;
+      if (octet != '\r') {
+        fail(BodyError::chunk_end_invalid);
+      } else {
+        phase_ = Phase::data_lf;
+      }
+      break;
     case Phase::data_lf:
-      if (octet != '\n') return fail(BodyError::chunk_end_invalid);
-      phase_ = Phase::size_first;
-      size_digits_ = 0;
-      return;
-    case Phase::trailer_start:
-    case Phase::trailer_name:
-    case Phase::trailer_value:
-    case Phase::trailer_lf:
-    case Phase::last_lf: return take_trailer(octet);
-    default: return take_ext(octet);
+      if (octet != '\n') {
+        fail(BodyError::chunk_end_invalid);
+      } else {
+        phase_ = Phase::size_first;
+        size_digits_ = 0;
+      }
+      break;
+    default: take_size(octet);
   }
+  return 1;
 }
 
 // chunk-size = 1*16 HEXDIG and nothing around it: no sign, no "0x", no white space (H11).
@@ -137,136 +274,56 @@ void BodyDecoder::take_size_end(uint8_t octet) {
   if (octet == '\r') {
     phase_ = Phase::size_lf;
   } else if (octet == ';') {
-    take_ext(octet);
+    phase_ = Phase::ext_name_start;
+    if (++ext_bytes_ > chunk_ext_bytes_max) fail(BodyError::chunk_ext_too_long);
   } else {
     fail(BodyError::chunk_size_invalid);
   }
 }
 
-// chunk-ext = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), RFC 9112 7.1.1.
 // Validated because a newline hidden here is a request to somebody else, then forgotten (H12).
-void BodyDecoder::take_ext(uint8_t octet) {
-  if (octet != '\r' && ++ext_bytes_ > chunk_ext_bytes_max) {
-    return fail(BodyError::chunk_ext_too_long);
+size_t BodyDecoder::take_ext(ByteView input) {
+  const size_t octets_max = std::min<size_t>(input.size(), chunk_ext_bytes_max - ext_bytes_);
+  Phase phase = phase_;
+  size_t at = 0;
+  while (at < octets_max && is_in_ext(phase)) phase = Grammar::behind(phase, input[at++]);
+  // The line end behind them is not counted.
+  if (at < input.size() && is_in_ext(phase)) {
+    if (input[at] != '\r') {
+      fail(BodyError::chunk_ext_too_long);
+      return at + 1;
+    }
+    phase = Grammar::behind(phase, input[at++]);
+  } else if (phase == Phase::size_lf) {
+    --ext_bytes_;
   }
-  const bool space = is_ows(octet);
-  const bool token = !is_in_class(octet, not_token);
-  switch (phase_) {
-    case Phase::ext_name_start:
-      if (space) return;
-      if (token) {
-        phase_ = Phase::ext_name;
-        return;
-      }
-      break;
-    case Phase::ext_name:
-      if (token) return;
-      [[fallthrough]];
-    case Phase::ext_name_space:
-      if (octet == '=') {
-        phase_ = Phase::ext_value_start;
-        return;
-      }
-      if (space) {
-        phase_ = Phase::ext_name_space;
-        return;
-      }
-      if (octet == ';') {
-        phase_ = Phase::ext_name_start;
-        return;
-      }
-      if (octet == '\r' && phase_ == Phase::ext_name) {
-        phase_ = Phase::size_lf;
-        return;
-      }
-      break;
-    case Phase::ext_value_start:
-      if (space) return;
-      if (token || octet == '"') {
-        phase_ = token ? Phase::ext_value : Phase::ext_quoted;
-        return;
-      }
-      break;
-    case Phase::ext_quoted:
-      if (octet == '"') {
-        phase_ = Phase::ext_value_end;
-        return;
-      }
-      if (octet == '\\') {
-        phase_ = Phase::ext_quoted_pair;
-        return;
-      }
-      if (!is_in_class(octet, not_quoted)) return;
-      break;
-    case Phase::ext_quoted_pair:
-      if (!is_in_class(octet, not_field_value)) {
-        phase_ = Phase::ext_quoted;
-        return;
-      }
-      break;
-    case Phase::ext_value:
-      if (token) return;
-      [[fallthrough]];
-    case Phase::ext_value_end:
-    case Phase::ext_value_space:
-      if (octet == ';') {
-        phase_ = Phase::ext_name_start;
-        return;
-      }
-      if (space) {
-        phase_ = Phase::ext_value_space;
-        return;
-      }
-      if (octet == '\r' && phase_ != Phase::ext_value_space) {
-        phase_ = Phase::size_lf;
-        return;
-      }
-      break;
-    default:  // the ";" behind the size
-      phase_ = Phase::ext_name_start;
-      return;
-  }
-  fail(BodyError::chunk_ext_invalid);
+  ext_bytes_ = static_cast<uint16_t>(ext_bytes_ + std::min(at, octets_max));
+  phase_ = phase;
+  if (phase == Phase::error) fail(BodyError::chunk_ext_invalid);
+  return at;
 }
 
-// trailer-section = *( field-line CRLF ), then CRLF (RFC 9112 7.1.2), under the rules of the head's
-// fields, then dropped (H13).
-void BodyDecoder::take_trailer(uint8_t octet) {
-  if (++trailer_bytes_ > trailer_bytes_max) return fail(BodyError::trailer_too_large);
-  switch (phase_) {
-    case Phase::trailer_start:
-      if (octet == '\r') {
-        phase_ = Phase::last_lf;
-        return;
-      }
-      if (is_in_class(octet, not_token)) break;
-      if (++trailer_fields_ > trailer_fields_max) return fail(BodyError::trailer_too_large);
-      phase_ = Phase::trailer_name;
-      return;
-    case Phase::trailer_name:
-      if (octet == ':') {
-        phase_ = Phase::trailer_value;
-        return;
-      }
-      if (!is_in_class(octet, not_token)) return;
-      break;
-    case Phase::trailer_value:
-      if (octet == '\r') {
-        phase_ = Phase::trailer_lf;
-        return;
-      }
-      if (!is_in_class(octet, not_field_value)) return;
-      break;
-    case Phase::trailer_lf:
-      if (octet != '\n') break;
-      phase_ = Phase::trailer_start;
-      return;
-    default:  // last_lf
-      if (octet != '\n') break;
-      phase_ = Phase::finished;
-      return;
+// Under the rules of the head's fields, then dropped (H13).
+size_t BodyDecoder::take_trailer(ByteView input) {
+  const size_t octets_max = std::min<size_t>(input.size(), trailer_bytes_max - trailer_bytes_);
+  Phase phase = phase_;
+  size_t at = 0;
+  while (at < octets_max && is_in_trailer(phase)) {
+    const bool is_first = phase == Phase::trailer_start;
+    phase = Grammar::behind(phase, input[at++]);
+    if (is_first && phase == Phase::trailer_name && ++trailer_fields_ > trailer_fields_max) {
+      fail(BodyError::trailer_too_large);
+      return at;
+    }
   }
-  fail(BodyError::trailer_invalid);
+  trailer_bytes_ = static_cast<uint16_t>(trailer_bytes_ + at);
+  phase_ = phase;
+  if (phase == Phase::error) fail(BodyError::trailer_invalid);
+  if (at < input.size() && is_in_trailer(phase)) {
+    fail(BodyError::trailer_too_large);
+    ++at;
+  }
+  return at;
 }
 
 void BodyDecoder::fail(BodyError error) {

@@ -51,6 +51,9 @@ class BodyDecoder {
   // A decoder that was not started is finished.
   void start(BodyFraming framing);
   Step step(ByteView input);
+  // Several steps at once, as far as the input goes: where that are several pieces of payload, they
+  // are copied to `place` one behind the other. place: room for as many octets as the input has.
+  Step gather(ByteView input, uint8_t* place);
 
   bool is_finished() const { return phase_ == Phase::finished; }
   // The peer ended the connection here: is the body whole? Only a body without declared length may
@@ -88,14 +91,22 @@ class BodyDecoder {
     trailer_lf,
     last_lf,
   };
+  static constexpr size_t phase_count = static_cast<size_t>(Phase::last_lf) + 1;
+  static constexpr bool is_in_ext(Phase phase) {
+    return phase >= Phase::ext_name_start && phase <= Phase::ext_value_space;
+  }
+  static constexpr bool is_in_trailer(Phase phase) {
+    return phase >= Phase::trailer_start && phase <= Phase::last_lf;
+  }
+  struct Grammar;
 
   Step step_chunked(ByteView input);
   bool take_plain_chunk(ByteView input, Step& step);
-  void take_framing(uint8_t octet);
+  size_t take_framing(ByteView input);
   void take_size(uint8_t octet);
   void take_size_end(uint8_t octet);
-  void take_ext(uint8_t octet);
-  void take_trailer(uint8_t octet);
+  size_t take_ext(ByteView input);
+  size_t take_trailer(ByteView input);
   void fail(BodyError error);
 
   uint64_t left_ = 0;  // of the body or of the chunk, bytes

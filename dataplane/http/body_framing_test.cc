@@ -235,8 +235,9 @@ TEST(BodyDecoder, H11_WholeChunksAndTheirEndsAtTheInputsEnd) {
 
 // What is wrong behind whole chunks is found, and none of what is behind it is taken.
 TEST(BodyDecoder, H11_MistakesBehindWholeChunks) {
-  for (const std::string_view bad : {"1\r\naX\n", "1\r\na\rX", "1\raa\r\n", "1\n\na\r\n", "g\r\na\r\n",
-                                     " 1\r\na\r\n", "-1\r\na\r\n", "0x1\r\na\r\n", "\r\na\r\n"}) {
+  for (const std::string_view bad :
+       {"1\r\naX\n", "1\r\na\rX", "1\raa\r\n", "1\n\na\r\n", "g\r\na\r\n", " 1\r\na\r\n",
+        "-1\r\na\r\n", "0x1\r\na\r\n", "\r\na\r\n"}) {
     BodyDecoder decoder;
     decoder.start(BodyFraming::chunked());
     DecodedBody body;

@@ -13,6 +13,8 @@ enum CharClass : uint8_t {
   not_field_value = 4,  // outside field-vchar, SP, HTAB: RFC 9110 5.5
   not_target = 8,       // outside visible ASCII, or "#"
   not_quoted = 16,      // outside qdtext, before quotes and backslashes: RFC 9110 5.6.4
+  not_unreserved = 32,  // needs its percent-encoding, RFC 3986 2.3
+  path_mark = 64,       // where a path is looked at twice: a dot, a backslash, a percent sign
 };
 
 namespace internal {
@@ -28,9 +30,11 @@ constexpr std::array<uint8_t, 256> make_char_classes() {
     const bool token = is_alnum(c) || (c < 128 && marks.find(static_cast<char>(c)) != marks.npos);
     const bool value = c == '\t' || (c >= 0x20 && c != 0x7f);
     const bool target = c > 0x20 && c < 0x7f && c != '#';
-    table[c] = static_cast<uint8_t>((token ? 0 : not_token) | (c == '_' ? underscore : 0) |
-                                    (value ? 0 : not_field_value) | (target ? 0 : not_target) |
-                                    (value && c != '"' && c != '\\' ? 0 : not_quoted));
+    const bool unreserved = is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~';
+    table[c] = static_cast<uint8_t>(
+        (token ? 0 : not_token) | (c == '_' ? underscore : 0) | (value ? 0 : not_field_value) |
+        (target ? 0 : not_target) | (value && c != '"' && c != '\\' ? 0 : not_quoted) |
+        (unreserved ? 0 : not_unreserved) | (c == '.' || c == '\\' || c == '%' ? path_mark : 0));
   }
   return table;
 }

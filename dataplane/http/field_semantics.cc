@@ -1,5 +1,7 @@
 #include "dataplane/http/field_semantics.h"
 
+#include <array>
+
 #include "dataplane/http/char_class.h"
 
 namespace millrace::http {
@@ -40,12 +42,23 @@ bool names_are_equal(std::string_view a, std::string_view b) {
   return true;
 }
 
-void mark_nominated(std::string_view option, Fields& fields) {
+// The same for names that are equal.
+uint32_t hash_of_name(std::string_view name) {
+  uint32_t hash = static_cast<uint32_t>(name.size());
+  for (const char c : name) hash = (hash ^ (static_cast<uint8_t>(c) | 0x20U)) * 0x9e3779b1U;
+  return hash;
+}
+using NameHashes = std::array<uint32_t, fields_max>;
+
+void mark_nominated(std::string_view option, Fields& fields, const NameHashes& hashes) {
   const FieldName known = recognise(option);
   if (is_hop_by_hop(known) || is_protected_from_nomination(known)) return;
+  const uint32_t hash = hash_of_name(option);
   for (uint32_t i = 0; i < fields.count; ++i) {
+    if (hashes[i] != hash) [[likely]]
+      continue;
     Field& field = fields.lines[i];
-    if (field.known == known && names_are_equal(field.name(), option)) {
+    if ((field.flags & Field::is_nominated_flag) == 0 && names_are_equal(field.name(), option)) {
       field.flags |= Field::is_nominated_flag;
     }
   }
@@ -134,10 +147,13 @@ std::string_view tunnel_protocol(const Semantics& semantics, const Fields& field
 }
 
 void mark_nominated_fields(Fields& fields) {
+  // Each name with each option would be thousands of comparisons.
+  NameHashes hashes;
+  for (uint32_t i = 0; i < fields.count; ++i) hashes[i] = hash_of_name(fields.lines[i].name());
   for (const Field& field : fields.all()) {
     if (field.known != FieldName::connection) continue;
     for_each_element(field.value(), [&](std::string_view option) {
-      if (!option.empty()) mark_nominated(option, fields);
+      if (!option.empty()) mark_nominated(option, fields, hashes);
       return HeadError::none;
     });
   }

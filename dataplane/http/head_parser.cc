@@ -144,12 +144,22 @@ class HeadWalk {
     line_too_long_ = HeadError::field_line_too_long;
     Field* field = fields.lines.data();
     Field* const limit = field + fields_max;
+    uint32_t lines_left_to_walk = 0;
+    uint32_t misses = 0;
     for (;;) {
-      const FieldRun run =
-          Level::take_field_lines({at_, window_of(at_), readable_end_, field, limit}, judge);
-      if (run.error != HeadError::none) return answer(run.error);
-      at_ += run.octets;
-      field = run.next;
+      if (lines_left_to_walk > 0) {
+        --lines_left_to_walk;
+      } else {
+        const FieldRun run =
+            Level::take_field_lines({at_, window_of(at_), readable_end_, field, limit}, judge);
+        if (run.error != HeadError::none) return answer(run.error);
+        // Where nothing is for them they are not tried at each line: a head may have a hundred
+        // such.
+        misses = run.next == field ? std::min(misses + 1, misses_max) : 0;
+        lines_left_to_walk = (1U << misses) - 1;
+        at_ += run.octets;
+        field = run.next;
+      }
       const Line line = open_line();
       if (line.start == line.window) return out_of_line(line);
       if (*line.start <= ' ') {
@@ -305,6 +315,8 @@ class HeadWalk {
       default: return refuse(line, line.start, HeadError::field_name_invalid);
     }
   }
+
+  static constexpr uint32_t misses_max = 4;  // 15 lines are walked then
 
   const uint8_t* const begin_;
   const uint8_t* const end_;

@@ -51,75 +51,96 @@ bool has_marks(const char* from) {
 }
 #endif
 
-bool is_unreserved(uint8_t octet) {
-  const uint8_t letter = octet | 0x20;
-  return (letter >= 'a' && letter <= 'z') || (octet >= '0' && octet <= '9') || octet == '-' ||
-         octet == '.' || octet == '_' || octet == '~';
-}
+// One pass over a path: what is taken of it stands in the output.
+//
+//   path_    ... /a/%62/../c ...        output_  /a/
+//                       |at_                        |kept_
+class PathWalk {
+ public:
+  PathWalk(std::string_view path, const PathOptions& options, char* output)
+      : path_(path), options_(options), output_(output) {}
 
-constexpr size_t refused = SIZE_MAX;
-
-// Octets written; unreserved characters are themselves afterwards.
-size_t decode(std::string_view path, const PathOptions& options, char* to) {
-  size_t bytes = 0;
-  for (size_t at = 0; at < path.size(); ++at) {
-    if (path[at] == '\\') return refused;
-    if (path[at] != '%') {
-      to[bytes++] = path[at];
-      continue;
+  // RFC 3986 sections 6.2.2.2 and 5.2.4. False: it is refused.
+  bool run() {
+    output_[kept_++] = '/';
+    for (at_ = 1; at_ < path_.size();) {
+      // Nearly all of any path: a path may be nothing but slashes, and they are octets as others.
+      const char octet = path_[at_];
+      if (!is_in_class(static_cast<uint8_t>(octet), path_mark)) {
+        output_[kept_++] = octet;
+        ++at_;
+        continue;
+      }
+      const size_t begin = kept_;
+      if (!take()) return false;
+      if (output_[begin] == '.' && output_[begin - 1] == '/' && !take_dots(begin)) return false;
     }
-    if (path.size() - at < 3) return refused;
-    const uint8_t high = hex_values[static_cast<uint8_t>(path[at + 1])];
-    const uint8_t low = hex_values[static_cast<uint8_t>(path[at + 2])];
-    if (high == 0xff || low == 0xff) return refused;
+    return true;
+  }
+
+  size_t kept() const { return kept_; }
+  bool has_encoded_slash() const { return has_encoded_slash_; }
+
+ private:
+  // An octet, or a percent sign and what is behind it: the octet itself where that is unreserved,
+  // else as it is.
+  bool take() {
+    if (path_[at_] == '\\') return false;
+    if (path_[at_] != '%') {
+      output_[kept_++] = path_[at_++];
+      return true;
+    }
+    if (path_.size() - at_ < 3) return false;
+    const uint8_t high = hex_values[static_cast<uint8_t>(path_[at_ + 1])];
+    const uint8_t low = hex_values[static_cast<uint8_t>(path_[at_ + 2])];
+    if (high == 0xff || low == 0xff) return false;
     const auto octet = static_cast<uint8_t>(high << 4 | low);
-    if (octet < 0x20 || octet == 0x7f) return refused;
-    if ((octet == '/' || octet == '\\') && !options.passes_encoded_slash) return refused;
-    if (is_unreserved(octet)) {
-      to[bytes++] = static_cast<char>(octet);
+    if (!is_in_class(octet, not_unreserved)) {
+      output_[kept_++] = static_cast<char>(octet);
     } else {
-      std::memcpy(to + bytes, path.data() + at, 3);
-      bytes += 3;
+      if (octet < 0x20 || octet == 0x7f) return false;
+      if (octet == '/' || octet == '\\') {
+        if (!options_.passes_encoded_slash) return false;
+        has_encoded_slash_ = true;
+      }
+      std::memcpy(output_ + kept_, path_.data() + at_, 3);
+      kept_ += 3;
     }
-    at += 2;
+    at_ += 3;
+    return true;
   }
-  return bytes;
-}
 
-// "", ".", ".." or dots that some server will make of it; anything else is a name.
-enum class Segment : uint8_t { name, here, up, disguised };
-Segment kind_of(std::string_view segment) {
-  const size_t dots = segment.substr(0, 2) == ".." ? 2 : segment.substr(0, 1) == "." ? 1 : 0;
-  if (dots == 0) return Segment::name;
-  if (segment.size() == dots) return dots == 1 ? Segment::here : Segment::up;
-  return segment[dots] == ';' ? Segment::disguised : Segment::name;
-}
-
-// RFC 3986 section 5.2.4 in place; octets left.
-size_t resolve(char* path, size_t size) {
-  size_t kept = 0;  // path[0, kept) is done; a slash follows
-  for (size_t at = 0; at < size;) {
-    const std::string_view rest(path + at + 1, size - at - 1);
-    const std::string_view segment = rest.substr(0, rest.find('/'));
-    const size_t next = at + 1 + segment.size();
-    const bool last = next == size;
-    const Segment kind = kind_of(segment);
-    if (kind == Segment::disguised) return refused;
-    if (kind == Segment::up) {
-      if (kept == 0) return refused;
-      do --kept;
-      while (path[kept] != '/');
+  // A segment begins with a dot, which stands at output_[segment]: takes what tells whether it is
+  // nothing but dots, and then does what it says.
+  bool take_dots(size_t segment) {
+    if (++dotted_segments_ > dotted_segments_max) return false;
+    size_t dots = 1;
+    for (; at_ < path_.size() && path_[at_] != '/'; ++dots) {
+      const size_t next = kept_;
+      if (!take()) return false;
+      // A name. "..;x", of which some server will make ".." after us, is refused.
+      if (output_[next] != '.' || dots == 2) return output_[next] != ';';
     }
-    if (kind == Segment::name) {
-      std::memmove(path + kept, path + at, segment.size() + 1);
-      kept += segment.size() + 1;
-    } else if (last) {
-      path[kept++] = '/';  // what the dots named is a folder
+    // Nothing but dots. The slash in front of what is left stays: what the dots have named is a
+    // folder.
+    kept_ = segment;
+    if (dots == 2) {
+      if (segment == 1) return false;
+      do --kept_;
+      while (output_[kept_ - 1] != '/');
     }
-    at = next;
+    ++at_;  // the slash behind them goes with them
+    return true;
   }
-  return kept;
-}
+
+  const std::string_view path_;
+  const PathOptions options_;
+  char* const output_;
+  size_t at_ = 0;
+  size_t kept_ = 0;
+  size_t dotted_segments_ = 0;
+  bool has_encoded_slash_ = false;
+};
 
 }  // namespace
 
@@ -140,15 +161,14 @@ bool may_need_normalising(std::string_view path) {
   return has_marks(end - block_octets);
 }
 
-PathVerdict normalise_path(std::string_view path, const PathOptions& options,
-                           std::span<char> output, size_t& bytes) {
+NormalisedPath normalise_path(std::string_view path, const PathOptions& options,
+                              std::span<char> output) {
   CHECK(!path.empty() && path[0] == '/' && output.size() >= path.size());
-  bytes = decode(path, options, output.data());
-  if (bytes == refused) return PathVerdict::refused;
-  bytes = resolve(output.data(), bytes);
-  if (bytes == refused) return PathVerdict::refused;
-  return std::string_view(output.data(), bytes) == path ? PathVerdict::as_it_is
-                                                        : PathVerdict::rewritten;
+  PathWalk walk(path, options, output.data());
+  if (!walk.run()) return {PathVerdict::refused, 0, walk.has_encoded_slash()};
+  const bool is_same = std::string_view(output.data(), walk.kept()) == path;
+  return {is_same ? PathVerdict::as_it_is : PathVerdict::rewritten, walk.kept(),
+          walk.has_encoded_slash()};
 }
 
 bool has_encoded_slash(std::string_view path) {

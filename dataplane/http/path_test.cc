@@ -15,13 +15,12 @@ namespace {
 // "" when it is refused.
 std::string normalised(std::string_view path, const PathOptions& options = {}) {
   std::vector<char> output(path.size());
-  size_t bytes = 0;
-  switch (normalise_path(path, options, output, bytes)) {
-    case PathVerdict::refused: return "";
-    case PathVerdict::as_it_is: return std::string(path);
-    case PathVerdict::rewritten: return {output.data(), bytes};
-  }
-  return "";
+  const NormalisedPath made = normalise_path(path, options, output);
+  if (made.verdict == PathVerdict::refused) return "";
+  EXPECT_EQ(made.has_encoded_slash, has_encoded_slash(path));
+  const std::string text(output.data(), made.bytes);
+  EXPECT_EQ(text == path, made.verdict == PathVerdict::as_it_is);
+  return text;
 }
 
 // As in a head, where something stands behind it.
@@ -133,6 +132,20 @@ TEST(Path, H18_OnceIsEnoughForAnyPath) {
     }
   }
   EXPECT_GT(rewritten, 10'000U);
+}
+
+TEST(Path, H18_SoManySegmentsThatBeginWithADotAndNoMore) {
+  for (const std::string dots : {"/.", "/a/..", "/%2e", "/a/%2E."}) {
+    std::string path;
+    for (size_t i = 0; i < dotted_segments_max; ++i) path += dots;
+    EXPECT_EQ(normalised(path), "/") << dots;
+    EXPECT_EQ(normalised(path + "/b"), "/b") << dots;
+    EXPECT_EQ(normalised(path + dots), "") << dots;
+    EXPECT_EQ(normalised(path + "/.b"), "") << dots;
+  }
+  std::string names;
+  for (size_t i = 0; i < dotted_segments_max; ++i) names += "/.a/b.c";
+  EXPECT_EQ(normalised(names), names);
 }
 
 // At every length and place of a mark, with nothing readable but what a head always has behind it.

@@ -27,32 +27,16 @@ Proxy::FlowResult Proxy::forward_body(const Flow& flow, const Turn& turn) {
       tcp_.want_writable(flow.sink);
       return blocked();
     }
-    const auto step = decode_run(flow, run.first(std::min(run.size(), room - overhead)));
+    // Chunks that came together leave together, as one: else a sender of tiny ones would have each
+    // framed, queued and acknowledged by itself, at many times of what it costs to send them.
+    const auto step =
+        flow.decoder.gather(run.first(std::min(run.size(), room - overhead)), gathered_.get());
     if (!step.payload.empty() && !put_payload(flow, step.payload)) return FlowResult::malformed;
     if (step.status == http::BodyDecoder::Status::error) return FlowResult::malformed;
     tcp_.consume(flow.source, step.consumed, turn.now);
     moved = true;
   }
   return FlowResult::moved;
-}
-
-// Chunks that came together leave together, as one: else a sender of tiny ones would have each of
-// them framed, queued and acknowledged by itself, at many times of what it costs to send them.
-http::BodyDecoder::Step Proxy::decode_run(const Flow& flow, ByteView run) {
-  auto step = flow.decoder.step(run);
-  if (step.status != http::BodyDecoder::Status::progress) return step;
-  // No longer than the run, which lies in one slot.
-  uint8_t* const place = gathered_.get();
-  size_t gathered = 0;
-  size_t consumed = 0;
-  for (;;) {
-    std::copy(step.payload.begin(), step.payload.end(), place + gathered);
-    gathered += step.payload.size();
-    consumed += step.consumed;
-    if (step.status != http::BodyDecoder::Status::progress) break;
-    step = flow.decoder.step(run.subspan(consumed));
-  }
-  return {consumed, {place, gathered}, step.status};
 }
 
 // writable() has said that there is room for the payload and its framing.

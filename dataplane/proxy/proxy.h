@@ -261,7 +261,6 @@ class Proxy {
   FlowResult forward_body(const Flow& flow, const Turn& turn);
   bool pass_through(const Flow& flow, bool& done, Instant& waits_since,
                     const Turn& turn);  // tunnel.cc
-  http::BodyDecoder::Step decode_run(const Flow& flow, ByteView run);
   bool put_payload(const Flow& flow, ByteView payload);
   bool finish_body(const Flow& flow);
 

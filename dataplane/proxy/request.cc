@@ -71,9 +71,10 @@ Instant Proxy::head_began(const Session& session, const Turn& turn) const {
 bool Proxy::settle_path(http::RequestHead& head) {
   encoded_slash_ = false;
   if (!http::may_need_normalising(head.path)) return true;
-  encoded_slash_ = http::has_encoded_slash(head.path);
-  size_t bytes = 0;
-  switch (http::normalise_path(head.path, {.passes_encoded_slash = true}, path_, bytes)) {
+  const auto [verdict, bytes, has_encoded_slash] =
+      http::normalise_path(head.path, {.passes_encoded_slash = true}, path_);
+  encoded_slash_ = has_encoded_slash;
+  switch (verdict) {
     case http::PathVerdict::as_it_is: return true;
     case http::PathVerdict::refused: counters_.add(Counter::proxy_paths_refused); return false;
     case http::PathVerdict::rewritten: break;

@@ -55,8 +55,12 @@ std::vector<Costly> kinds() {
        head("Connection: a1, a2, a3, a4, a5, a6, a7, a8, a9, b1, b2, b3, b4, b5, b6, b7\r\n" +
             repeated("b8: x\r\n", 100))},
       {"encoded_path", "a path of 2,600 encoded letters", head("", "/" + repeated("%41", 2'600))},
-      {"dotted_path", "a path of 1,300 segments up and down",
+      {"dotted_path", "a path of 1,600 segments up and down, which is refused",
        head("", repeated("/a/..", 1'600) + "/b")},
+      {"dots_allowed", "a path with as many of them as may be, and 3,800 short segments",
+       head("", repeated("/a/..", 64) + repeated("/b", 3'800))},
+      {"marked_path", "a path of 4,000 segments, one of them encoded",
+       head("", "/%41" + repeated("/a", 4'000))},
       {"deep_path", "a path of 4,000 segments", head("", repeated("/a", 4'000))},
       {"cookies", "16 KiB of cookies where one of them is looked for",
        head("Cookie: " + repeated("a=b; ", 3'200) + "c=d\r\n"), 0, false, true},
