@@ -98,6 +98,36 @@ TEST_F(ProxyResponseTest, SlowReaderHoldsTheOriginUp) {
   }
 }
 
+// However many clients ask for much and do not read it: they share memory with each other, and
+// leave the others theirs.
+TEST_F(ProxyResponseTest, T50_SlowReadersLeaveRoomForOthers) {
+  for (const uint32_t slow : {20U, 150U}) {
+    Options options;
+    options.limits.connections = options.client_limits.connections = 512;
+    start(options);
+    const std::string large = ok(pattern(1'000'000, 4));
+    origin().on_request = [&](const OriginRequest& request) {
+      return reply(request.message.first_line().find("/large") != std::string::npos ? large
+                                                                                    : ok("small"));
+    };
+    for (uint32_t i = 0; i < slow; ++i) {
+      ClientConnection& c = world().connect();
+      c.reading = false;
+      c.send(get("/large"));
+      world().run_for(Duration::milliseconds(10));
+    }
+    world().run_for(Duration::seconds(2));
+    for (int i = 0; i < 10; ++i) {
+      ClientConnection& c = world().connect();
+      c.send(get());
+      ASSERT_TRUE(world().run_until([&] { return finals(c) == 1; }, Duration::seconds(1)))
+          << slow << " " << i;
+      EXPECT_EQ(c.responses()[0].status(), 200);
+      world().close(c);
+    }
+  }
+}
+
 TEST_F(ProxyResponseTest, H22_HeadAndBodilessStatuses) {
   ClientConnection& c = world().connect();
   answer("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");

@@ -423,10 +423,13 @@ uint32_t Tcp::send_slots_allowed(const Connection& c) const {
   const uint32_t wanted = 16 + 2 * (std::min(c.congestion.window(), c.snd_wnd_max) / c.send_mss);
   // And no more than a share of what is free (dynamic thresholds: Choudhury and Hahne, 1998): one
   // sender on a long path may have much, many get equal parts, and all are cut before anybody is
-  // dropped (T50).
+  // dropped (T50). What is kept for receiving is not shared out: peers that do not read would have
+  // all of it in the end, and then nobody could be heard.
   const uint32_t free = arena_.free_count();
-  const uint32_t spare = free > peers_reserve() ? (free - peers_reserve()) / 4 : 0;
-  return std::min({wanted, limits_.send_slots_max, std::max(spare, send_slots_min)});
+  const uint32_t reserve = receive_reserve();
+  const uint32_t share =
+      free > reserve ? std::max((free - reserve) / 4, send_slots_min) : send_slots_min_scarce;
+  return std::min({wanted, limits_.send_slots_max, share});
 }
 
 // Half of a small queue must have come free. A large one may all be in flight, and must not run dry

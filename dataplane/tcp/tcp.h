@@ -83,8 +83,12 @@ struct Features {
 // and a receiver drops what comes out of order.
 inline constexpr uint32_t repairs_max = 2'048;
 
-// So many slots a connection may have to send however short memory is.
+// So many slots a connection may have to send whatever others have; and when only what is kept for
+// receiving is free.
 inline constexpr uint32_t send_slots_min = 8;
+inline constexpr uint32_t send_slots_min_scarce = 2;
+// So many it may hold of received text then: others that do not read must not make it deaf.
+inline constexpr uint32_t receive_slots_min = 2;
 
 // T10: a SYN-ACK is said six times at most for each SYN, or we would amplify for forged sources.
 inline constexpr uint8_t syn_ack_retransmits_max = 5;
@@ -542,6 +546,13 @@ class Tcp {
   // the uploads. Text out of order may take less still: text in order is worth more.
   uint32_t peers_reserve() const { return reserve_control_ + turn_piece_count_; }
   uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
+  // For text at RCV.NXT.
+  bool has_room_for_text(const Transfer& t) const {
+    const uint32_t free = arena_.free_count();
+    if (free > receive_reserve()) [[likely]]
+      return true;
+    return t.receive_queue.count < receive_slots_min && free > peers_reserve();
+  }
   uint32_t out_of_order_reserve() const { return peers_reserve() + arena_.capacity() / 2; }
   void settle(Connection& c);
   Seq initial_sequence_number(const FlowKey& flow, Instant now) const;

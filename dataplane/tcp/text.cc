@@ -58,7 +58,7 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
     }
   }
   if (!text.empty()) {
-    if (arena_.free_count() <= receive_reserve() || turn_piece_count_ == turn_pieces_max) {
+    if (!has_room_for_text(t) || turn_piece_count_ == turn_pieces_max) {
       counters_.add(Counter::tcp_text_dropped_no_memory);
       acknowledge_now(c);
       return;
