@@ -87,8 +87,9 @@ inline constexpr uint32_t repairs_max = 2'048;
 // receiving is free.
 inline constexpr uint32_t send_slots_min = 8;
 inline constexpr uint32_t send_slots_min_scarce = 2;
-// So many it may hold of received text then: others that do not read must not make it deaf.
-inline constexpr uint32_t receive_slots_min = 2;
+// So many it may hold of received text then, as long as a head mostly is: others that do not read
+// must not make it deaf.
+inline constexpr uint32_t receive_slots_min = 4;
 
 // T10: a SYN-ACK is said six times at most for each SYN, or we would amplify for forged sources.
 inline constexpr uint8_t syn_ack_retransmits_max = 5;
