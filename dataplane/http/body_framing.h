@@ -53,6 +53,7 @@ class BodyDecoder {
   Step step(ByteView input);
   // Several steps at once, as far as the input goes: where that are several pieces of payload, they
   // are copied to `place` one behind the other. place: room for as many octets as the input has.
+  // What stands before an error comes with it.
   Step gather(ByteView input, uint8_t* place);
 
   bool is_finished() const { return phase_ == Phase::finished; }

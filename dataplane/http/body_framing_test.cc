@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/http/head_testing.h"
@@ -214,6 +215,28 @@ TEST_P(ChunkedCase, IsTakenApartTheSameAtEverySplit) {
     ASSERT_EQ(static_cast<int>(body.status), static_cast<int>(of.status)) << "split at " << split;
     EXPECT_EQ(body.payload, of.payload);
     EXPECT_EQ(decoder.is_whole_at_end_of_stream(), of.status == Status::finished);
+  }
+}
+
+TEST_P(ChunkedCase, IsGatheredAsItIsTakenApart) {
+  const Case& of = GetParam();
+  const size_t stride = of.in.size() > 2000 ? 101 : 1;
+  millrace::testing::GuardPage page(16 * 1024);
+  std::vector<uint8_t> place(of.in.size());
+  for (size_t split = 0; split <= of.in.size(); split += stride) {
+    BodyDecoder decoder;
+    decoder.start(BodyFraming::chunked());
+    std::string payload;
+    BodyDecoder::Step step;
+    for (const auto& [at, octets] : {std::pair{size_t{0}, split}, {split, of.in.size() - split}}) {
+      step = decoder.gather(page.place(std::string_view(of.in).substr(at, octets)), place.data());
+      payload += as_text(step.payload);
+      if (step.status != Status::need_more) break;
+      ASSERT_EQ(step.consumed, octets) << split;
+    }
+    ASSERT_EQ(static_cast<int>(step.status), static_cast<int>(of.status)) << "split at " << split;
+    EXPECT_EQ(payload, of.payload) << split;
+    EXPECT_EQ(sentence(decoder.error()), sentence(of.error));
   }
 }
 

@@ -42,18 +42,23 @@ bool names_are_equal(std::string_view a, std::string_view b) {
   return true;
 }
 
-// The same for names that are equal.
-uint32_t hash_of_name(std::string_view name) {
-  uint32_t hash = static_cast<uint32_t>(name.size());
-  for (const char c : name) hash = (hash ^ (static_cast<uint8_t>(c) | 0x20U)) * 0x9e3779b1U;
+// The same for names that are equal; of others hardly ever.
+uint64_t hash_of_name(std::string_view name) {
+  uint64_t hash = name.size();
+  for (const char c : name) {
+    const auto octet = static_cast<uint8_t>(c);
+    const bool is_upper = octet >= 'A' && octet <= 'Z';
+    hash = (hash ^ (is_upper ? octet | 0x20U : octet)) * 0x9e3779b97f4a7c15U;
+    hash ^= hash >> 32;
+  }
   return hash;
 }
-using NameHashes = std::array<uint32_t, fields_max>;
+using NameHashes = std::array<uint64_t, fields_max>;
 
 void mark_nominated(std::string_view option, Fields& fields, const NameHashes& hashes) {
   const FieldName known = recognise(option);
   if (is_hop_by_hop(known) || is_protected_from_nomination(known)) return;
-  const uint32_t hash = hash_of_name(option);
+  const uint64_t hash = hash_of_name(option);
   for (uint32_t i = 0; i < fields.count; ++i) {
     if (hashes[i] != hash) [[likely]]
       continue;

@@ -87,9 +87,10 @@ inline constexpr uint32_t repairs_max = 2'048;
 // receiving is free.
 inline constexpr uint32_t send_slots_min = 8;
 inline constexpr uint32_t send_slots_min_scarce = 2;
-// So many it may hold of received text then, as long as a head mostly is: others that do not read
-// must not make it deaf.
-inline constexpr uint32_t receive_slots_min = 4;
+// So many it may hold of received text then: others that do not read must not make it deaf. Who has
+// connected to us says the longer heads, and who does not read is sent by those we connect to.
+inline constexpr uint32_t receive_slots_min_passive = 4;
+inline constexpr uint32_t receive_slots_min_active = 2;
 
 // T10: a SYN-ACK is said six times at most for each SYN, or we would amplify for forged sources.
 inline constexpr uint8_t syn_ack_retransmits_max = 5;
@@ -544,15 +545,14 @@ class Tcp {
   void tell_if_there_is_room(uint32_t index, Connection& c, Transfer& t);
   // Slots that text we write must leave free, and text we take in: what waits to be read may never
   // fill the memory that passing it on needs, or every upload would wait for a write that waits for
-  // the uploads. Text out of order may take less still: text in order is worth more.
+  // the uploads. Text out of order may take less still: text in order is worth more. Below the
+  // receive_reserve() each connection may only have a few slots, and down to scarce_reserve().
   uint32_t peers_reserve() const { return reserve_control_ + turn_piece_count_; }
   uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
-  // For text at RCV.NXT.
-  bool has_room_for_text(const Transfer& t) const {
-    const uint32_t free = arena_.free_count();
-    if (free > receive_reserve()) [[likely]]
-      return true;
-    return t.receive_queue.count < receive_slots_min && free > peers_reserve();
+  uint32_t scarce_reserve() const { return peers_reserve() + arena_.capacity() / 8; }
+  bool has_room_for_text(const Connection& c, const Transfer& t) const;
+  static uint32_t receive_slots_min(const Connection& c) {
+    return c.passive ? receive_slots_min_passive : receive_slots_min_active;
   }
   uint32_t out_of_order_reserve() const { return peers_reserve() + arena_.capacity() / 2; }
   void settle(Connection& c);

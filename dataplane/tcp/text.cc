@@ -58,7 +58,7 @@ void Tcp::process_text(uint32_t index, const Segment& segment, Instant now) {
     }
   }
   if (!text.empty()) {
-    if (!has_room_for_text(t) || turn_piece_count_ == turn_pieces_max) {
+    if (!has_room_for_text(c, t) || turn_piece_count_ == turn_pieces_max) {
       counters_.add(Counter::tcp_text_dropped_no_memory);
       acknowledge_now(c);
       return;
@@ -105,6 +105,19 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
     drain_out_of_order(c);
     text = text.subspan(std::min<size_t>(text.size(), octets_between(text_begin, c.rcv_nxt)));
   }
+}
+
+// For text at RCV.NXT. Where many do not read what they were sent, who holds little is still heard.
+bool Tcp::has_room_for_text(const Connection& c, const Transfer& t) const {
+  const uint32_t free = arena_.free_count();
+  if (free > receive_reserve()) [[likely]]
+    return true;
+  uint32_t left = receive_slots_min(c);
+  left -= std::min(left, t.receive_queue.count);
+  for (uint32_t piece = t.turn_head; piece != none && left > 0; --left) {
+    piece = turn_pieces_[piece].next;
+  }
+  return left > 0 && free > scarce_reserve();
 }
 
 void Tcp::add_turn_piece(uint32_t index, Connection& c, ByteView text) {
