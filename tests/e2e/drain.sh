@@ -6,7 +6,7 @@ clients=100
 lab_timeouts='drain_seconds: 6'
 test_lab
 mkdir "$lab_dir/served"
-head -c 3000000 /dev/urandom >"$lab_dir/served/large"
+head -c 4000000 /dev/urandom >"$lab_dir/served/large"
 {
   lab_service files files 10.20.0.11 9095
   lab_ingress files files files.example / files
@@ -26,9 +26,9 @@ read -r -t 30 line <&$asking && [ "$line" = asking ] || fail "the clients do not
 lab_in client curl -sS -o "$lab_dir/fetched" --limit-rate 800k -H 'Host: files.example' -w '%{http_code}\n' \
   "http://$lab_vip/large" >"$lab_dir/slow" 2>&1 &
 slow=$!
-sleep 0.5
+sleep 0.2
 
-kill -0 $slow 2>/dev/null || fail 'nothing is being fetched when the stop comes'
+kill -0 $slow 2>/dev/null || fail "nothing is being fetched when the stop comes: $(cat "$lab_dir/slow")"
 began=$(milliseconds)
 lab_signal dataplane TERM
 read -r -t 30 line <&$asking || fail 'the clients did not come to an end'
