@@ -54,15 +54,16 @@ def there_and_back(arms):
 
 
 def whole_blocks(windows, arms):
-    """The blocks none of whose windows is void, as paired_ratio takes them. A block with a hole does
-    not cancel a drift, so it is left out as a whole."""
+    """The blocks with a window that counts at each of their places, as paired_ratio takes them; void ones that
+    were measured again at once are left out. A block with a hole does not cancel a drift, so it is left out as a
+    whole."""
     by_block = {}
     for window in windows:
         by_block.setdefault(window["block"], []).append(window)
     wanted = sorted(there_and_back(arms))
     whole = []
     for number in sorted(by_block):
-        found = by_block[number]
-        if sorted(w["arm"] for w in found) == wanted and not any(w["why_void"] for w in found):
+        found = [w for w in by_block[number] if not w["why_void"]]
+        if sorted(w["arm"] for w in found) == wanted:
             whole.append({arm: [w for w in found if w["arm"] == arm] for arm in arms})
     return whole

@@ -11,6 +11,7 @@ import random
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 
@@ -130,6 +131,13 @@ class Estimates(unittest.TestCase):
         found[0]["why_void"] = ["others used the machine"]
         self.assertEqual(len(estimates.whole_blocks(found, ARMS)), 2)
         self.assertEqual(len(estimates.whole_blocks(found[:-1], ARMS)), 1)
+
+    def test_a_void_window_that_was_measured_again_leaves_its_block_whole(self):
+        found = campaign("cpu", ARMS, 1)["windows"]
+        found.insert(1, {**found[1], "rate": 1.0, "why_void": [windows.STOLEN]})
+        whole = estimates.whole_blocks(found, ARMS)
+        self.assertEqual([len(whole[0][arm]) for arm in ARMS], [2] * len(ARMS))
+        self.assertNotIn(1.0, [w["rate"] for arm in ARMS for w in whole[0][arm]])
 
 
 LOAD = {"rate": 10_000.0, "requests": 10_000, "seconds": 1.0, "errors": {}, "busy_fraction": 0.3,
@@ -260,6 +268,23 @@ class Load(unittest.TestCase):
         self.assertIn("counts", generator.said(generator.verdict([], rate_tested=None)))
         # A result of before has one.
         self.assertIn("2.50 times", generator.said({"ratio": 2.5, "rate_tested": 9, "holds": True}))
+
+    def test_who_bears_less_is_not_asked_for_more_than_he_bears(self):
+        steps = {step.name: step for step in veth_lane.plan({**Duration.SETTINGS, "busy_rate": 30_000})}
+        self.assertEqual(next(iter(steps)), "capacity")
+        for least, rate in ((60_000, 30_000), (20_123, 12_100), (800.0, 480), (0.1, 1)):
+            step = veth_lane.with_what_all_bear(steps["busy"], {"millrace": 200_000, "nginx": least})
+            self.assertEqual((step.work.rate, step.name), (rate, "busy"))
+        self.assertEqual(veth_lane.with_what_all_bear(steps["cpu"], {"nginx": 1}), steps["cpu"])
+
+    def test_what_others_spoiled_is_measured_again_and_nothing_else(self):
+        outcomes = [[windows.STOLEN], ["status_503=1", f"{windows.OTHERS} 9 % of the machine"], ["rate 5 is not 10"]]
+        lane = veth_lane.VethLane(None, None, {}, None)
+        for given, until, tries in ((outcomes, 1e18, 3), ([outcomes[0]] * 9, 1e18, veth_lane.TRIES_MAX),
+                                    ([[], outcomes[0]], 1e18, 1), (outcomes[2:], 1e18, 1), (outcomes, 0, 1)):
+            made = iter([{"why_void": why} for why in given])
+            with unittest.mock.patch.object(lane, "window", lambda *_, made=made: next(made)):
+                self.assertEqual(len(lane._until_one_counts("nginx", 1, None, until)), tries)  # pylint: disable=protected-access
 
     def test_each_is_asked_for_a_share_of_its_own_capacity(self):
         found = campaign("capacity", ARMS, 3, rate=None)

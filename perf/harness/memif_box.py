@@ -155,6 +155,8 @@ worker: {{cpu: {cpu}, idle: spin}}
 timeouts: {{drain_seconds: 0}}
 # What the peers add as well, and no more.
 forwarding: {{request_id: false, loop_detection: false}}
+# There is one endpoint, and nobody beside it whom it could starve.
+upstream: {{requests_per_endpoint: 0}}
 limits: {{connections: {connections}, packet_memory_mib: {packet_memory_mib}}}
 """)
         with open(self._log, "w", encoding="utf-8") as said:

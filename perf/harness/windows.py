@@ -6,6 +6,9 @@ EDGE_REQUESTS = 100
 PROXY_CORE, LOAD_CORE = 0, 1
 # Of a core: from here on it is what holds the rest up.
 FULL_PERCENT = 95
+# Whose doing it is says whether the same window again may well count.
+STOLEN = "time stolen by the host"
+OTHERS = "others used"
 
 
 def window(arm, block, before, after, load, limits):
@@ -53,6 +56,11 @@ def full(found):
     return "both" if len(sides) == 2 else sides[0] if sides else "neither"
 
 
+def is_spoiled_by_others(found):
+    """Whether the host or a stranger had a part in what makes it void."""
+    return any(why.startswith((STOLEN, OTHERS)) for why in found["why_void"])
+
+
 def _why_void(found, limits):
     why = [f"{name}={count}" for name, count in found["errors"].items() if count]
     wanted = (limits["rate"] or 0) * found["seconds"]
@@ -60,9 +68,9 @@ def _why_void(found, limits):
             EDGE_REQUESTS:
         why.append(f"rate {found['rate']:.0f} is not {limits['rate']:.0f}")
     if found["steal_percent"] > limits["steal"]:
-        why.append("time stolen by the host")
+        why.append(STOLEN)
     if found["others_percent"] > limits["others"]:
-        why.append(f"others used {found['others_percent']:.0f} % of the machine")
+        why.append(f"{OTHERS} {found['others_percent']:.0f} % of the machine")
     if found["requests"] and found["napi_us"] == 0:
         why.append("the NAPI thread did nothing")
     if not found["requests"]:
