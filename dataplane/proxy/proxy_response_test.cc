@@ -99,11 +99,12 @@ TEST_F(ProxyResponseTest, SlowReaderHoldsTheOriginUp) {
 }
 
 // Clients that ask for much and do not read it share memory with each other, and leave the others
-// theirs: each costs four slots of an eighth of it, once a few have filled the rest.
+// theirs: each costs four slots of an eighth of it, once a few have filled the rest; of more than
+// that memory bears, those go that have not read for a while.
 TEST_F(ProxyResponseTest, T50_SlowReadersLeaveRoomForOthers) {
-  for (const uint32_t slow : {20U, 100U}) {
+  for (const uint32_t slow : {20U, 100U, 230U}) {
     Options options;
-    options.limits.connections = options.client_limits.connections = 512;
+    options.limits.connections = options.client_limits.connections = 2'048;
     start(options);
     const std::string large = ok(pattern(1'000'000, 4));
     origin().on_request = [&](const OriginRequest& request) {
@@ -125,6 +126,7 @@ TEST_F(ProxyResponseTest, T50_SlowReadersLeaveRoomForOthers) {
       EXPECT_EQ(c.responses()[0].status(), 200);
       world().close(c);
     }
+    EXPECT_EQ(world().count(Counter::tcp_stalled_shed) > 0, slow >= 100) << slow;
   }
 }
 

@@ -550,6 +550,11 @@ class Tcp {
   uint32_t peers_reserve() const { return reserve_control_ + turn_piece_count_; }
   uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
   uint32_t scarce_reserve() const { return peers_reserve() + arena_.capacity() / 8; }
+  // Half of what lies between the two is gone: peers that read nothing are many, and must make room
+  // for others.
+  bool memory_is_short() const {
+    return arena_.free_count() < peers_reserve() + arena_.capacity() / 16 * 3;
+  }
   bool has_room_for_text(const Connection& c, const Transfer& t) const;
   static uint32_t receive_slots_min(const Connection& c) {
     return c.passive ? receive_slots_min_passive : receive_slots_min_active;

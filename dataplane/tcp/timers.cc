@@ -12,6 +12,10 @@ namespace {
 constexpr uint32_t timers_per_turn_max = 256;
 // R2 (RFC 9293 section 3.8.3, T23): at least 100 s for text, at least 3 minutes for a SYN.
 constexpr Duration give_up_after = Duration::seconds(180);
+// T50: where memory is short, who has taken nothing through so many expiries in a row goes at the
+// next one, 1.4 s after the first octet that was not taken and later, and what waits for it comes
+// free.
+constexpr uint8_t expiries_in_shortage_max = 2;
 constexpr Duration orphan_stall_max = give_up_after;
 constexpr Duration orphan_fin_wait_2_life = Duration::seconds(60);
 // However much progress it makes: what is queued at a close is less than a megabyte.
@@ -180,6 +184,13 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
   if (t.stalled_since.until(Tick::at_or_before(now)) > give_up_after || syn_ack_spent) {
     counters_.add(Counter::tcp_gave_up);
     if (is_synchronized(c.state)) send_reset(c, now);
+    end_connection(index, c);
+    return;
+  }
+  if (t.backoff >= expiries_in_shortage_max && is_synchronized(c.state) && !t.send_queue.empty() &&
+      memory_is_short()) {
+    counters_.add(Counter::tcp_stalled_shed);
+    send_reset(c, now);
     end_connection(index, c);
     return;
   }
