@@ -109,6 +109,14 @@ def _whole_core_note(found):
     return f"{number(ratio['median'])} with interrupts of the idle core" if ratio else ""
 
 
+def _busy_note(result):
+    """What was asked for, which a slow peer bounds: no more than the row above asks for is not busy."""
+    asked = {name: max(filter(None, result["campaigns"].get(name, {}).get("rate_asked", {}).values()), default=0)
+             for name in ("cpu", "busy")}
+    return f"at {number(asked['busy'])} a second" + \
+        (", no busier than the row above" if asked["busy"] <= asked["cpu"] else "")
+
+
 def _capacity_note(result):
     found = result["metrics"]
     shares = result["campaigns"].get("at_70", {}).get("shares") or {}
@@ -175,9 +183,9 @@ def rows(result):
     yield _measured_or("3", "CPU a request at most 1/2 of the better of nginx and HAProxy", "X, K",
                        _better_peer(found), 0.5, "needs whole blocks with both peers",
                        _whole_core_note(found))
-    yield _measured_or("3", "the same where nobody sleeps between requests (busy)", "X, K",
+    yield _measured_or("3", "the same at a rate where proxies hardly sleep (busy)", "X, K",
                        _better_peer(found, "busy.cpu_us.ratio"), 0.5,
-                       "needs whole blocks with both peers")
+                       "needs whole blocks with both peers", _busy_note(result))
     yield _measured_or("3", "our own part (less two reflector pairs) at most 1/8 of that", "X, K",
                        _better_peer(found, "cpu.own_us.ratio"), 1 / 8, "needs whole blocks with both peers")
     yield _memif("4", "added p50, one connection, at most 3 us", found, "memif.added_p50_us", 3)

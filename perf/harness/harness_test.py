@@ -272,7 +272,7 @@ class Load(unittest.TestCase):
     def test_who_bears_less_is_not_asked_for_more_than_he_bears(self):
         steps = {step.name: step for step in veth_lane.plan({**Duration.SETTINGS, "busy_rate": 30_000})}
         self.assertEqual(next(iter(steps)), "capacity")
-        for least, rate in ((60_000, 30_000), (20_123, 12_100), (800.0, 480), (0.1, 1)):
+        for least, rate in ((60_000, 30_000), (20_123, 16_100), (800.0, 640), (0.1, 1)):
             step = veth_lane.with_what_all_bear(steps["busy"], {"millrace": 200_000, "nginx": least})
             self.assertEqual((step.work.rate, step.name), (rate, "busy"))
         self.assertEqual(veth_lane.with_what_all_bear(steps["cpu"], {"nginx": 1}), steps["cpu"])
@@ -341,6 +341,14 @@ class Goals(unittest.TestCase):
         self.assertTrue(verdict_of(result, "idle connection").startswith("missed"))
         self.assertEqual(verdict_of(result, "10 to 10,000 routes: instr"), "met")
         self.assertEqual(verdict_of(result, "10 to 1,000,000 routes: instr"), "missed")
+
+    def test_a_busy_rate_that_a_slow_peer_has_bounded_is_said(self):
+        result = run()
+        for rate, said in ((30_000, "at 30,000 a second"), (9_500, "no busier than the row above")):
+            result["campaigns"]["busy"]["rate_asked"] = {arm: rate for arm in ARMS}
+            result["campaigns"]["cpu"]["rate_asked"] = {arm: 10_000 for arm in ARMS}
+            self.assertIn(said, verdict_of(result, "hardly sleep"))
+            self.assertEqual("no busier" in verdict_of(result, "hardly sleep"), rate == 9_500)
 
     def test_nothing_is_said_of_70_percent_below_it(self):
         result = run()

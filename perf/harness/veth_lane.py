@@ -19,7 +19,7 @@ REACHED_SHARE_MAX = 0.9
 SETTLE_SECONDS = 0.03
 # Busy is asked of all alike: at most this share of what the one that bears least does, for who is asked for
 # more than he bears has no CPU a request to compare.
-BUSY_SHARE_MAX = 0.6
+BUSY_SHARE_MAX = 0.8
 # A window that the host or a stranger spoiled is measured again at once, so often in all.
 TRIES_MAX = 3
 # So long is the core looked at with nothing to do.
