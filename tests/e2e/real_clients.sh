@@ -107,9 +107,9 @@ printf 'down_mib_per_second=%s up_mib_per_second=%s resident_kib_before=%s after
 
 # ---- slow attackers ----------------------------------------------------------------------------
 
-# p99 of others, in us, while an attack is under way (or none).
+# p99 of others, in us, while an attack is under way (or none): p99 WHAT [SECONDS].
 p99() {
-  lab_in client "$load_tool" --target "$lab_vip:80" --connections 32 --rate 1000 --timeout 20 --seconds 6 \
+  lab_in client "$load_tool" --target "$lab_vip:80" --connections 32 --rate 1000 --timeout 20 --seconds "${2:-6}" \
     --row 'home.example /wiki wiki-1' >"$lab_dir/measured" 2>"$lab_dir/measured.err" ||
     fail "requests of others failed during $1: $(cat "$lab_dir/measured" "$lab_dir/measured.err")"
   read -r load_line <"$lab_dir/measured"
@@ -126,8 +126,15 @@ for attack in '-H -i 5 -u /hash' '-B -i 5 -s 8192 -u /hash' '-X -w 512 -y 1024 -
   attacker=$!
   lab_until 6 many_stand || fail "slowhttptest $attack: only $held connections stood"
   during=$(p99 "slowhttptest $attack") || exit 1
+  # The first seconds are the rush, and are judged; what comes after them is told.
+  later=
+  while kill -0 $attacker 2>/dev/null; do
+    piece=$(p99 "slowhttptest $attack" 2) || exit 1
+    later+=${later:+,}$piece
+  done
   wait $attacker
-  printf 'slowhttptest %s: connections=%s p99_us=%s quiet=%s\n' "${attack%% *}" "$held" "$during" "$quiet"
+  printf 'slowhttptest %s: connections=%s p99_us=%s quiet=%s then=%s shed=%s\n' "${attack%% *}" "$held" "$during" "$quiet" \
+    "$later" "$(lab_count tcp_stalled_shed)"
   [ "$during" -le $((quiet * 2)) ] || slow_problem+=" ${attack%% *}:$during"
 done
 [ -z "$slow_problem" ] || fail "the p99 of others is beyond twice $quiet us:$slow_problem"
