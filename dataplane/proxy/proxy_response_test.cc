@@ -130,6 +130,41 @@ TEST_F(ProxyResponseTest, T50_SlowReadersLeaveRoomForOthers) {
   }
 }
 
+// While they come, and from then on: nobody else waits for a segment of theirs that was dropped, or
+// it would take them a retransmission timeout, 200 ms at least.
+TEST_F(ProxyResponseTest, T50_SlowReadersDelayNobodyElse) {
+  constexpr Duration answer_max = Duration::milliseconds(100);
+  for (const uint32_t slow : {20U, 100U, 230U}) {
+    Options options;
+    options.limits.connections = options.client_limits.connections = 2'048;
+    start(options);
+    const std::string large = ok(pattern(1'000'000, 4));
+    origin().on_request = [&](const OriginRequest& request) {
+      return reply(request.message.first_line().find("/large") != std::string::npos ? large
+                                                                                    : ok("small"));
+    };
+    ClientConnection& kept = world().connect();
+    const auto answers_at_once = [&](ClientConnection& other) {
+      other.received.clear();
+      other.send(get());
+      return world().run_until([&] { return finals(other) == 1; }, answer_max);
+    };
+    for (uint32_t i = 0; i < 2 * slow; ++i) {
+      if (i < slow) {
+        ClientConnection& reader = world().connect();
+        reader.reading = false;
+        reader.send(get("/large"));
+      }
+      world().run_for(Duration::milliseconds(5));
+      ASSERT_TRUE(answers_at_once(kept)) << slow << " " << i;
+      ClientConnection& fresh = world().connect();
+      ASSERT_TRUE(answers_at_once(fresh)) << slow << " " << i;
+      world().close(fresh);
+    }
+    EXPECT_GT(count(Counter::tcp_text_dropped_no_memory), 0U) << slow;  // of theirs
+  }
+}
+
 TEST_F(ProxyResponseTest, H22_HeadAndBodilessStatuses) {
   ClientConnection& c = world().connect();
   answer("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");

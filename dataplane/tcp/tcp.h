@@ -546,10 +546,12 @@ class Tcp {
   // Slots that text we write must leave free, and text we take in: what waits to be read may never
   // fill the memory that passing it on needs, or every upload would wait for a write that waits for
   // the uploads. Text out of order may take less still: text in order is worth more. Below the
-  // receive_reserve() each connection may only have a few slots, and down to scarce_reserve().
+  // receive_reserve() each connection may only have a few slots, and below the scarce_reserve()
+  // one, down to first_text_reserve().
   uint32_t peers_reserve() const { return reserve_control_ + turn_piece_count_; }
   uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
   uint32_t scarce_reserve() const { return peers_reserve() + arena_.capacity() / 8; }
+  uint32_t first_text_reserve() const { return peers_reserve() + arena_.capacity() / 16; }
   // Half of what lies between the two is gone: peers that read nothing are many, and must make room
   // for others.
   bool memory_is_short() const {

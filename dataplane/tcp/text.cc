@@ -107,17 +107,18 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
   }
 }
 
-// For text at RCV.NXT. Where many do not read what they were sent, who holds little is still heard.
+// For text at RCV.NXT. Where many do not read what they were sent, who holds little is still heard,
+// and in the end only who holds nothing.
 bool Tcp::has_room_for_text(const Connection& c, const Transfer& t) const {
   const uint32_t free = arena_.free_count();
   if (free > receive_reserve()) [[likely]]
     return true;
-  uint32_t left = receive_slots_min(c);
+  uint32_t left = free > scarce_reserve() ? receive_slots_min(c) : 1;
   left -= std::min(left, t.receive_queue.count);
   for (uint32_t piece = t.turn_head; piece != none && left > 0; --left) {
     piece = turn_pieces_[piece].next;
   }
-  return left > 0 && free > scarce_reserve();
+  return left > 0 && free > first_text_reserve();
 }
 
 void Tcp::add_turn_piece(uint32_t index, Connection& c, ByteView text) {

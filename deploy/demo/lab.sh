@@ -212,6 +212,11 @@ lab_network() {
   done
   lab_ip lan link add bridge type bridge
   lab_ip lan link set bridge up
+  # A switch knows no firewall: without this the kernel shows it every frame that crosses the bridge.
+  lab_in lan sh -c 'for family in ip ip6 arp; do
+    [ ! -w /proc/sys/net/bridge/bridge-nf-call-${family}tables ] ||
+      echo 0 >/proc/sys/net/bridge/bridge-nf-call-${family}tables
+  done'
   lab_join client eth0 10.20.0.50/24
   lab_join backend1 eth0 10.20.0.11/24
   lab_join backend2 eth0 10.20.0.12/24
