@@ -10,7 +10,6 @@ free_kib=$(df --output=avail "$lab_dir" | tail -n 1)
 # Bytes that repeat nowhere, so that a block in the wrong place shows.
 head -c $((mib << 20)) /dev/urandom >"$lab_dir/files/large"
 chmod 755 "$lab_dir/files"
-wanted=$(sha256sum <"$lab_dir/files/large")
 head -c $((64 << 20)) "$lab_dir/files/large" >"$lab_dir/files/warm"
 chmod 644 "$lab_dir"/files/*
 # home.example's other paths lead to landing-2, whose nginx serves files and takes uploads.
@@ -43,12 +42,13 @@ peak=$before
 began=$(milliseconds)
 transfer down --limit-rate ${down_mib_s}M -o "$lab_dir/down" "$url/files/large"
 down_ms=$(($(milliseconds) - began))
-down=$(sha256sum <"$lab_dir/down")
+equal=yes
+cmp "$lab_dir/files/large" "$lab_dir/down" || equal=no
 rm "$lab_dir/down"
 began=$(milliseconds)
 transfer up -T "$lab_dir/files/large" -o /dev/null "$url/upload/large"
 up_ms=$(($(milliseconds) - began))
-up=$(sha256sum <"$lab_dir/upload/large")
+cmp "$lab_dir/files/large" "$lab_dir/upload/large" || equal=no
 
 # Every slot of the transmit arena is free again, once the last acknowledgments are in.
 held() { printf '%s\n' $(($(gauge gauge_arena_slots) - $(gauge gauge_arena_slots_free))); }
@@ -61,10 +61,8 @@ none_held() { [ "$(held)" = 0 ]; }
 lab_until 5 none_held
 held=$(held)
 
-equal=no
-[ "$down" = "$wanted" ] && [ "$up" = "$wanted" ] && equal=yes
 growth=$((peak - before))
-printf 'equal_checksums=%s down_mib_s=%s up_mib_s=%s memory_kib=%s growth_kib=%s frames_held=%s\n' \
+printf 'equal_bytes=%s down_mib_s=%s up_mib_s=%s memory_kib=%s growth_kib=%s frames_held=%s\n' \
   "$equal" $((mib * 1000 / down_ms)) $((mib * 1000 / up_ms)) "$before" "$growth" "$held"
 [ "$held" = 0 ] || fail 'frames are held although nothing is under way'
 [ $equal = yes ] || fail 'the bytes that arrived are not the bytes that were sent'
