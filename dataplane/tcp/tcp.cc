@@ -474,7 +474,8 @@ void Tcp::want_writable(ConnId id) {
 }
 
 void Tcp::wake_starved() {
-  const uint32_t enough = peers_reserve() + arena_.capacity() / 16;
+  // Less than what text of peers leaves (first_text_reserve), or they could keep writers asleep.
+  const uint32_t enough = peers_reserve() + arena_.capacity() / 32;
   for (uint32_t left = starved_.count; left > 0 && arena_.free_count() > enough; --left) {
     Transfer& t = transfers_.at(starved_links_.pop_front(starved_));
     t.flags.wants_room = false;
