@@ -21,7 +21,7 @@ listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 listener.bind(("10.20.0.11", 9096))
 listener.listen(4096)
-time.sleep(600)
+time.sleep(7200)
 PYTHON
 {
   lab_service hang hang 10.20.0.11 9096

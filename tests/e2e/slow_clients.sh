@@ -75,11 +75,15 @@ attack() {
   during=$(p99 "$2" 6)
   while kill -0 $attacker 2>/dev/null; do later+=${later:+,}$(p99 "$2" 2); done
   wait $attacker
+  [ -n "$later" ] || fail "slowhttptest $3 had ended within seven seconds: $(tail -n 3 "$lab_dir/slow")"
+  [[ $1 != millrace || $quiet,$during,$later != *failed* ]] || lost=yes
   printf '%s %s: alone=%s p99_us=%s then=%s\n' "${3%% *}" "$1" "$quiet" "$during" "$later"
 }
+lost=no
 for ((round = 0; round < rounds; ++round)); do
   for options in '-H -i 5 -u /hash' '-B -i 5 -s 8192 -u /hash' '-X -w 512 -y 1024 -n 5 -z 32 -u /bytes?1000000'; do
     attack millrace "$lab_vip:80" "$options"
     attack nginx "$lab_node:8090" "$options"
   done
 done
+[ $lost = no ] || fail 'requests of others to Millrace failed'
