@@ -13,6 +13,16 @@ class ProxyResponseTest : public ProxyFixture {
   static std::string chunked_response(std::string_view body, size_t chunk_bytes) {
     return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body, chunk_bytes);
   }
+  // A megabyte for /large, little for everything else; room for many connections.
+  void start_with_large_answers() {
+    Options options;
+    options.limits.connections = options.client_limits.connections = 2'048;
+    start(options);
+    origin().on_request = [large = ok(pattern(1'000'000, 4))](const OriginRequest& request) {
+      return reply(request.message.first_line().find("/large") != std::string::npos ? large
+                                                                                    : ok("small"));
+    };
+  }
 };
 
 TEST_F(ProxyResponseTest, BodiesOfAllSizesAndFramingsToHttp11) {
@@ -103,14 +113,7 @@ TEST_F(ProxyResponseTest, SlowReaderHoldsTheOriginUp) {
 // that memory bears, those go that have not read for a while.
 TEST_F(ProxyResponseTest, T50_SlowReadersLeaveRoomForOthers) {
   for (const uint32_t slow : {20U, 100U, 230U}) {
-    Options options;
-    options.limits.connections = options.client_limits.connections = 2'048;
-    start(options);
-    const std::string large = ok(pattern(1'000'000, 4));
-    origin().on_request = [&](const OriginRequest& request) {
-      return reply(request.message.first_line().find("/large") != std::string::npos ? large
-                                                                                    : ok("small"));
-    };
+    start_with_large_answers();
     for (uint32_t i = 0; i < slow; ++i) {
       ClientConnection& c = world().connect();
       c.reading = false;
@@ -135,14 +138,7 @@ TEST_F(ProxyResponseTest, T50_SlowReadersLeaveRoomForOthers) {
 TEST_F(ProxyResponseTest, T50_SlowReadersDelayNobodyElse) {
   constexpr Duration answer_max = Duration::milliseconds(100);
   for (const uint32_t slow : {20U, 100U, 230U}) {
-    Options options;
-    options.limits.connections = options.client_limits.connections = 2'048;
-    start(options);
-    const std::string large = ok(pattern(1'000'000, 4));
-    origin().on_request = [&](const OriginRequest& request) {
-      return reply(request.message.first_line().find("/large") != std::string::npos ? large
-                                                                                    : ok("small"));
-    };
+    start_with_large_answers();
     ClientConnection& kept = world().connect();
     const auto answers_at_once = [&](ClientConnection& other) {
       other.received.clear();
