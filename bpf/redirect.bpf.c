@@ -380,11 +380,11 @@ static __always_inline int classify(const void* data, const void* end) {
   }
 }
 
-/* One more frame of this queue is given to the worker, unless it asks for a connection and as many
- * wait as may. No atomics: in a driver a queue is received on one CPU at a time. In generic mode
- * several may be here; then some frames are not counted, and a few more SYNs get in. So are, for
- * the rest of a batch, those that the driver has not put into the ring yet when the worker takes
- * others. */
+/* One more frame of this queue is given to the worker, unless it asks for a connection, as many
+ * wait as may, and those that asked are many of them. No atomics: in a driver a queue is received
+ * on one CPU at a time. In generic mode several may be here; then some frames are not counted, and a
+ * few more SYNs get in. So are, for the rest of a batch, those that the driver has not put into the
+ * ring yet when the worker takes others. */
 static __always_inline int may_wait(struct millrace_backlog* backlog, int opening) {
   __u64 progress = *(const volatile __u64*)&backlog->progress;
   if (progress != backlog->progress_seen) {
@@ -392,7 +392,15 @@ static __always_inline int may_wait(struct millrace_backlog* backlog, int openin
     backlog->given = 0;
   }
   __u32 most = backlog->waiting_for_opening_max;
-  if (opening && most != 0 && (__u32)progress + backlog->given >= most) return 0;
+  __u32 owed = backlog->owed;
+  if (!opening) {
+    if (owed != 0) backlog->owed = owed - 1;
+  } else if (most != 0) {
+    if ((__u32)progress + backlog->given >= most && owed + millrace_owed_by_opening > most) {
+      return 0;
+    }
+    if (owed < most * millrace_owed_max_factor) backlog->owed = owed + millrace_owed_by_opening;
+  }
   backlog->given++;
   return 1;
 }

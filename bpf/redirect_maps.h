@@ -65,10 +65,18 @@ struct millrace_backlog {
   __u64 progress_seen;           /* by the program: the last progress that it went by */
   __u32 given;                   /* by the program: frames since then */
   __u32 waiting_for_opening_max; /* so many waiting, and SYNs are dropped; 0: never */
-  __u64 zero_program[6];
+  __u32 owed;                    /* by the program: for SYNs given, other frames yet to come */
+  __u32 zero_owed;
+  __u64 zero_program[5];
   __u64 progress; /* by the worker: its takes, modulo 2^32, above how many frames they left there */
   __u64 zero_worker[7];
 };
+
+/* Where many SYNs come, others must go first; where few do, a full ring is not their work, and they
+ * are given as the rest is. Each SYN given owes so many other frames... */
+enum { millrace_owed_by_opening = 16 };
+/* ...all of them at most so often waiting_for_opening_max, so that a flood is not remembered long. */
+enum { millrace_owed_max_factor = 4 };
 
 enum millrace_on_silence { millrace_on_silence_drop = 0, millrace_on_silence_pass = 1 };
 

@@ -588,6 +588,39 @@ TEST_F(RedirectProgram, T9_AWorkerThatDoesNotComeToItsRingIsBehindAfterSoManyFra
   EXPECT_EQ(verdict(opening.bytes()).name, "redirected") << "nobody is held back";
 }
 
+// A burst of other frames, as when all connections of a site are closed at once, is not the work of
+// those who open one: they wait in it as the rest does.
+TEST_F(RedirectProgram, T9_FewOpeningsAreGivenToAWorkerThatIsBehind) {
+  using F = FrameText;
+  const std::vector<uint8_t> opening = tcp_flags(F::ipv4(tcp, owned), 80, syn).bytes();
+  const std::vector<uint8_t> closing = tcp_flags(F::ipv4(tcp, owned), 80, fin | ack).bytes();
+  constexpr uint32_t most = 10 * millrace_owed_by_opening;
+  QueueProgress progress = redirect_->hold_openings_back(0, most);
+  progress.took(most);
+  const auto given_of = [&](int openings) {
+    int given = 0;
+    for (int i = 0; i < openings; ++i) given += verdict(opening).name == "redirected";
+    return given;
+  };
+  EXPECT_EQ(given_of(20), 10);
+  const auto given_after = [&](uint32_t others) {
+    for (uint32_t i = 0; i < others; ++i) EXPECT_EQ(verdict(closing).name, "redirected");
+    return given_of(5);
+  };
+  EXPECT_EQ(given_after(millrace_owed_by_opening - 1), 0);
+  EXPECT_EQ(given_after(1), 1);
+  EXPECT_EQ(given_after(3 * millrace_owed_by_opening), 3);
+  // A flood while the worker kept up is paid off in four times as many frames as may wait.
+  progress.took(0);
+  for (uint32_t i = 0; i < 100 * most; ++i) {
+    ASSERT_EQ(verdict(opening).name, "redirected");
+    if (i % 10 == 0) progress.took(0);
+  }
+  progress.took(most);
+  EXPECT_EQ(given_after(3 * most), 0);
+  EXPECT_EQ(given_after(millrace_owed_by_opening), 1);
+}
+
 TEST_F(RedirectProgram, T9_WhatIsThereAlreadyIsGivenToAWorkerThatIsBehind) {
   using F = FrameText;
   const uint8_t answers[] = {ack, syn | ack, push | ack, fin | ack, rst, rst | ack, 0, fin};
