@@ -161,6 +161,39 @@ TEST_F(ProxyResponseTest, T50_SlowReadersDelayNobodyElse) {
   }
 }
 
+// What needs more than one segment waits, in the worst case, until those who read nothing are shed.
+TEST_F(ProxyResponseTest, T50_LongHeadsAndAnswersOutliveSlowReaders) {
+  constexpr Duration answer_max = Duration::seconds(4);
+  const std::string long_field = "Cookie: " + std::string(6'000, 'c') + "\r\n";
+  const std::string body = pattern(20'000, 2);
+  const std::string long_answer =
+      "HTTP/1.1 200 OK\r\nX-" + long_field + "Content-Length: 20000\r\n\r\n" + body;
+  for (const uint32_t slow : {20U, 100U, 230U}) {
+    start_with_large_answers();
+    origin().on_request = [&, large = ok(pattern(1'000'000, 4))](const OriginRequest& request) {
+      return reply(request.message.first_line().find("/large") != std::string::npos ? large
+                                                                                    : long_answer);
+    };
+    ClientConnection& kept = world().connect();
+    const auto answered = [&](ClientConnection& other) {
+      other.received.clear();
+      other.send("GET / HTTP/1.1\r\nHost: shop.example\r\n" + long_field + "\r\n");
+      return world().run_until([&] { return finals(other) == 1; }, answer_max) &&
+             other.responses()[0].body == body;
+    };
+    for (uint32_t i = 0; i < slow; ++i) {
+      ClientConnection& reader = world().connect();
+      reader.reading = false;
+      reader.send(get("/large"));
+      if (i % 10 != 9) continue;
+      ASSERT_TRUE(answered(kept)) << slow << " " << i;
+      ClientConnection& fresh = world().connect();
+      ASSERT_TRUE(answered(fresh)) << slow << " " << i;
+      world().close(fresh);
+    }
+  }
+}
+
 TEST_F(ProxyResponseTest, H22_HeadAndBodilessStatuses) {
   ClientConnection& c = world().connect();
   answer("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n");

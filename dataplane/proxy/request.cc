@@ -57,6 +57,7 @@ Proxy::Progress Proxy::take_request_head(uint32_t index, const Turn& turn) {
     // H31: the whole head has this long, however its octets trickle in.
     set_deadline(index, session, turn.now + timeouts_.request_head);
   }
+  tcp_.want_text(session.client);
   return Progress::blocked;
 }
 

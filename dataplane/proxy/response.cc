@@ -43,8 +43,10 @@ Proxy::Progress Proxy::take_response_head(uint32_t index, const Turn& turn) {
     status = http::parse_response_head(input, session.method, response_head_, consumed,
                                        &session.response_scan, {gathered_bytes_behind});
   }
-  if (status == http::ParseStatus::partial && !tcp_.peer_has_ended(upstream))
+  if (status == http::ParseStatus::partial && !tcp_.peer_has_ended(upstream)) {
+    tcp_.want_text(upstream);
     return Progress::blocked;
+  }
   if (status != http::ParseStatus::complete ||
       (response_head_.status == 101 && !may_switch(session, response_head_))) {
     return upstream_failed(index, 502, turn);

@@ -117,6 +117,7 @@ struct alignas(64) Transfer {
     bool detached : 1 = false;    // it has closed: nobody will read
     bool keep_sent : 1 = false;   // text it writes stays when it is acknowledged (`kept`)
     bool wants_room : 1 = false;  // a write fell short: tell when there is room
+    bool wants_text : 1 = false;  // the reader cannot use what there is without what follows it
     bool fin_queued : 1 = false;  // it has shut down its side
     bool fin_sent : 1 = false;
     bool peer_fin_known : 1 = false;

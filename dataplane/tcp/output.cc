@@ -508,11 +508,10 @@ Seq Tcp::acknowledgment_seq(const Connection& c) const {
 // they occupy.
 uint32_t Tcp::receive_window(const Connection& c) const {
   const Transfer& t = transfer(c);
-  uint32_t budget = c.receive_slots_budget;
-  if (arena_.free_count() <= receive_reserve()) budget = std::min(budget, receive_slots_min(c));
+  const uint32_t allowed = receive_slots_allowed(c);
   const uint32_t held = t.receive_queue.count +
                         (t.reassembly == none ? 0 : reassemblies_.at(t.reassembly).slot_count());
-  const uint32_t octets = budget > held ? (budget - held) * c.send_mss : 0;
+  const uint32_t octets = allowed > held ? (allowed - held) * c.send_mss : 0;
   return std::min(octets, 65'535U << c.receive_shift);
 }
 

@@ -408,14 +408,31 @@ void Tcp::consume(ConnId id, size_t octets, Instant now) {
         static_cast<uint16_t>(std::min(c.receive_slots_budget * 2U, limits_.receive_slots_max));
     t.received_since_tuning = 0;
   }
-  // Receiver-side silly window avoidance (RFC 9293 section 3.8.6.2.2): announce an opening only
-  // when it is worth a segment of at least two full ones or half the window; and a window that is
-  // still wide needs no segment of its own: the next one carries it.
+  t.flags.wants_text = false;
+  tell_if_window_opened(c);
+}
+
+void Tcp::want_text(ConnId id) {
+  Connection& c = connections_[id];
+  if (c.transfer == Connection::no_transfer || !may_receive_data(c.state)) return;
+  transfer(c).flags.wants_text = true;
+  tell_if_window_opened(c);
+}
+
+// Receiver-side silly window avoidance (RFC 9293 section 3.8.6.2.2): an opening is announced only
+// when it is worth a segment of at least two full ones, half the window, or (memory is short) all
+// that may be had; and a window that is still wide needs no segment of its own: the next one
+// carries it.
+void Tcp::tell_if_window_opened(Connection& c) {
   const uint32_t promised =
       c.receive_edge > c.rcv_nxt ? octets_between(c.rcv_nxt, c.receive_edge) : 0;
   const uint32_t half = uint32_t{c.receive_slots_budget} * c.send_mss / 2;
   if (promised >= half) return;
-  if (receive_window(c) >= promised + std::min(2U * c.send_mss, half)) acknowledge_now(c);
+  const uint32_t worth_telling =
+      std::min({2U * c.send_mss, half, receive_slots_allowed(c) * c.send_mss});
+  // What the scale rounded up once (window_to_announce) is nothing that was promised.
+  const uint32_t rounded_up_max = 1U << c.receive_shift;
+  if (receive_window(c) + rounded_up_max >= promised + worth_telling) acknowledge_now(c);
 }
 
 uint32_t Tcp::send_slots_allowed(const Connection& c) const {

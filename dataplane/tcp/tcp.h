@@ -188,6 +188,9 @@ class Tcp {
   };
   Run readable_run(ConnId id) const;
   void consume(ConnId id, size_t octets, Instant now);
+  // What there is cannot be used before more has come (a head of several segments): also where
+  // memory is short, though not scarce, the peer may send more of it. Until the next consume().
+  void want_text(ConnId id);
   // Whether more text waits behind the run that readable() shows.
   bool has_more_than(ConnId id, size_t octets) const;
   // All text was consumed and the peer's FIN follows it.
@@ -552,15 +555,12 @@ class Tcp {
   uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
   uint32_t scarce_reserve() const { return peers_reserve() + arena_.capacity() / 8; }
   uint32_t first_text_reserve() const { return peers_reserve() + arena_.capacity() / 16; }
-  // Half of what lies between the two is gone: peers that read nothing are many, and must make room
-  // for others.
-  bool memory_is_short() const {
-    return arena_.free_count() < peers_reserve() + arena_.capacity() / 16 * 3;
-  }
+  bool must_make_room(const Connection& c, bool persisting) const;
   bool has_room_for_text(const Connection& c, const Transfer& t) const;
-  static uint32_t receive_slots_min(const Connection& c) {
-    return c.passive ? receive_slots_min_passive : receive_slots_min_active;
-  }
+  void tell_if_window_opened(Connection& c);
+  // How many slots of text c may hold, as its window says and as text is taken. At least one: where
+  // even that is not taken, memory may have come free when the text is here.
+  uint32_t receive_slots_allowed(const Connection& c) const;
   uint32_t out_of_order_reserve() const { return peers_reserve() + arena_.capacity() / 2; }
   void settle(Connection& c);
   Seq initial_sequence_number(const FlowKey& flow, Instant now) const;

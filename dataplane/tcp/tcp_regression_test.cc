@@ -29,6 +29,17 @@ class TcpRegression : public TcpHarness {
     EXPECT_EQ(sent.size(), 1U);
     return sent.at(0);
   }
+  // Leaves so many slots free; what was taken can be dropped.
+  std::vector<SlotIndex> take_all_but(uint32_t slots) {
+    std::vector<SlotIndex> taken;
+    while (arena_.free_count() > slots) taken.push_back(arena_.acquire());
+    return taken;
+  }
+  // What the peer may send, in full segments (windows are rounded up by their scale).
+  uint32_t segments_promised() const {
+    const Connection& c = *tcp_.find(id_);
+    return octets_between(c.rcv_nxt, c.receive_edge) / 1'460;
+  }
   void write_text(size_t octets) { ASSERT_EQ(tcp_.write(id_, as_bytes(pattern(octets))), octets); }
   Duration smoothed() const { return tcp_.find(id_)->round_trip.smoothed(); }
 };
@@ -268,6 +279,56 @@ TEST_F(TcpRegression, T50_UnreadTextLeavesMemoryForWriting) {
   }
   EXPECT_GT(tcp_.writable(ids[0]), 0U)
       << arena_.free_count() << " slots free of " << arena_.capacity();
+}
+
+// While memory is scarce the window says what is taken: a sender that is promised more loses it,
+// and waits for its retransmission timer where a window that opens would have told it at once.
+TEST_F(TcpRegression, T50_WindowsPromiseWhatIsTaken) {
+  const uint32_t capacity = arena_.capacity();
+  struct Row {
+    uint32_t free;
+    uint32_t segments;
+  };
+  for (const Row& row : {Row{capacity * 3 / 8, 4U}, Row{capacity / 4, 1U}}) {
+    SCOPED_TRACE(row.free);
+    const std::vector<SlotIndex> taken = take_all_but(row.free);
+    remote_.port++;
+    peer_seq_ = 1'000;
+    establish(65'535, 7);
+    EXPECT_EQ(segments_promised(), row.segments);
+    std::string text = pattern(1'460);
+    for (uint32_t i = 0; i < row.segments; ++i, peer_seq_ += 1'460) {
+      exchange({.seq = peer_seq_, .ack = our_seq_, .text = text});
+      EXPECT_EQ(segments_promised(), row.segments - i - 1);
+    }
+    exchange({.seq = peer_seq_, .ack = our_seq_, .text = "x"});
+    EXPECT_EQ(tcp_.find(id_)->rcv_nxt.value(), peer_seq_) << "nothing more";
+    read_all();
+    const auto update = finish_turn();
+    ASSERT_EQ(update.size(), 1U) << "the window opens, and the peer is told";
+    EXPECT_EQ(segments_promised(), row.segments);
+    exchange({.seq = peer_seq_, .ack = our_seq_, .text = text});
+    EXPECT_EQ(read_all(), text);
+    events();
+    for (const SlotIndex slot : taken) arena_.drop(slot);
+  }
+}
+
+// Text of peers may keep all but three sixteenths of the arena for good: a writer that waited for
+// memory must not wait for more than that.
+TEST_F(TcpRegression, T50_WritersAreWokenBelowWhatTextOfPeersLeaves) {
+  establish(65'535, 7);
+  std::vector<SlotIndex> taken = take_all_but(arena_.capacity() / 8);
+  ASSERT_EQ(tcp_.writable(id_), 0U);
+  tcp_.want_writable(id_);
+  finish_turn();
+  EXPECT_EQ(events() & event_writable, 0);
+  for (; arena_.free_count() < arena_.capacity() * 3 / 16; taken.pop_back())
+    arena_.drop(taken.back());
+  finish_turn();
+  EXPECT_EQ(events() & event_writable, event_writable);
+  EXPECT_GT(tcp_.writable(id_), 0U);
+  for (const SlotIndex slot : taken) arena_.drop(slot);
 }
 
 // A few connections with 64 holes of one octet each must not take what text in order needs.

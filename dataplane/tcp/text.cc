@@ -107,13 +107,25 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
   }
 }
 
-// For text at RCV.NXT. Where many do not read what they were sent, who holds little is still heard,
-// and in the end only who holds nothing.
+// Where many do not read what they were sent, who holds little is still heard, and in the end only
+// who holds nothing.
+uint32_t Tcp::receive_slots_allowed(const Connection& c) const {
+  const uint32_t free = arena_.free_count();
+  if (free > receive_reserve()) [[likely]]
+    return c.receive_slots_budget;
+  if (free <= scarce_reserve()) return 1;
+  if (c.transfer != Connection::no_transfer && transfer(c).flags.wants_text)
+    return c.receive_slots_budget;
+  const uint32_t few = c.passive ? receive_slots_min_passive : receive_slots_min_active;
+  return std::min<uint32_t>(c.receive_slots_budget, few);
+}
+
+// For text at RCV.NXT. While memory lasts what was promised is taken, whatever is promised now.
 bool Tcp::has_room_for_text(const Connection& c, const Transfer& t) const {
   const uint32_t free = arena_.free_count();
   if (free > receive_reserve()) [[likely]]
     return true;
-  uint32_t left = free > scarce_reserve() ? receive_slots_min(c) : 1;
+  uint32_t left = receive_slots_allowed(c);
   left -= std::min(left, t.receive_queue.count);
   for (uint32_t piece = t.turn_head; piece != none && left > 0; --left) {
     piece = turn_pieces_[piece].next;

@@ -153,6 +153,18 @@ void Tcp::set_deadline(ConnId id, Instant deadline) {
   set_timer(id.index, c);
 }
 
+// Peers that read nothing are many when half of what lies between the reserves of text that we send
+// and text that we receive is gone. When all of it is, new peers are the next that nobody hears: a
+// client that says itself that it reads nothing (persisting: its window is closed) goes at the
+// first expiry. An endpoint has other clients' requests, and keeps its time.
+bool Tcp::must_make_room(const Connection& c, bool persisting) const {
+  const uint32_t free = arena_.free_count();
+  if (free >= peers_reserve() + arena_.capacity() / 16 * 3) [[likely]]
+    return false;
+  return transfer(c).backoff >= expiries_in_shortage_max ||
+         (persisting && c.passive && free <= scarce_reserve());
+}
+
 void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
   Transfer& t = transfer(c);
   c.retransmit_deadline = Tick::never();
@@ -187,8 +199,7 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
     end_connection(index, c);
     return;
   }
-  if (t.backoff >= expiries_in_shortage_max && is_synchronized(c.state) && !t.send_queue.empty() &&
-      memory_is_short()) {
+  if (is_synchronized(c.state) && !t.send_queue.empty() && must_make_room(c, persisting)) {
     counters_.add(Counter::tcp_stalled_shed);
     send_reset(c, now);
     end_connection(index, c);
