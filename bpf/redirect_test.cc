@@ -610,7 +610,8 @@ TEST_F(RedirectProgram, T9_FewOpeningsAreGivenToAWorkerThatIsBehind) {
   EXPECT_EQ(given_after(millrace_owed_by_opening - 1), 0);
   EXPECT_EQ(given_after(1), 1);
   EXPECT_EQ(given_after(3 * millrace_owed_by_opening), 3);
-  // A flood while the worker kept up is paid off in four times as many frames as may wait.
+  // Of a flood while the worker kept up four times as many frames as may wait are remembered, which
+  // is three times as many until one is given again.
   progress.took(0);
   for (uint32_t i = 0; i < 100 * most; ++i) {
     ASSERT_EQ(verdict(opening).name, "redirected");

@@ -420,16 +420,15 @@ void Tcp::want_text(ConnId id) {
 }
 
 // Receiver-side silly window avoidance (RFC 9293 section 3.8.6.2.2): an opening is announced only
-// when it is worth a segment of at least two full ones, half the window, or (memory is short) all
-// that may be had; and a window that is still wide needs no segment of its own: the next one
+// when it is worth two full segments or half of the window that there may be, which is less where
+// memory is short; and a window that is still wide needs no segment of its own: the next one
 // carries it.
 void Tcp::tell_if_window_opened(Connection& c) {
   const uint32_t promised =
       c.receive_edge > c.rcv_nxt ? octets_between(c.rcv_nxt, c.receive_edge) : 0;
-  const uint32_t half = uint32_t{c.receive_slots_budget} * c.send_mss / 2;
-  if (promised >= half) return;
+  if (promised >= uint32_t{c.receive_slots_budget} * c.send_mss / 2) return;
   const uint32_t worth_telling =
-      std::min({2U * c.send_mss, half, receive_slots_allowed(c) * c.send_mss});
+      std::min(2U * c.send_mss, receive_slots_allowed(c) * c.send_mss / 2);
   // What the scale rounded up once (window_to_announce) is nothing that was promised.
   const uint32_t rounded_up_max = 1U << c.receive_shift;
   if (receive_window(c) + rounded_up_max >= promised + worth_telling) acknowledge_now(c);

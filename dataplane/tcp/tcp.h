@@ -555,7 +555,7 @@ class Tcp {
   uint32_t receive_reserve() const { return peers_reserve() + arena_.capacity() / 4; }
   uint32_t scarce_reserve() const { return peers_reserve() + arena_.capacity() / 8; }
   uint32_t first_text_reserve() const { return peers_reserve() + arena_.capacity() / 16; }
-  bool must_make_room(const Connection& c, bool persisting) const;
+  bool must_make_room(const Connection& c) const;
   bool has_room_for_text(const Connection& c, const Transfer& t) const;
   void tell_if_window_opened(Connection& c);
   // How many slots of text c may hold, as its window says and as text is taken. At least one: where

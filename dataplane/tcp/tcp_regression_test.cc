@@ -281,8 +281,9 @@ TEST_F(TcpRegression, T50_UnreadTextLeavesMemoryForWriting) {
       << arena_.free_count() << " slots free of " << arena_.capacity();
 }
 
-// While memory is scarce the window says what is taken: a sender that is promised more loses it,
-// and waits for its retransmission timer where a window that opens would have told it at once.
+// While memory is scarce the window says what is taken of full segments: a sender that is promised
+// more loses it, and waits for its retransmission timer where a window that opens would have told
+// it at once.
 TEST_F(TcpRegression, T50_WindowsPromiseWhatIsTaken) {
   const uint32_t capacity = arena_.capacity();
   struct Row {
@@ -312,6 +313,39 @@ TEST_F(TcpRegression, T50_WindowsPromiseWhatIsTaken) {
     events();
     for (const SlotIndex slot : taken) arena_.drop(slot);
   }
+}
+
+// Segments may be shorter than ours: what is left of the promise then must not keep the news of the
+// next one back.
+TEST_F(TcpRegression, T50_AWindowThatOpensIsToldToSendersOfShortSegmentsToo) {
+  const std::vector<SlotIndex> taken = take_all_but(arena_.capacity() / 4);
+  establish(65'535, 7);
+  for (int i = 0; i < 3; ++i, peer_seq_ += 1'348) {
+    exchange({.seq = peer_seq_, .ack = our_seq_, .text = pattern(1'348)});
+    EXPECT_EQ(read_all().size(), 1'348U);
+    ASSERT_EQ(finish_turn().size(), 1U);
+    EXPECT_EQ(segments_promised(), 1U);
+  }
+  for (const SlotIndex slot : taken) arena_.drop(slot);
+}
+
+// Half a head may grow while memory is short, and promises little beyond what it is.
+TEST_F(TcpRegression, T50_WhoCannotUseHalfIsPromisedMore) {
+  const std::vector<SlotIndex> taken = take_all_but(arena_.capacity() * 3 / 8);
+  establish(65'535, 7);
+  uint32_t segments = 0;
+  for (; segments < 100 && segments_promised() > 0; ++segments, peer_seq_ += 1'460) {
+    exchange({.seq = peer_seq_, .ack = our_seq_, .text = pattern(1'460)});
+    ASSERT_EQ(tcp_.find(id_)->rcv_nxt.value(), peer_seq_ + 1'460) << segments;
+    EXPECT_LE(segments_promised(), receive_slots_min_passive);
+    tcp_.want_text(id_);
+    finish_turn();
+  }
+  EXPECT_EQ(tcp_.slots_held(), Limits{}.receive_slots_initial);  // which segments share
+  read_all();
+  finish_turn();
+  EXPECT_EQ(segments_promised(), receive_slots_min_passive);
+  for (const SlotIndex slot : taken) arena_.drop(slot);
 }
 
 // Text of peers may keep all but three sixteenths of the arena for good: a writer that waited for

@@ -108,16 +108,17 @@ void Tcp::take_in_order(uint32_t index, Connection& c, ByteView text) {
 }
 
 // Where many do not read what they were sent, who holds little is still heard, and in the end only
-// who holds nothing.
+// who holds nothing. Half a head is no reading that could go on: it may grow, by a few slots at a
+// time so that little is promised when it is whole, to what everybody may hold at first.
 uint32_t Tcp::receive_slots_allowed(const Connection& c) const {
   const uint32_t free = arena_.free_count();
   if (free > receive_reserve()) [[likely]]
     return c.receive_slots_budget;
   if (free <= scarce_reserve()) return 1;
-  if (c.transfer != Connection::no_transfer && transfer(c).flags.wants_text)
-    return c.receive_slots_budget;
-  const uint32_t few = c.passive ? receive_slots_min_passive : receive_slots_min_active;
-  return std::min<uint32_t>(c.receive_slots_budget, few);
+  const uint32_t few = std::min<uint32_t>(
+      c.receive_slots_budget, c.passive ? receive_slots_min_passive : receive_slots_min_active);
+  if (c.transfer == Connection::no_transfer || !transfer(c).flags.wants_text) return few;
+  return std::min(transfer(c).receive_queue.count + few, limits_.receive_slots_initial);
 }
 
 // For text at RCV.NXT. While memory lasts what was promised is taken, whatever is promised now.

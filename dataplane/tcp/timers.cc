@@ -154,15 +154,16 @@ void Tcp::set_deadline(ConnId id, Instant deadline) {
 }
 
 // Peers that read nothing are many when half of what lies between the reserves of text that we send
-// and text that we receive is gone. When all of it is, new peers are the next that nobody hears: a
-// client that says itself that it reads nothing (persisting: its window is closed) goes at the
-// first expiry. An endpoint has other clients' requests, and keeps its time.
-bool Tcp::must_make_room(const Connection& c, bool persisting) const {
+// and text that we receive is gone. When all of it is, new peers are the next that nobody hears:
+// then endpoints go too, which have many clients' requests, and a client that says itself that it
+// reads nothing (its window is closed) goes at the first expiry.
+bool Tcp::must_make_room(const Connection& c) const {
   const uint32_t free = arena_.free_count();
   if (free >= peers_reserve() + arena_.capacity() / 16 * 3) [[likely]]
     return false;
-  return transfer(c).backoff >= expiries_in_shortage_max ||
-         (persisting && c.passive && free <= scarce_reserve());
+  const bool scarce = free <= scarce_reserve();
+  if (c.passive && c.snd_wnd == 0 && scarce) return true;
+  return transfer(c).backoff >= expiries_in_shortage_max && (c.passive || scarce);
 }
 
 void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
@@ -199,7 +200,7 @@ void Tcp::on_retransmit_timeout(uint32_t index, Connection& c, Instant now) {
     end_connection(index, c);
     return;
   }
-  if (is_synchronized(c.state) && !t.send_queue.empty() && must_make_room(c, persisting)) {
+  if (is_synchronized(c.state) && !t.send_queue.empty() && must_make_room(c)) {
     counters_.add(Counter::tcp_stalled_shed);
     send_reset(c, now);
     end_connection(index, c);

@@ -160,3 +160,23 @@ lab_count() {
 }
 
 milliseconds() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+# ---- slow clients ------------------------------------------------------------------------------
+
+# slowhttptest's three, with URL where the address belongs. -X: it asks for much and takes 32 octets every five seconds.
+slow_attacks=('-H -i 5 -u URL/hash' '-B -i 5 -s 8192 -u URL/hash' '-X -w 512 -y 1024 -n 5 -z 32 -u URL/bytes?1000000')
+
+# slow_attack ATTACK ADDRESS CONNECTIONS: begins it, all connections within the first second; its process is $attacker.
+slow_attack() {
+  # shellcheck disable=SC2086  # options
+  lab_in client slowhttptest ${1/URL/http://$2} -c "$3" -r "$3" -l 15 -p 3 -v 0 >"$lab_dir/slow" 2>&1 &
+  attacker=$!
+}
+
+# p99_of_others ADDRESS SECONDS: of 1,000 requests a second of 32 clients to the demo's wiki, in us. Not true when one failed.
+p99_of_others() {
+  lab_in client "$load_tool" --target "$1" --connections 32 --rate 1000 --timeout 20 --seconds "$2" \
+    --row 'home.example /wiki wiki-1' >"$lab_dir/measured" 2>"$lab_dir/measured.err" || return
+  read -r load_line <"$lab_dir/measured"
+  printf '%.0f\n' "$(load_figure p99_us)"
+}

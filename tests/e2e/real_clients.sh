@@ -107,32 +107,26 @@ printf 'down_mib_per_second=%s up_mib_per_second=%s resident_kib_before=%s after
 
 # ---- slow attackers ----------------------------------------------------------------------------
 
-# p99 of others, in us, while an attack is under way (or none): p99 WHAT [SECONDS].
-p99() {
-  lab_in client "$load_tool" --target "$lab_vip:80" --connections 32 --rate 1000 --timeout 20 --seconds "${2:-6}" \
-    --row 'home.example /wiki wiki-1' >"$lab_dir/measured" 2>"$lab_dir/measured.err" ||
+p99() { # WHAT [SECONDS]
+  p99_of_others "$lab_vip:80" "${2:-6}" ||
     fail "requests of others failed during $1: $(cat "$lab_dir/measured" "$lab_dir/measured.err")"
-  read -r load_line <"$lab_dir/measured"
-  printf '%.0f\n' "$(load_figure p99_us)"
 }
 held=0
 many_stand() { held=$(lab_count gauge_tcp_connections) && [ "$held" -ge $((slow * 8 / 10)) ]; }
 slow_problem=
 p99 warm-up >/dev/null || exit 1
 quiet=$(p99 'nothing') || exit 1
-for attack in '-H -i 5 -u /hash' '-B -i 5 -s 8192 -u /hash' '-X -w 512 -y 1024 -n 5 -z 32 -u /bytes?1000000'; do
-  # shellcheck disable=SC2086  # options of slowhttptest
-  lab_in client slowhttptest ${attack/-u /-u $url} -c "$slow" -r "$slow" -l 15 -p 3 -v 0 >"$lab_dir/slow" 2>&1 &
-  attacker=$!
+for attack in "${slow_attacks[@]}"; do
+  slow_attack "$attack" "$lab_vip:80" "$slow"
   lab_until 6 many_stand || fail "slowhttptest $attack: only $held connections stood"
   during=$(p99 "slowhttptest $attack") || exit 1
   # The first seconds are the rush, and are judged; what comes after them is told.
   later=
-  while kill -0 $attacker 2>/dev/null; do
+  while kill -0 "$attacker" 2>/dev/null; do
     piece=$(p99 "slowhttptest $attack" 2) || exit 1
     later+=${later:+,}$piece
   done
-  wait $attacker
+  wait "$attacker"
   printf 'slowhttptest %s: connections=%s p99_us=%s quiet=%s then=%s shed=%s\n' "${attack%% *}" "$held" "$during" "$quiet" \
     "$later" "$(lab_count tcp_stalled_shed)"
   [ "$during" -le $((quiet * 2)) ] || slow_problem+=" ${attack%% *}:$during"

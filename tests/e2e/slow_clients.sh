@@ -56,32 +56,24 @@ CONFIGURATION
 lab_start peer node nginx -p "$lab_dir/peer" -e "$lab_dir/peer/error.log" -c "$lab_dir/peer/nginx.conf"
 lab_until 10 lab_answers client "http://$lab_node:8090/wiki" -H 'Host: home.example' || fail 'nginx does not answer'
 
-# p99 ADDRESS SECONDS: of others, in us.
-p99() {
-  lab_in client "$load_tool" --target "$1" --connections 32 --rate 1000 --timeout 20 --seconds "$2" \
-    --row 'home.example /wiki wiki-1' >"$lab_dir/measured" 2>"$lab_dir/measured.err" || { echo failed; return; }
-  read -r load_line <"$lab_dir/measured"
-  printf '%.0f\n' "$(load_figure p99_us)"
-}
-# attack NAME ADDRESS OPTIONS OF slowhttptest
+p99() { p99_of_others "$@" || echo failed; }
+# attack NAME ADDRESS ATTACK
 attack() {
-  local quiet during later='' attacker
+  local quiet during later=''
   p99 "$2" 2 >/dev/null
   quiet=$(p99 "$2" 6)
-  # shellcheck disable=SC2086  # options
-  lab_in client slowhttptest ${3/-u /-u http://$2} -c "$connections" -r "$connections" -l 15 -p 3 -v 0 >"$lab_dir/slow" 2>&1 &
-  attacker=$!
+  slow_attack "$3" "$2" "$connections"
   sleep 1
   during=$(p99 "$2" 6)
-  while kill -0 $attacker 2>/dev/null; do later+=${later:+,}$(p99 "$2" 2); done
-  wait $attacker
+  while kill -0 "$attacker" 2>/dev/null; do later+=${later:+,}$(p99 "$2" 2); done
+  wait "$attacker"
   [ -n "$later" ] || fail "slowhttptest $3 had ended within seven seconds: $(tail -n 3 "$lab_dir/slow")"
   [[ $1 != millrace || $quiet,$during,$later != *failed* ]] || lost=yes
   printf '%s %s: alone=%s p99_us=%s then=%s\n' "${3%% *}" "$1" "$quiet" "$during" "$later"
 }
 lost=no
 for ((round = 0; round < rounds; ++round)); do
-  for options in '-H -i 5 -u /hash' '-B -i 5 -s 8192 -u /hash' '-X -w 512 -y 1024 -n 5 -z 32 -u /bytes?1000000'; do
+  for options in "${slow_attacks[@]}"; do
     attack millrace "$lab_vip:80" "$options"
     attack nginx "$lab_node:8090" "$options"
   done
