@@ -382,9 +382,9 @@ static __always_inline int classify(const void* data, const void* end) {
 
 /* One more frame of this queue is given to the worker, unless it asks for a connection, as many
  * wait as may, and those that asked are many of them. No atomics: in a driver a queue is received
- * on one CPU at a time. In generic mode several may be here; then some frames are not counted, and a
- * few more SYNs get in. So are, for the rest of a batch, those that the driver has not put into the
- * ring yet when the worker takes others. */
+ * on one CPU at a time. In generic mode several may be here; then some frames are not counted, and
+ * a few more SYNs get in. So are, for the rest of a batch, those that the driver has not put into
+ * the ring yet when the worker takes others. */
 static __always_inline int may_wait(struct millrace_backlog* backlog, int opening) {
   __u64 progress = *(const volatile __u64*)&backlog->progress;
   if (progress != backlog->progress_seen) {

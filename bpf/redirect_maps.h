@@ -75,7 +75,8 @@ struct millrace_backlog {
 /* Where many SYNs come, others must go first; where few do, a full ring is not their work, and they
  * are given as the rest is. Each SYN given owes so many other frames... */
 enum { millrace_owed_by_opening = 16 };
-/* ...all of them at most so often waiting_for_opening_max, so that a flood is not remembered long. */
+/* ...all of them at most so often waiting_for_opening_max, so that a flood is not remembered long.
+ */
 enum { millrace_owed_max_factor = 4 };
 
 enum millrace_on_silence { millrace_on_silence_drop = 0, millrace_on_silence_pass = 1 };
