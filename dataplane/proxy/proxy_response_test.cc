@@ -13,14 +13,14 @@ class ProxyResponseTest : public ProxyFixture {
   static std::string chunked_response(std::string_view body, size_t chunk_bytes) {
     return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body, chunk_bytes);
   }
-  // A megabyte for /large, little for everything else; room for many connections.
-  void start_with_large_answers() {
+  // A megabyte for /large, the other answer for everything else; room for many connections.
+  void start_with_large_answers(const std::string& other = ok("small")) {
     Options options;
     options.limits.connections = options.client_limits.connections = 2'048;
     start(options);
-    origin().on_request = [large = ok(pattern(1'000'000, 4))](const OriginRequest& request) {
+    origin().on_request = [other, large = ok(pattern(1'000'000, 4))](const OriginRequest& request) {
       return reply(request.message.first_line().find("/large") != std::string::npos ? large
-                                                                                    : ok("small"));
+                                                                                    : other);
     };
   }
 };
@@ -169,11 +169,7 @@ TEST_F(ProxyResponseTest, T50_LongHeadsAndAnswersOutliveSlowReaders) {
   const std::string long_answer =
       "HTTP/1.1 200 OK\r\nX-" + long_field + "Content-Length: 20000\r\n\r\n" + body;
   for (const uint32_t slow : {20U, 100U, 230U}) {
-    start_with_large_answers();
-    origin().on_request = [&, large = ok(pattern(1'000'000, 4))](const OriginRequest& request) {
-      return reply(request.message.first_line().find("/large") != std::string::npos ? large
-                                                                                    : long_answer);
-    };
+    start_with_large_answers(long_answer);
     ClientConnection& kept = world().connect();
     const auto answered = [&](ClientConnection& other) {
       other.received.clear();
