@@ -28,6 +28,9 @@ build  libspdlog-dev      the log of both processes
 build  libfmt-dev         what spdlog stands on
 build  libcli11-dev       command lines
 build  libxxhash-dev      content hashes of snapshots
+build  libcurl4-openssl-dev  the client of the Kubernetes API
+build  libmicrohttpd-dev  the control plane's own small HTTP server: metrics, health, its JSON API
+build  prometheus-cpp-dev metrics in the format that Prometheus reads
 build  libgtest-dev       unit tests (the build configures them)
 build  libgmock-dev       unit tests
 run    iproute2           network namespaces and veth pairs of the demo

@@ -1,6 +1,7 @@
 #include "controlplane/k8s/object.h"
 
 #include <cstdio>
+#include <utility>
 
 namespace millrace::k8s {
 
@@ -20,6 +21,9 @@ std::string_view to_text(Kind kind) {
     case Kind::ingress_class: return "IngressClass";
     case Kind::service: return "Service";
     case Kind::endpoint_slice: return "EndpointSlice";
+    case Kind::secret: return "Secret";
+    case Kind::node: return "Node";
+    case Kind::name_space: return "Namespace";
   }
   return "";
 }
@@ -28,10 +32,30 @@ std::string_view api_version_of(Kind kind) {
   switch (kind) {
     case Kind::ingress:
     case Kind::ingress_class: return "networking.k8s.io/v1";
-    case Kind::service: return "v1";
+    case Kind::service:
+    case Kind::secret:
+    case Kind::node:
+    case Kind::name_space: return "v1";
     case Kind::endpoint_slice: return "discovery.k8s.io/v1";
   }
   return "";
+}
+
+bool is_namespaced(Kind kind) {
+  return kind != Kind::ingress_class && kind != Kind::node && kind != Kind::name_space;
+}
+
+AnyObject empty_object(Kind kind) {
+  switch (kind) {
+    case Kind::ingress: return Ingress();
+    case Kind::ingress_class: return IngressClass();
+    case Kind::service: return Service();
+    case Kind::endpoint_slice: return EndpointSlice();
+    case Kind::secret: return Secret();
+    case Kind::node: return Node();
+    case Kind::name_space: return Namespace();
+  }
+  return Ingress();
 }
 
 std::string ObjectKey::text() const {
@@ -48,6 +72,22 @@ std::string Place::text() const {
 
 const ObjectMeta& metadata_of(const AnyObject& object) {
   return std::visit([](const auto& body) -> const ObjectMeta& { return body.metadata(); }, object);
+}
+
+std::string take_field_manager(AnyObject* object) {
+  ObjectMeta* metadata =
+      std::visit([](auto& body) -> ObjectMeta* { return body.mutable_metadata(); }, *object);
+  const ManagedFieldsEntry* latest = nullptr;
+  const auto time_of = [](const ManagedFieldsEntry& entry) {
+    return std::pair(entry.time().seconds(), entry.time().nanos());
+  };
+  for (const ManagedFieldsEntry& entry : metadata->managed_fields()) {
+    if (!entry.subresource().empty()) continue;
+    if (latest == nullptr || time_of(*latest) < time_of(entry)) latest = &entry;
+  }
+  std::string manager = latest == nullptr ? std::string() : latest->manager();
+  metadata->clear_managed_fields();
+  return manager;
 }
 
 bool is_dns_subdomain(std::string_view text) {

@@ -16,11 +16,15 @@ namespace millrace::k8s {
 constexpr size_t name_bytes_max = 253;
 
 // The order is that of AnyObject's alternatives.
-enum class Kind { ingress, ingress_class, service, endpoint_slice };
-using AnyObject = std::variant<Ingress, IngressClass, Service, EndpointSlice>;
+enum class Kind { ingress, ingress_class, service, endpoint_slice, secret, node, name_space };
+using AnyObject =
+    std::variant<Ingress, IngressClass, Service, EndpointSlice, Secret, Node, Namespace>;
+constexpr size_t kind_count = std::variant_size_v<AnyObject>;
 
 std::string_view to_text(Kind kind);         // "Ingress"
 std::string_view api_version_of(Kind kind);  // "networking.k8s.io/v1"
+bool is_namespaced(Kind kind);
+AnyObject empty_object(Kind kind);
 
 // What an object is called. Cluster-scoped objects have an empty namespace.
 struct ObjectKey {
@@ -47,9 +51,16 @@ struct Object {
   Place place;
   // Never null, never changed: views and stores share it.
   std::shared_ptr<const AnyObject> body;
+  // Who made the last change to what it asks for (metadata.managedFields), "kubectl-client-side-apply";
+  // empty when its source does not say.
+  std::string field_manager{};
 };
 
 const ObjectMeta& metadata_of(const AnyObject& object);
+
+// The manager of the latest entry of metadata.managedFields that is about no subresource (a status
+// says nothing about who asked for what); empty when there is none. Takes the list out of `object`.
+std::string take_field_manager(AnyObject* object);
 
 // A DNS subdomain as Kubernetes checks it (RFC 1123): lower-case letters, digits, '-', and '.'
 // between labels that begin and end with a letter or digit.

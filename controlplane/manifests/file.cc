@@ -152,7 +152,7 @@ class DocumentReader {
   }
 
   void decode(const YAML::Node& node, Kind kind) {
-    auto body = std::make_shared<k8s::AnyObject>(empty_object(kind));
+    auto body = std::make_shared<k8s::AnyObject>(k8s::empty_object(kind));
     FieldError error;
     google::protobuf::Message* message =
         std::visit([](auto& one) -> google::protobuf::Message* { return &one; }, *body);
@@ -160,6 +160,7 @@ class DocumentReader {
       return refuse(error.line, name_of(node, kind),
                     (error.field.empty() ? "" : error.field + ": ") + error.sentence);
     }
+    const std::string field_manager = k8s::take_field_manager(body.get());
     const k8s::ObjectMeta& metadata = metadata_of(*body);
     const bool cluster_scoped = kind == Kind::ingress_class;
     ObjectKey key{kind, cluster_scoped ? "" : metadata.namespace_(), metadata.name()};
@@ -176,7 +177,8 @@ class DocumentReader {
           line_of(node), name_of(node, kind),
           "metadata.namespace " + k8s::quote(key.name_space) + " is not a lower-case DNS name");
     }
-    out_->objects.push_back(Object{std::move(key), place(line_of(node)), std::move(body)});
+    out_->objects.push_back(
+        Object{std::move(key), place(line_of(node)), std::move(body), field_manager});
   }
 
   static std::optional<Kind> kind_from(std::string_view text) {
@@ -193,16 +195,6 @@ class DocumentReader {
     const std::string_view wanted = api_version_of(kind);
     const size_t slash = wanted.find('/');
     return slash != std::string_view::npos && version.starts_with(wanted.substr(0, slash + 1));
-  }
-
-  static k8s::AnyObject empty_object(Kind kind) {
-    switch (kind) {
-      case Kind::ingress: return k8s::Ingress();
-      case Kind::ingress_class: return k8s::IngressClass();
-      case Kind::service: return k8s::Service();
-      case Kind::endpoint_slice: return k8s::EndpointSlice();
-    }
-    CHECK(false);
   }
 
   // The object's name for a message about it, straight from the YAML: decoding may have failed.

@@ -44,5 +44,41 @@ TEST(Store, ReplaceIsACompleteList) {
   EXPECT_FALSE(store.replace({}));
 }
 
+TEST(Store, AKindOfOneNamespaceIsReplacedAlone) {
+  Store store;
+  k8s::Object elsewhere = service("a", 80);
+  elsewhere.key.name_space = "other";
+  store.replace({service("a", 80), service("b", 80), elsewhere});
+  EXPECT_TRUE(store.replace(k8s::Kind::service, "default", {service("b", 80)}));
+  EXPECT_EQ(store.size(), 2u);
+  EXPECT_NE(store.find({k8s::Kind::service, "other", "a"}), nullptr);
+  EXPECT_FALSE(store.replace(k8s::Kind::ingress, "", {}));
+  EXPECT_TRUE(store.replace(k8s::Kind::service, "", {}));
+  EXPECT_TRUE(store.empty());
+}
+
+TEST(Store, TellsWhatChangedOnceAKey) {
+  const auto kinds = [](std::vector<Change> changes) {
+    std::string text;
+    for (const Change& change : changes) {
+      text += change.key.name + ' ' + std::string(to_text(change.kind)) + ';';
+    }
+    return text;
+  };
+  Store store;
+  store.replace({service("a", 80), service("b", 80)});
+  store.put(service("a", 81));
+  EXPECT_EQ(kinds(store.take_changes()), "a added;b added;");
+  EXPECT_FALSE(store.has_changes());
+  store.put(service("a", 81, 9));  // moved in its file
+  EXPECT_FALSE(store.has_changes());
+  store.put(service("c", 80));
+  store.remove({k8s::Kind::service, "default", "c"});  // came and went
+  store.remove({k8s::Kind::service, "default", "a"});
+  store.put(service("a", 82));  // went and came
+  store.remove({k8s::Kind::service, "default", "b"});
+  EXPECT_EQ(kinds(store.take_changes()), "a updated;b removed;");
+}
+
 }  // namespace
 }  // namespace millrace::store
