@@ -29,7 +29,7 @@ build  libfmt-dev         what spdlog stands on
 build  libcli11-dev       command lines
 build  libxxhash-dev      content hashes of snapshots
 build  libcurl4-openssl-dev  the client of the Kubernetes API
-build  libmicrohttpd-dev  the control plane's own small HTTP server: metrics, health, its JSON API
+build  libmicrohttpd-dev  the small HTTP server of the control plane: metrics, health, its JSON API
 build  prometheus-cpp-dev metrics in the format that Prometheus reads
 build  libgtest-dev       unit tests (the build configures them)
 build  libgmock-dev       unit tests
