@@ -70,6 +70,35 @@ function(millrace_library name)
   endforeach()
 endfunction()
 
+# millrace_proto(name a.proto DEPENDS other) makes the C++ classes of a .proto of this folder. Generated
+# code is compiled without our warning flags, and its include directory is a system one, so that its
+# headers are not ours to mend.
+function(millrace_proto name file)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  find_package(Protobuf REQUIRED)
+  file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  get_filename_component(stem ${file} NAME_WE)
+  set(generated ${CMAKE_BINARY_DIR}/generated)
+  set(made ${generated}/${folder}/${stem})
+  file(MAKE_DIRECTORY ${generated}/${folder})
+  add_custom_command(
+    OUTPUT ${made}.pb.cc ${made}.pb.h
+    COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR} --cpp_out=${generated} ${folder}/${file}
+    DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMENT "${folder}/${file}"
+    VERBATIM)
+  add_library(millrace_${name} STATIC ${made}.pb.cc ${made}.pb.h)
+  target_include_directories(millrace_${name} SYSTEM PUBLIC ${generated})
+  target_link_libraries(millrace_${name} PUBLIC protobuf::libprotobuf)
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(millrace_${name} PUBLIC millrace_${dependency})
+  endforeach()
+  if(MILLRACE_SANITIZE)
+    target_compile_options(millrace_${name} PRIVATE -fsanitize=${MILLRACE_SANITIZE})
+  endif()
+endfunction()
+
 # millrace_program(target) marks an executable that is installed or measured: it is linked with
 # optimisation across files where the preset asks for it.
 function(millrace_program target)

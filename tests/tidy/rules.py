@@ -89,6 +89,7 @@ ROOMS = {
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",
     "controlplane/store": "base controlplane/k8s",
+    "controlplane/cluster": "base controlplane/k8s controlplane/manifests controlplane/store",
     "controlplane/model": "base shm controlplane/k8s controlplane/store",
     "controlplane/compile": "base shm controlplane/k8s controlplane/model",
     "controlplane/publish": "base shm controlplane/k8s controlplane/compile",

@@ -1,0 +1,73 @@
+// The API server as the rest of this room sees it: requests with our credentials, and for short ones
+// the whole answer at once.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "controlplane/cluster/credentials.h"
+#include "controlplane/cluster/decode.h"
+#include "controlplane/cluster/http_client.h"
+
+namespace millrace::cluster {
+
+// Protobuf first: ten thousand Ingresses are read in an eighth of the time that JSON takes.
+constexpr char accept_list[] = "application/vnd.kubernetes.protobuf, application/json;q=0.5";
+constexpr char accept_watch[] =
+    "application/vnd.kubernetes.protobuf;stream=watch, application/json;stream=watch;q=0.5";
+constexpr size_t answer_bytes_max = 4 << 20;
+
+struct ApiRequest {
+  std::string method = "GET";
+  std::string target;
+  std::string content_type;
+  std::string body;
+};
+
+struct ApiAnswer {
+  int http_status = 0;  // 0: there was none, see `failure`
+  std::optional<Encoding> encoding;
+  std::string body;
+  std::string failure;
+
+  bool ok() const { return http_status >= 200 && http_status < 300; }
+  // "HTTP 403: leases is forbidden: ...", or why there was no answer.
+  std::string reason() const;
+};
+
+class Api {
+ public:
+  static Result<std::unique_ptr<Api>> create(Credentials credentials);
+
+  int fd() const { return client_->fd(); }
+  Instant due() const { return client_->due(); }
+  void turn(Instant now);
+
+  // Neither from `head` nor from `body` of a handler.
+  HttpTransferId start(HttpRequest request, HttpHandler handler);
+  void cancel(HttpTransferId id) { client_->cancel(id); }
+  // `on_answer` is called once, from turn(), unless the request is canceled.
+  HttpTransferId call(ApiRequest request, std::function<void(const ApiAnswer&)> on_answer);
+
+  // A 401 was answered: what is on disk may be newer than what we sent.
+  void refused() { credentials_.look_at_once(); }
+
+  const std::string& server() const { return credentials_.identity().server; }
+  const std::string& source() const { return credentials_.source(); }
+  // Why the credentials could not be read again the last time; empty: they could.
+  const std::string& credentials_problem() const { return credentials_problem_; }
+
+ private:
+  Api(Credentials credentials, std::unique_ptr<HttpClient> client)
+      : credentials_(std::move(credentials)), client_(std::move(client)) {}
+
+  Credentials credentials_;
+  std::unique_ptr<HttpClient> client_;
+  std::string credentials_problem_;
+};
+
+}  // namespace millrace::cluster

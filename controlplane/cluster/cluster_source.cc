@@ -1,0 +1,151 @@
+#include "controlplane/cluster/cluster_source.h"
+
+#include <algorithm>
+#include <set>
+
+namespace millrace::cluster {
+
+namespace {
+
+using k8s::Kind;
+
+constexpr int http_unauthorized = 401;
+
+}  // namespace
+
+ClusterSource::ClusterSource(Api* api, const ClusterOptions& options, uint64_t seed)
+    : api_(api), options_(options), random_(seed) {
+  add({Kind::ingress_class, "", ""});
+  if (options_.namespaces.empty()) {
+    for (Kind kind : {Kind::ingress, Kind::service, Kind::endpoint_slice, Kind::node,
+                      Kind::name_space}) {
+      add({kind, "", ""});
+    }
+  }
+  for (const std::string& name_space : options_.namespaces) {
+    for (Kind kind : {Kind::ingress, Kind::service, Kind::endpoint_slice}) {
+      add({kind, name_space, ""});
+    }
+  }
+}
+
+ClusterSource::~ClusterSource() {
+  for (const auto& watch : watches_) api_->cancel(watch->transfer);
+}
+
+void ClusterSource::add(Resource resource) {
+  watches_.push_back(std::make_unique<Watch>(std::move(resource), random_.next()));
+}
+
+Instant ClusterSource::due(Instant) const {
+  Instant due = api_->due();
+  for (const auto& watch : watches_) due = std::min(due, watch->reflector.due());
+  return due;
+}
+
+void ClusterSource::turn(Instant now, store::Store* store) {
+  now_ = now;
+  store_ = store;
+  api_->turn(now);
+  for (const auto& watch : watches_) {
+    if (watch->reflector.is_silent(now)) {
+      api_->cancel(std::exchange(watch->transfer, 0));
+      watch->reflector.give_up(now, store);
+    }
+    if (const auto request = watch->reflector.start(now)) start(watch.get(), *request);
+  }
+  store_ = nullptr;
+}
+
+void ClusterSource::start(Watch* watch, const ReflectorRequest& request) {
+  HttpRequest http;
+  http.target = request.target;
+  http.accept = request.is_watch ? accept_watch : accept_list;
+  http.time_max = Duration();  // the reflector says when it has been silent for too long
+  HttpHandler handler;
+  handler.head = [this, watch](int status, const std::string& content_type,
+                               std::optional<Duration> retry_after) {
+    if (status == http_unauthorized) api_->refused();
+    return watch->reflector.head(status, content_type, retry_after, now_);
+  };
+  handler.body = [this, watch](std::string_view bytes) {
+    return watch->reflector.body(bytes, now_, store_);
+  };
+  handler.end = [this, watch](const std::optional<std::string>& failure) {
+    watch->transfer = 0;
+    watch->reflector.end(failure, now_, store_);
+  };
+  watch->transfer = api_->start(std::move(http), std::move(handler));
+}
+
+bool ClusterSource::has_synced() const {
+  return std::all_of(watches_.begin(), watches_.end(), [](const auto& watch) {
+    return watch->reflector.resource().kind == Kind::secret || watch->reflector.has_synced();
+  });
+}
+
+std::vector<k8s::Problem> ClusterSource::problems() const {
+  std::vector<k8s::Problem> problems;
+  if (!api_->credentials_problem().empty()) {
+    problems.push_back({k8s::Severity::warning, {}, "", api_->credentials_problem()});
+  }
+  for (const auto& watch : watches_) {
+    for (k8s::Problem& problem : watch->reflector.problems()) {
+      problems.push_back(std::move(problem));
+    }
+  }
+  if (secrets_left_out_ > 0) {
+    problems.push_back({k8s::Severity::warning,
+                        {},
+                        "",
+                        "Ingresses name more than " + std::to_string(secrets_max) +
+                            " Secrets; " + std::to_string(secrets_left_out_) +
+                            " of them are not looked at"});
+  }
+  return problems;
+}
+
+void ClusterSource::accept_removals() {
+  for (const auto& watch : watches_) watch->reflector.accept_removals();
+}
+
+std::string ClusterSource::name() const {
+  return "cluster " + api_->server() + " (" + api_->source() + ")";
+}
+
+void ClusterSource::watch_secrets(const std::set<std::pair<std::string, std::string>>& names,
+                                  store::Store* store) {
+  if (!options_.watch_secrets) return;
+  std::set<std::pair<std::string, std::string>> wanted;
+  for (const auto& name : names) {
+    if (wanted.size() < secrets_max) wanted.insert(name);
+  }
+  secrets_left_out_ = names.size() - wanted.size();
+  for (auto at = watches_.begin(); at != watches_.end();) {
+    const Resource& resource = (*at)->reflector.resource();
+    if (resource.kind != Kind::secret || wanted.erase({resource.name_space, resource.name}) > 0) {
+      ++at;
+      continue;
+    }
+    api_->cancel((*at)->transfer);
+    store->remove({Kind::secret, resource.name_space, resource.name});
+    at = watches_.erase(at);
+  }
+  for (const auto& [name_space, name] : wanted) add({Kind::secret, name_space, name});
+}
+
+Reflector::Counts ClusterSource::counts() const {
+  Reflector::Counts sum;
+  for (const auto& watch : watches_) {
+    const Reflector::Counts& one = watch->reflector.counts();
+    sum.lists += one.lists;
+    sum.watches += one.watches;
+    sum.events += one.events;
+    sum.gone += one.gone;
+    sum.failures += one.failures;
+    sum.shrinks_doubted += one.shrinks_doubted;
+  }
+  return sum;
+}
+
+}  // namespace millrace::cluster

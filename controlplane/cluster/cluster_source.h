@@ -1,0 +1,71 @@
+// A live cluster as a source of objects: one reflector for each kind (and namespace, when only some
+// are watched), all over one API server.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "controlplane/cluster/api.h"
+#include "controlplane/cluster/reflector.h"
+#include "controlplane/store/source.h"
+
+namespace millrace::cluster {
+
+// TLS Secrets that Ingresses name, each watched by itself: what is beyond is not looked at.
+constexpr size_t secrets_max = 1'000;
+
+struct ClusterOptions {
+  // Only these; empty: all. Kinds without namespaces are watched as they are, but for Node and
+  // Namespace, which are not: who may see one namespace only is seldom given those.
+  std::vector<std::string> namespaces;
+  // The rights to read Secrets are given or not given with each of them.
+  bool watch_secrets = false;
+};
+
+class ClusterSource : public store::Source {
+ public:
+  // `api` must outlive it.
+  ClusterSource(Api* api, const ClusterOptions& options, uint64_t seed);
+  ~ClusterSource() override;
+
+  int fd() const override { return api_->fd(); }
+  Instant due(Instant now) const override;
+  void turn(Instant now, store::Store* store) override;
+  bool has_synced() const override;
+  std::vector<k8s::Problem> problems() const override;
+  void accept_removals() override;
+  std::string name() const override;
+
+  // Which Secrets are watched from now on, by namespace and name.
+  void watch_secrets(const std::set<std::pair<std::string, std::string>>& names,
+                     store::Store* store);
+
+  // Over all reflectors.
+  Reflector::Counts counts() const;
+
+ private:
+  struct Watch {
+    explicit Watch(Resource resource, uint64_t seed) : reflector(std::move(resource), seed) {}
+    Reflector reflector;
+    HttpTransferId transfer = 0;  // 0: none under way
+  };
+
+  void add(Resource resource);
+  void start(Watch* watch, const ReflectorRequest& request);
+
+  Api* api_;
+  const ClusterOptions options_;
+  Random random_;
+  std::vector<std::unique_ptr<Watch>> watches_;
+  size_t secrets_left_out_ = 0;
+  // While turn() runs, for the handlers.
+  Instant now_;
+  store::Store* store_ = nullptr;
+};
+
+}  // namespace millrace::cluster
