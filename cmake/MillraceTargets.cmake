@@ -106,7 +106,7 @@ function(millrace_program target)
 endfunction()
 
 # suite_<label> builds what the tests with that label run; tests/run.sh builds a suite, not everything.
-foreach(label unit sim net e2e tidy fuzz vm perf)
+foreach(label unit sim net e2e cluster tidy fuzz vm perf)
   add_custom_target(suite_${label})
 endforeach()
 

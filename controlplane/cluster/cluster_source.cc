@@ -34,7 +34,8 @@ ClusterSource::~ClusterSource() {
 }
 
 void ClusterSource::add(Resource resource) {
-  watches_.push_back(std::make_unique<Watch>(std::move(resource), random_.next()));
+  watches_.push_back(
+      std::make_unique<Watch>(std::move(resource), random_.next(), options_.watch_seconds));
 }
 
 Instant ClusterSource::due(Instant) const {

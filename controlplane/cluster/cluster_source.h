@@ -25,6 +25,8 @@ struct ClusterOptions {
   std::vector<std::string> namespaces;
   // The rights to read Secrets are given or not given with each of them.
   bool watch_secrets = false;
+  // A watch is asked to end after this, and up to twice as much.
+  int watch_seconds = watch_seconds_usual;
 };
 
 class ClusterSource : public store::Source {
@@ -50,7 +52,8 @@ class ClusterSource : public store::Source {
 
  private:
   struct Watch {
-    explicit Watch(Resource resource, uint64_t seed) : reflector(std::move(resource), seed) {}
+    Watch(Resource resource, uint64_t seed, int watch_seconds)
+        : reflector(std::move(resource), seed, watch_seconds) {}
     Reflector reflector;
     HttpTransferId transfer = 0;  // 0: none under way
   };

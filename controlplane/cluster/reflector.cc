@@ -74,8 +74,8 @@ std::string Resource::text() const {
   return text + (name_space.empty() ? " of all namespaces" : " of namespace " + name_space);
 }
 
-Reflector::Reflector(Resource resource, uint64_t seed)
-    : resource_(std::move(resource)), random_(seed) {}
+Reflector::Reflector(Resource resource, uint64_t seed, int watch_seconds)
+    : resource_(std::move(resource)), watch_seconds_(watch_seconds), random_(seed) {}
 
 std::string Reflector::list_target() const {
   std::string target = resource_path(resource_.kind, resource_.name_space);
@@ -96,7 +96,7 @@ std::string Reflector::watch_target() {
     target += "&fieldSelector=" + escape("metadata.name=" + resource_.name);
   }
   // Spread, so that many watches do not end together.
-  const auto seconds = random_.between(watch_seconds, 2 * watch_seconds);
+  const auto seconds = random_.between(watch_seconds_, 2 * watch_seconds_);
   target += "&allowWatchBookmarks=true&timeoutSeconds=" + std::to_string(seconds);
   if (step_ == Step::watch_list) {
     return target + "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=";

@@ -39,7 +39,7 @@ constexpr Duration relist_interval = Duration::seconds(1'800);
 // A watch that lasted at least this long and then ended in order is taken up almost at once.
 constexpr Duration watch_time_min = Duration::seconds(1);
 // What the server is asked to end a watch after; between this and twice as much.
-constexpr int watch_seconds = 300;
+constexpr int watch_seconds_usual = 300;
 constexpr int list_page_objects = 500;
 // Nothing came for so long: the answer is given up. A watch hears a bookmark about once a minute.
 constexpr Duration list_silence_max = Duration::seconds(30);
@@ -70,7 +70,7 @@ struct ReflectorRequest {
 
 class Reflector {
  public:
-  Reflector(Resource resource, uint64_t seed);
+  Reflector(Resource resource, uint64_t seed, int watch_seconds = watch_seconds_usual);
 
   const Resource& resource() const { return resource_; }
 
@@ -94,6 +94,11 @@ class Reflector {
   bool has_synced() const { return has_synced_; }
   // The last failure, until something works again; and objects that could not be read.
   std::vector<k8s::Problem> problems() const;
+  // Lists come by pages from now on: the server is known not to do it at the head of a watch.
+  void lists_by_pages() {
+    can_watch_list_ = false;
+    if (step_ == Step::watch_list && !is_under_way_) step_ = Step::list;
+  }
   // The next list is believed, however small.
   void accept_removals() { accept_removals_ = true; }
 
@@ -134,6 +139,7 @@ class Reflector {
   size_t held(const store::Store& store) const;
 
   const Resource resource_;
+  const int watch_seconds_;
   Random random_;
   Step step_ = Step::watch_list;
   Instant due_;                  // at once at first

@@ -4,10 +4,12 @@
 #   start_server FOLDER   everything of it lies there; afterwards:
 #     $server_url, $server_version, $kubeconfig (of an administrator), kube ARGUMENTS... (kubectl as that)
 #   stop_server
+#   restart_apiserver [compact]   the kube-apiserver on the same port; with "compact", etcd has forgotten every
+#                     version from before meanwhile
+#   load_server FOLDER   in another shell: knows the server that was started there
 #   kubeconfig_for NAME TOKEN   prints a kubeconfig file's name for somebody else
 
 server_folder=
-server_pids=()
 
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
@@ -19,7 +21,7 @@ start_etcd() { # arguments go to etcd
     --initial-cluster "test=$peer_url" --unsafe-no-fsync --logger zap --log-level error "$@" \
     >"$server_folder/etcd.log" 2>&1 &
   etcd_pid=$!
-  server_pids+=("$etcd_pid")
+  disown "$etcd_pid" # the shell has nothing to say when it is killed
 }
 
 start_apiserver() { # arguments go to kube-apiserver
@@ -31,7 +33,7 @@ start_apiserver() { # arguments go to kube-apiserver
     --endpoint-reconciler-type none --event-ttl 1h --v 1 "${apiserver_flags[@]}" "$@" \
     >>"$server_folder/kube-apiserver.log" 2>&1 &
   apiserver_pid=$!
-  server_pids+=("$apiserver_pid")
+  disown "$apiserver_pid"
 }
 
 wait_until_ready() { # SECONDS
@@ -82,11 +84,41 @@ start_server() { # FOLDER
   start_apiserver
   wait_until_ready 90 || return 1
   server_version=$(kube version -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)["serverVersion"]["gitVersion"])')
+  save_server
+}
+
+save_server() {
+  declare -p assets server_folder etcd_url peer_url server_port server_url server_version kubeconfig etcd_pid \
+    apiserver_pid apiserver_flags >"$server_folder/control"
+}
+
+load_server() { # FOLDER; declare -p speaks of local variables inside a function
+  . <(sed 's/^declare -[-a-z]* //' "$1/control")
+}
+
+etcd_compact() {
+  local revision
+  # A write behind everything that was read, so that what was read is older than what is kept.
+  kube -n default create configmap "forget-$RANDOM$RANDOM" >/dev/null || return 1
+  revision=$(curl -sf "$etcd_url/v3/kv/range" -d '{"key":"AA==","limit":1}' |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["header"]["revision"])') || return 1
+  curl -sf "$etcd_url/v3/kv/compaction" -d "{\"revision\":\"$revision\",\"physical\":true}" >/dev/null
+}
+
+restart_apiserver() {
+  if [ "${1:-}" = compact ]; then etcd_compact || return 1; fi
+  kill -9 "$apiserver_pid" # asked to stop, it waits a minute for watches to end
+  while kill -0 "$apiserver_pid" 2>/dev/null; do sleep 0.05; done
+  start_apiserver
+  save_server
+  wait_until_ready 60
 }
 
 stop_server() {
   local pid
-  for pid in "${server_pids[@]}"; do kill "$pid" 2>/dev/null; done
-  for pid in "${server_pids[@]}"; do wait "$pid" 2>/dev/null; done
-  server_pids=()
+  [ -f "$server_folder/control" ] && load_server "$server_folder"
+  for pid in "$apiserver_pid" "$etcd_pid"; do
+    kill -9 "$pid" 2>/dev/null
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+  done
 }
