@@ -91,9 +91,11 @@ ROOMS = {
     "controlplane/store": "base controlplane/k8s",
     "controlplane/model": "base shm controlplane/k8s controlplane/store",
     "controlplane/compile": "base shm controlplane/k8s controlplane/model",
+    "controlplane/check": "base controlplane/k8s controlplane/store controlplane/model "
+                          "controlplane/compile",
     "controlplane/publish": "base shm controlplane/k8s controlplane/compile",
     "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store "
-                    "controlplane/model controlplane/compile controlplane/publish",
+                    "controlplane/model controlplane/compile controlplane/check controlplane/publish",
 }
 
 # Beside the arrows: the list of counters is spoken by every room of the data plane.
