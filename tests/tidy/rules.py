@@ -93,9 +93,12 @@ ROOMS = {
     "controlplane/compile": "base shm controlplane/k8s controlplane/model",
     "controlplane/check": "base controlplane/k8s controlplane/store controlplane/model "
                           "controlplane/compile",
-    "controlplane/publish": "base shm controlplane/k8s controlplane/compile",
+    "controlplane/history": "base controlplane/model controlplane/compile",
+    "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
+                            "controlplane/compile controlplane/history",
     "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store "
-                    "controlplane/model controlplane/compile controlplane/check controlplane/publish",
+                    "controlplane/model controlplane/compile controlplane/check controlplane/history "
+                    "controlplane/publish",
 }
 
 # Beside the arrows: the list of counters is spoken by every room of the data plane.
