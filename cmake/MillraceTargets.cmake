@@ -171,3 +171,36 @@ function(millrace_fuzz name)
   set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 150)
   millrace_suite(${name} fuzz)
 endfunction()
+
+# millrace_protobuf(name FILES x.proto [DEPENDS other]) makes the library millrace_<name> of generated
+# classes. They are made in the build folder and never checked in, compiled without our warning
+# flags, and found through a system include directory, so that their headers are not ours to mend.
+function(millrace_protobuf name)
+  cmake_parse_arguments(ARG "" "" "FILES;DEPENDS" ${ARGN})
+  find_package(Protobuf REQUIRED)
+  set(generated ${CMAKE_BINARY_DIR}/generated)
+  file(RELATIVE_PATH room ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  file(MAKE_DIRECTORY ${generated}/${room})
+  set(sources)
+  foreach(file ${ARG_FILES})
+    string(REPLACE ".proto" "" stem ${file})
+    set(made ${generated}/${room}/${stem}.pb.cc ${generated}/${room}/${stem}.pb.h)
+    add_custom_command(
+      OUTPUT ${made}
+      COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR} --cpp_out=${generated} ${room}/${file}
+      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file}
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+      COMMENT "${room}/${file}"
+      VERBATIM)
+    list(APPEND sources ${made})
+  endforeach()
+  add_library(millrace_${name} STATIC ${sources})
+  target_include_directories(millrace_${name} SYSTEM PUBLIC ${generated})
+  target_link_libraries(millrace_${name} PUBLIC protobuf::libprotobuf)
+  foreach(dependency ${ARG_DEPENDS})
+    target_link_libraries(millrace_${name} PUBLIC millrace_${dependency})
+  endforeach()
+  if(MILLRACE_SANITIZE)
+    target_compile_options(millrace_${name} PRIVATE -fsanitize=${MILLRACE_SANITIZE})
+  endif()
+endfunction()

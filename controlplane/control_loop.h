@@ -1,53 +1,50 @@
-// The control plane's one thread: folder -> store -> model -> publisher, driven by poll.
+// The control plane's one thread: source -> store -> model -> publisher, driven by poll. Knows no
+// source by its kind.
+//
+// Hold-off: a change is built and published at once when the last table is at least hold_off old,
+// otherwise when it is; so the first change after quiet waits for nothing, and no storm of changes
+// makes more than twenty tables a second.
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <string>
+#include <memory>
+#include <vector>
 
-#include "base/result.h"
 #include "base/time.h"
 #include "controlplane/config.h"
-#include "controlplane/manifests/folder.h"
-#include "controlplane/manifests/folder_watch.h"
+#include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
+#include "controlplane/store/source.h"
 #include "controlplane/store/store.h"
 
 namespace millrace {
 
+constexpr Duration hold_off = Duration::milliseconds(50);
+
 class ControlLoop {
  public:
-  // Opens the folder and reads it completely. Error: it cannot be read.
-  static Result<ControlLoop> open(const ControlPlaneConfig& config, uint64_t seed);
-
-  // --once: the table and the problems as text. `is_clean`: no warning and no error among them.
-  std::string report(bool* is_clean) const;
+  ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
+              uint64_t seed);
 
   // Runs until SIGTERM or SIGINT, read from `signal_fd` (a signalfd). SIGHUP accepts the removals
-  // that the folder's guard holds back.
+  // that the source's guard holds back.
   void run(int signal_fd);
 
  private:
-  ControlLoop(const ControlPlaneConfig& config, manifests::FolderWatch watch, uint64_t seed);
-
-  void look(Instant now);
-  void rebuild();
-  void say_problems(const std::vector<k8s::Problem>& problems);
+  void turn_source(Instant now);
+  void rebuild(Instant now);
   void say_events();
   bool take_signals(int signal_fd);
   int timeout_ms(Instant now) const;
 
   ControlPlaneConfig config_;
-  manifests::Folder folder_;
-  manifests::FolderWatch watch_;
+  std::unique_ptr<store::Source> source_;
   store::Store store_;
   publish::Publisher publisher_;
-  std::vector<k8s::Problem> folder_problems_;
-  // Problems that are in the log and not solved yet: what they are -> what was said.
-  std::map<std::string, std::string> said_;
-  bool folder_is_lost_ = false;
-  bool may_publish_ = false;  // the folder has held an object, or may be empty
-  bool said_empty_ = false;
+  std::vector<k8s::Problem> source_problems_;
+  ProblemLog problem_log_;
+  Instant rebuild_due_ = Instant::never();
+  Instant built_at_;  // when the newest table was made
 };
 
 }  // namespace millrace

@@ -9,8 +9,10 @@
 #include <csignal>
 #include <cstdio>
 
+#include "controlplane/check/report.h"
 #include "controlplane/config.h"
 #include "controlplane/control_loop.h"
+#include "controlplane/folder_source.h"
 
 namespace millrace {
 namespace {
@@ -32,31 +34,38 @@ void start_log(const std::string& level) {
   spdlog::flush_on(spdlog::level::trace);
 }
 
+int fail(const std::string& message) {
+  std::fprintf(stderr, "millrace-controlplane: %s\n", message.c_str());
+  return 2;
+}
+
+// --once: what the folder says, without a data plane.
+int print_report(const ControlPlaneConfig& config, store::Source* source) {
+  store::Store objects;
+  source->turn(MonotonicClock().now(), &objects);
+  bool is_clean = false;
+  std::fputs(check::report(objects, source->problems(), config.model, &is_clean).c_str(), stdout);
+  return is_clean ? 0 : 1;
+}
+
 int run(int argc, char** argv) {
   const CommandLine line = parse_command_line(argc, argv);
   if (line.exits) {
     std::fputs(line.text.c_str(), line.exit_code == 0 ? stdout : stderr);
     return line.exit_code;
   }
-  start_log(line.config.log_level);
+  const ControlPlaneConfig& config = line.config;
+  start_log(config.log_level);
   const int signal_fd = make_signal_fd();
   uint64_t seed = 0;
   if (signal_fd < 0 || getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
-    std::fputs("millrace-controlplane: the kernel gives neither signals nor randomness\n", stderr);
-    return 2;
+    return fail("the kernel gives neither signals nor randomness");
   }
-  auto loop = ControlLoop::open(line.config, seed);
-  if (!loop) {
-    std::fprintf(stderr, "millrace-controlplane: %s\n", loop.error().c_str());
-    return 2;
-  }
-  if (line.config.once) {
-    bool is_clean = false;
-    std::fputs(loop->report(&is_clean).c_str(), stdout);
-    return is_clean ? 0 : 1;
-  }
-  spdlog::info("reading {}, publishing to {}", line.config.manifests, line.config.socket);
-  loop->run(signal_fd);
+  auto source = FolderSource::open(config.manifests, config.allow_empty);
+  if (!source) return fail(source.error());
+  if (config.once) return print_report(config, source->get());
+  spdlog::info("reading {}, publishing to {}", config.manifests, config.socket);
+  ControlLoop(config, std::move(*source), seed).run(signal_fd);
   return 0;
 }
 

@@ -21,6 +21,16 @@ SlotTable SlotTable::next(const std::vector<model::Service>& services) const {
   return table;
 }
 
+std::optional<SlotTable> SlotTable::from(const std::map<model::ServiceKey, uint32_t>& slots) {
+  std::set<uint32_t> taken = {unusable_slot};
+  for (const auto& [key, slot] : slots) {
+    if (!taken.insert(slot).second) return std::nullopt;
+  }
+  SlotTable table;
+  table.slots_ = slots;
+  return table;
+}
+
 uint32_t SlotTable::slot_of(const model::ServiceKey& key) const {
   const auto at = slots_.find(key);
   CHECK(at != slots_.end());

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -22,6 +23,10 @@ class SlotTable {
   // not given away before the next one, so between two tables that follow one another no slot
   // changes hands. An empty table gives slots 1, 2, 3 in sorted order.
   SlotTable next(const std::vector<model::Service>& services) const;
+
+  // One that was noted down. Slots that are given twice, or the unusable one, are no table of ours:
+  // nothing.
+  static std::optional<SlotTable> from(const std::map<model::ServiceKey, uint32_t>& slots);
 
   uint32_t slot_of(const model::ServiceKey& key) const;  // must have one
   bool has(const model::ServiceKey& key) const { return slots_.contains(key); }

@@ -92,9 +92,14 @@ ROOMS = {
     "controlplane/cluster": "base controlplane/k8s controlplane/manifests controlplane/store",
     "controlplane/model": "base shm controlplane/k8s controlplane/store",
     "controlplane/compile": "base shm controlplane/k8s controlplane/model",
-    "controlplane/publish": "base shm controlplane/k8s controlplane/compile",
+    "controlplane/check": "base controlplane/k8s controlplane/store controlplane/model "
+                          "controlplane/compile",
+    "controlplane/history": "base controlplane/model controlplane/compile",
+    "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
+                            "controlplane/compile controlplane/history",
     "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store "
-                    "controlplane/model controlplane/compile controlplane/publish",
+                    "controlplane/model controlplane/compile controlplane/check controlplane/history "
+                    "controlplane/publish",
 }
 
 # Beside the arrows: the list of counters is spoken by every room of the data plane.

@@ -1,0 +1,24 @@
+// The log's lines about problems: each once, when it appears, and once more when it is solved.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "controlplane/k8s/problem.h"
+
+namespace millrace {
+
+void log_line(k8s::Severity severity, const std::string& sentence);
+
+class ProblemLog {
+ public:
+  // All that is wrong now.
+  void say(const std::vector<k8s::Problem>& problems);
+
+ private:
+  // In the log and not solved yet: what it is -> what was said.
+  std::map<std::string, std::string> said_;
+};
+
+}  // namespace millrace
