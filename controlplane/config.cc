@@ -5,17 +5,77 @@
 
 namespace millrace {
 
+namespace {
+
+void add_cluster_options(CLI::App& app, ControlPlaneConfig* config) {
+  app.add_option("--kubeconfig", config->kubeconfig,
+                 "Watch the cluster that this file says how to reach")
+      ->type_name("FILE");
+  app.add_option("--context", config->context, "Context of the kubeconfig instead of its own")
+      ->type_name("NAME");
+  app.add_flag("--in-cluster", config->in_cluster,
+               "Watch the cluster whose pod this is, as its service account");
+  app.add_option("--watch-namespace", config->cluster.namespaces,
+                 "Only this namespace; may be given more than once")
+      ->type_name("NAME");
+  app.add_flag("--watch-secrets", config->cluster.watch_secrets,
+               "Look at the TLS Secrets that Ingresses name (needs the right to)");
+  app.add_option("--status-address", config->reporter.status.addresses,
+                 "What to write to status.loadBalancer of Ingresses: an IP address or host name; "
+                 "may be given more than once")
+      ->type_name("ADDRESS");
+  app.add_option("--publish-service", config->reporter.status.publish_service,
+                 "Write the addresses that this Service of type LoadBalancer has")
+      ->type_name("NAMESPACE/NAME");
+  app.add_flag("--status-from-nodes", config->reporter.status.from_nodes,
+               "Write the InternalIP of every node that is ready");
+  app.add_option("--events", config->reporter.writes_events,
+                 "Write Events about objects that are refused, shadowed or degraded")
+      ->type_name("BOOL")
+      ->capture_default_str();
+  app.add_option("--lease-namespace", config->reporter.leader.name_space,
+                 "Where the Lease lies that says who writes status and Events")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("--lease-name", config->reporter.leader.lease, "Name of that Lease")
+      ->type_name("NAME")
+      ->capture_default_str();
+}
+
+void check_cluster_options(ControlPlaneConfig* config) {
+  const auto check_name = [](const char* option, const std::string& name) {
+    if (!k8s::is_dns_subdomain(name)) {
+      throw CLI::ValidationError(option, k8s::quote(name) + " is no name of Kubernetes");
+    }
+  };
+  for (const std::string& name : config->cluster.namespaces) check_name("--watch-namespace", name);
+  check_name("--lease-namespace", config->reporter.leader.name_space);
+  check_name("--lease-name", config->reporter.leader.lease);
+  const std::string& service = config->reporter.status.publish_service;
+  if (service.empty()) return;
+  const size_t slash = service.find('/');
+  if (slash == std::string::npos) {
+    throw CLI::ValidationError("--publish-service",
+                               k8s::quote(service) + " is not NAMESPACE/NAME");
+  }
+  check_name("--publish-service", service.substr(0, slash));
+  check_name("--publish-service", service.substr(slash + 1));
+}
+
+}  // namespace
+
 CommandLine parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   ControlPlaneConfig& config = line.config;
   CLI::App app{
-      "Reads a folder of Kubernetes manifests (Ingress, IngressClass, Service, EndpointSlice) and "
-      "keeps the routing table of millrace-dataplane up to date with it."};
+      "Watches a Kubernetes cluster, or reads a folder of its manifests (Ingress, IngressClass, "
+      "Service, EndpointSlice), and keeps the routing table of millrace-dataplane up to date."};
   app.name("millrace-controlplane");
   app.set_version_flag("--version", "millrace-controlplane 0.1.0");
   app.add_option("--manifests", config.manifests,
                  "Folder of manifests: *.yaml, *.yml, *.json, sub-folders included")
       ->type_name("DIR");
+  add_cluster_options(app, &config);
   app.add_option("--socket", config.socket, "Where millrace-dataplane listens")
       ->type_name("PATH")
       ->capture_default_str();
@@ -27,10 +87,12 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
                  "IngressClasses with this spec.controller are ours")
       ->type_name("NAME")
       ->capture_default_str();
-  app.add_option("--accept-classless", config.model.accept_classless,
-                 "Serve Ingresses that name no class when no IngressClass is the default")
-      ->type_name("BOOL")
-      ->capture_default_str();
+  // A folder of manifests is written for us; a cluster may have other controllers.
+  auto* classless = app.add_option(
+      "--accept-classless", config.model.accept_classless,
+      "Serve Ingresses that name no class when no IngressClass is the default (with --manifests "
+      "true unless said otherwise, with a cluster false)");
+  classless->type_name("BOOL");
   app.add_flag("--once", config.once,
                "Read, check, print the table and the problems, publish nothing; exit 1 when "
                "something is wrong");
@@ -42,7 +104,15 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   try {
     app.parse(argc, argv);
     // Not required(): CLI11 would name it before a mistyped option, which is the likelier mistake.
-    if (config.manifests.empty()) throw CLI::RequiredError("--manifests DIR");
+    const int sources = !config.manifests.empty() + !config.kubeconfig.empty() + config.in_cluster;
+    if (sources == 0) {
+      throw CLI::RequiredError("one of --manifests DIR, --kubeconfig FILE and --in-cluster");
+    }
+    if (sources > 1) {
+      throw CLI::ValidationError("--manifests, --kubeconfig and --in-cluster exclude one another");
+    }
+    check_cluster_options(&config);
+    if (is_live_cluster(config) && classless->count() == 0) config.model.accept_classless = false;
   } catch (const CLI::Success& success) {
     std::ostringstream out;
     line.exits = true;

@@ -5,12 +5,22 @@
 #include <string>
 
 #include "base/result.h"
+#include "controlplane/cluster/cluster_reporter.h"
+#include "controlplane/cluster/cluster_source.h"
 #include "controlplane/model/build.h"
 
 namespace millrace {
 
 struct ControlPlaneConfig {
+  // Where objects come from: one of these three.
   std::string manifests;
+  std::string kubeconfig;
+  bool in_cluster = false;
+  // Of a live cluster.
+  std::string context;  // of the kubeconfig; empty: its current one
+  cluster::ClusterOptions cluster;
+  cluster::ReporterOptions reporter;
+
   std::string socket = "/run/millrace/dataplane.sock";
   std::string log_level = "info";
   model::Options model;
@@ -25,6 +35,8 @@ struct CommandLine {
   int exit_code = 0;   // 2 for a mistake
   std::string text;
 };
+
+inline bool is_live_cluster(const ControlPlaneConfig& config) { return config.manifests.empty(); }
 
 CommandLine parse_command_line(int argc, const char* const* argv);
 

@@ -21,11 +21,27 @@ Instant now_of_clock() {
   return MonotonicClock().now();
 }
 
+std::set<std::pair<std::string, std::string>> ingresses_of(const model::Model& model) {
+  std::set<std::pair<std::string, std::string>> names;
+  const auto add = [&](const model::Route& route) {
+    names.emplace(route.source.name_space, route.source.ingress);
+  };
+  for (const model::Host& host : model.hosts) {
+    for (const model::Route& route : host.routes) add(route);
+    if (host.default_route) add(*host.default_route);
+  }
+  if (model.cluster_default) add(*model.cluster_default);
+  return names;
+}
+
 }  // namespace
 
 ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
-                         uint64_t seed)
-    : config_(config), source_(std::move(source)), publisher_(config.socket, {}, seed) {}
+                         std::unique_ptr<store::Reporter> reporter, uint64_t seed)
+    : config_(config),
+      source_(std::move(source)),
+      reporter_(std::move(reporter)),
+      publisher_(config.socket, {}, seed) {}
 
 void ControlLoop::run(int signal_fd) {
   while (true) {
@@ -42,16 +58,40 @@ void ControlLoop::run(int signal_fd) {
       return;
     }
     const Instant now = now_of_clock();
-    if (ready[0].revents != 0 && !take_signals(signal_fd)) return;
+    if (ready[0].revents != 0 && !take_signals(signal_fd)) return stop();
     if ((ready[2].revents & POLLOUT) != 0) publisher_.on_writable(now);
     if ((ready[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) publisher_.on_readable(now);
     if (ready[1].revents != 0 || now >= source_->due(now)) turn_source(now);
     if (now >= rebuild_due_) rebuild(now);
+    report(now);
+  }
+}
+
+// The reporter's requests are the source's descriptor's, so it is turned behind the source.
+void ControlLoop::report(Instant now) {
+  if (reporter_ == nullptr) return;
+  if (now >= report_due_) {
+    report_due_ = Instant::never();
+    reporter_->tell(report_);
+  }
+  reporter_->turn(now, store_);
+}
+
+void ControlLoop::stop() {
+  if (reporter_ == nullptr) return;
+  const Instant end = now_of_clock() + stop_time_max;
+  reporter_->stop(now_of_clock());
+  for (Instant now = now_of_clock(); now < end && !reporter_->done(); now = now_of_clock()) {
+    source_->turn(now, &store_);
+    reporter_->turn(now, store_);
+    pollfd ready{source_->fd(), POLLIN, 0};
+    poll(&ready, 1, 20);
   }
 }
 
 int ControlLoop::timeout_ms(Instant now) const {
-  const Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_});
+  Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, report_due_});
+  if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   if (due == Instant::never()) return -1;
   if (due <= now) return 0;
   constexpr int64_t timeout_ms_max = 60'000;
@@ -62,6 +102,9 @@ void ControlLoop::turn_source(Instant now) {
   const bool had_synced = source_->has_synced();
   source_->turn(now, &store_);
   std::vector<k8s::Problem> problems = source_->problems();
+  if (reporter_ != nullptr) {
+    for (k8s::Problem& problem : reporter_->problems()) problems.push_back(std::move(problem));
+  }
   const bool is_news = store_.has_changes() || problems != source_problems_ ||
                        source_->has_synced() != had_synced || built_at_ == Instant();
   source_problems_ = std::move(problems);
@@ -93,6 +136,9 @@ void ControlLoop::rebuild(Instant now) {
     }
   }
   problem_log_.say(problems);
+  if (reporter_ == nullptr || !source_->has_synced()) return;
+  report_ = {ingresses_of(built.model), std::move(problems)};
+  if (report_due_ == Instant::never()) report_due_ = now + report_delay;
 }
 
 void ControlLoop::say_events() {

@@ -14,17 +14,23 @@
 #include "controlplane/config.h"
 #include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
+#include "controlplane/store/reporter.h"
 #include "controlplane/store/source.h"
 #include "controlplane/store/store.h"
 
 namespace millrace {
 
 constexpr Duration hold_off = Duration::milliseconds(50);
+// Status and Events may lag behind a storm of changes.
+constexpr Duration report_delay = Duration::seconds(1);
+// What an orderly end waits for others to be told.
+constexpr Duration stop_time_max = Duration::seconds(2);
 
 class ControlLoop {
  public:
+  // `reporter`: null when nobody is told.
   ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
-              uint64_t seed);
+              std::unique_ptr<store::Reporter> reporter, uint64_t seed);
 
   // Runs until SIGTERM or SIGINT, read from `signal_fd` (a signalfd). SIGHUP accepts the removals
   // that the source's guard holds back.
@@ -33,18 +39,23 @@ class ControlLoop {
  private:
   void turn_source(Instant now);
   void rebuild(Instant now);
+  void report(Instant now);
+  void stop();
   void say_events();
   bool take_signals(int signal_fd);
   int timeout_ms(Instant now) const;
 
   ControlPlaneConfig config_;
   std::unique_ptr<store::Source> source_;
+  std::unique_ptr<store::Reporter> reporter_;
   store::Store store_;
   publish::Publisher publisher_;
   std::vector<k8s::Problem> source_problems_;
   ProblemLog problem_log_;
   Instant rebuild_due_ = Instant::never();
   Instant built_at_;  // when the newest table was made
+  store::Report report_;  // of the newest table
+  Instant report_due_ = Instant::never();
 };
 
 }  // namespace millrace

@@ -1,13 +1,18 @@
-// millrace-controlplane: keeps the data plane's routing table up to date with a folder of
-// manifests. Exit codes: 0 an orderly end, 1 problems found by --once, 2 a wrong option or an
-// unreadable folder.
+// millrace-controlplane: keeps the data plane's routing table up to date with a cluster or a folder
+// of manifests. Exit codes: 0 an orderly end, 1 problems found by --once, 2 a wrong option, an
+// unreadable folder or kubeconfig.
+#include <limits.h>
+#include <poll.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 
 #include "controlplane/check/report.h"
 #include "controlplane/config.h"
@@ -16,6 +21,8 @@
 
 namespace millrace {
 namespace {
+
+constexpr Duration once_time_max = Duration::seconds(30);
 
 // Signals arrive in the loop, between two steps and never inside one.
 int make_signal_fd() {
@@ -39,13 +46,68 @@ int fail(const std::string& message) {
   return 2;
 }
 
-// --once: what the folder says, without a data plane.
+// --once: what the source says, without a data plane. Exit code 2 when it does not say everything.
 int print_report(const ControlPlaneConfig& config, store::Source* source) {
   store::Store objects;
-  source->turn(MonotonicClock().now(), &objects);
+  const Instant end = MonotonicClock().now() + once_time_max;
+  for (Instant now = MonotonicClock().now();; now = MonotonicClock().now()) {
+    source->turn(now, &objects);
+    if (source->has_synced()) break;
+    if (now >= end) {
+      std::string reasons;
+      for (const k8s::Problem& problem : source->problems()) reasons += "; " + problem.text();
+      return fail(source->name() + " has not told everything in " +
+                  std::to_string(once_time_max.count_ms() / 1000) + " s" + reasons);
+    }
+    pollfd ready{source->fd(), POLLIN, 0};
+    poll(&ready, 1, 20);
+  }
   bool is_clean = false;
   std::fputs(check::report(objects, source->problems(), config.model, &is_clean).c_str(), stdout);
   return is_clean ? 0 : 1;
+}
+
+Result<cluster::Credentials> credentials_of(const ControlPlaneConfig& config) {
+  if (!config.in_cluster) {
+    return cluster::Credentials::from_kubeconfig(config.kubeconfig, config.context);
+  }
+  const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
+  const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
+  return cluster::Credentials::in_cluster(host == nullptr ? "" : host, port == nullptr ? "" : port);
+}
+
+// Which of several control planes this is: the node's name, and something that no other has.
+std::string identity_of(uint64_t seed) {
+  char name[HOST_NAME_MAX + 1] = {};
+  gethostname(name, sizeof name - 1);
+  char number[17];
+  std::snprintf(number, sizeof number, "%016llx", static_cast<unsigned long long>(seed));
+  return std::string(name) + '_' + number;
+}
+
+// In whole microseconds, which is what a MicroTime of Kubernetes holds.
+google::protobuf::Timestamp wall_now() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  google::protobuf::Timestamp timestamp;
+  timestamp.set_seconds(now.tv_sec);
+  timestamp.set_nanos(static_cast<int32_t>(now.tv_nsec / 1'000 * 1'000));
+  return timestamp;
+}
+
+int run_cluster(const ControlPlaneConfig& config, uint64_t seed, int signal_fd) {
+  auto credentials = credentials_of(config);
+  if (!credentials) return fail(credentials.error());
+  auto api = cluster::Api::create(std::move(*credentials));
+  if (!api) return fail(api.error());
+  auto source = std::make_unique<cluster::ClusterSource>(api->get(), config.cluster, seed);
+  if (config.once) return print_report(config, source.get());
+  cluster::ReporterOptions options = config.reporter;
+  options.leader.identity = identity_of(seed);
+  auto reporter = std::make_unique<cluster::ClusterReporter>(api->get(), options, wall_now, seed);
+  spdlog::info("watching {}, publishing to {}", source->name(), config.socket);
+  ControlLoop(config, std::move(source), std::move(reporter), seed).run(signal_fd);
+  return 0;
 }
 
 int run(int argc, char** argv) {
@@ -61,11 +123,12 @@ int run(int argc, char** argv) {
   if (signal_fd < 0 || getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
     return fail("the kernel gives neither signals nor randomness");
   }
+  if (is_live_cluster(config)) return run_cluster(config, seed, signal_fd);
   auto source = FolderSource::open(config.manifests, config.allow_empty);
   if (!source) return fail(source.error());
   if (config.once) return print_report(config, source->get());
   spdlog::info("reading {}, publishing to {}", config.manifests, config.socket);
-  ControlLoop(config, std::move(*source), seed).run(signal_fd);
+  ControlLoop(config, std::move(*source), nullptr, seed).run(signal_fd);
   return 0;
 }
 

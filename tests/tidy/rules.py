@@ -97,7 +97,7 @@ ROOMS = {
     "controlplane/history": "base controlplane/model controlplane/compile",
     "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
                             "controlplane/compile controlplane/history",
-    "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store "
+    "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
                     "controlplane/model controlplane/compile controlplane/check controlplane/history "
                     "controlplane/publish",
 }

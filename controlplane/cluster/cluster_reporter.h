@@ -1,0 +1,47 @@
+// Tells a live cluster what became of its objects: status of Ingresses and Events, both written by
+// the one control plane that holds the Lease.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "controlplane/cluster/event_writer.h"
+#include "controlplane/cluster/leader_election.h"
+#include "controlplane/cluster/status_writer.h"
+#include "controlplane/store/reporter.h"
+
+namespace millrace::cluster {
+
+struct ReporterOptions {
+  LeaderOptions leader;
+  StatusOptions status;
+  bool writes_events = true;
+};
+
+class ClusterReporter : public store::Reporter {
+ public:
+  // `api` must outlive it, and is turned by its source.
+  ClusterReporter(Api* api, const ReporterOptions& options, WallClock wall_clock, uint64_t seed);
+
+  void tell(store::Report report) override;
+  Instant due(Instant now) const override;
+  void turn(Instant now, const store::Store& store) override;
+  void stop(Instant now) override { leader_.release(now); }
+  bool done() const override { return leader_.released(); }
+  std::vector<k8s::Problem> problems() const override;
+
+  const LeaderElection& leader() const { return leader_; }
+  const StatusWriter& status() const { return status_; }
+  const EventWriter& events() const { return events_; }
+
+ private:
+  const ReporterOptions options_;
+  LeaderElection leader_;
+  StatusWriter status_;
+  EventWriter events_;
+  store::Report report_;
+  bool has_news_ = false;
+  bool was_leader_ = false;
+};
+
+}  // namespace millrace::cluster

@@ -1,0 +1,170 @@
+#include "controlplane/cluster/event_writer.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <utility>
+
+#include "base/hash.h"
+
+namespace millrace::cluster {
+
+namespace {
+
+using k8s::Severity;
+
+constexpr char reporting_controller[] = "millrace.dev/ingress-controller";
+constexpr int http_conflict = 409;
+
+// "Ingress shop/cart" back into a key.
+std::optional<k8s::ObjectKey> key_of(const std::string& text) {
+  const size_t space = text.find(' ');
+  if (space == std::string::npos) return std::nullopt;
+  for (size_t i = 0; i < k8s::kind_count; ++i) {
+    const auto kind = static_cast<k8s::Kind>(i);
+    if (text.compare(0, space, to_text(kind)) != 0) continue;
+    const std::string name = text.substr(space + 1);
+    const size_t slash = name.find('/');
+    if (slash == std::string::npos) return k8s::ObjectKey{kind, "", name};
+    return k8s::ObjectKey{kind, name.substr(0, slash), name.substr(slash + 1)};
+  }
+  return std::nullopt;
+}
+
+const char* reason_of(const k8s::Problem& problem) {
+  switch (problem.severity) {
+    case Severity::error: return "Refused";
+    case Severity::warning:
+      return problem.sentence.find("shadowed") != std::string::npos ? "Shadowed" : "Overruled";
+    case Severity::note: return "Degraded";
+  }
+  return "Refused";
+}
+
+// Cut between characters of UTF-8: a string field of protobuf holds no halves.
+std::string note_of(const std::string& sentence) {
+  if (sentence.size() <= event_note_bytes_max) return sentence;
+  size_t end = event_note_bytes_max - 3;
+  while (end > 0 && (static_cast<uint8_t>(sentence[end]) & 0xc0) == 0x80) --end;
+  return sentence.substr(0, end) + "...";
+}
+
+std::string hex(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+  return text;
+}
+
+}  // namespace
+
+EventWriter::EventWriter(Api* api, std::string instance, WallClock wall_clock)
+    : api_(api), instance_(std::move(instance)), wall_clock_(std::move(wall_clock)) {}
+
+EventWriter::~EventWriter() {
+  for (const auto& [name, request] : under_way_) api_->cancel(request);
+}
+
+void EventWriter::tell(const std::vector<k8s::Problem>& problems, const store::Store& store,
+                       Instant now) {
+  forget_old(now);
+  for (const k8s::Problem& problem : problems) {
+    const std::optional<k8s::ObjectKey> key = key_of(problem.object);
+    const k8s::Object* object = key ? store.find(*key) : nullptr;
+    if (object == nullptr) continue;
+    const std::string& uid = metadata_of(*object->body).uid();
+    const std::string what = uid + '\n' + reason_of(problem) + '\n' + problem.sentence;
+    // 253 characters at most: a name of ours is 17 longer than the object's.
+    std::string name = key->name.substr(0, k8s::name_bytes_max - 17);
+    while (!name.empty() && (name.back() == '.' || name.back() == '-')) name.pop_back();
+    name += '.' + hex(hash_finish(hash_text(what)));
+    if (said_.contains(name)) continue;
+    if (waiting_.size() == events_waiting_max || said_.size() == events_remembered_max) {
+      ++left_out_;
+      continue;
+    }
+    said_.emplace(name, now);
+    const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
+    waiting_.push_back({name_space,
+                        encode_message("events.k8s.io/v1", "Event",
+                                       event_of(problem, *object, name)),
+                        name});
+  }
+}
+
+void EventWriter::forget_old(Instant now) {
+  std::erase_if(said_, [&](const auto& one) { return now - one.second > event_again_after; });
+}
+
+Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& object,
+                            std::string name) const {
+  const k8s::ObjectMeta& metadata = metadata_of(*object.body);
+  Event event;
+  event.mutable_metadata()->set_name(std::move(name));
+  event.mutable_metadata()->set_namespace_(
+      object.key.name_space.empty() ? "default" : object.key.name_space);
+  *event.mutable_event_time() = wall_clock_();
+  event.set_reporting_controller(reporting_controller);
+  event.set_reporting_instance(instance_);
+  event.set_action("Routing");
+  event.set_reason(reason_of(problem));
+  event.set_note(note_of(problem.sentence));
+  event.set_type(problem.severity == Severity::note ? "Normal" : "Warning");
+  ObjectReference* regarding = event.mutable_regarding();
+  regarding->set_api_version(std::string(api_version_of(object.key.kind)));
+  regarding->set_kind(std::string(to_text(object.key.kind)));
+  regarding->set_namespace_(object.key.name_space);
+  regarding->set_name(object.key.name);
+  regarding->set_uid(metadata.uid());
+  regarding->set_resource_version(metadata.resource_version());
+  return event;
+}
+
+Instant EventWriter::due() const {
+  if (waiting_.empty() || under_way_.size() == event_requests_max) return Instant::never();
+  return tokens_ > 0 ? Instant() : refilled_ + event_interval;
+}
+
+void EventWriter::turn(Instant now, bool may_write) {
+  now_ = now;
+  while (refilled_ + event_interval <= now && tokens_ < event_burst) {
+    ++tokens_;
+    refilled_ = tokens_ == event_burst ? now : refilled_ + event_interval;
+  }
+  if (tokens_ == event_burst) refilled_ = now;
+  if (!may_write) {
+    // The leader says the same; what we would say is forgotten, so that we say it if we become it.
+    for (const Waiting& one : waiting_) said_.erase(one.identity);
+    waiting_.clear();
+    return;
+  }
+  while (!waiting_.empty() && tokens_ > 0 && under_way_.size() < event_requests_max) {
+    Waiting one = std::move(waiting_.front());
+    waiting_.pop_front();
+    --tokens_;
+    const std::string target =
+        "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
+    under_way_[one.identity] =
+        api_->call({"POST", target, protobuf_content_type, std::move(one.body)},
+                   [this, identity = one.identity](const ApiAnswer& answer) {
+                     take(answer, identity);
+                   });
+  }
+}
+
+void EventWriter::take(const ApiAnswer& answer, const std::string& identity) {
+  under_way_.erase(identity);
+  if (answer.ok() || answer.http_status == http_conflict) {
+    if (answer.ok()) ++written_;
+    failure_.clear();
+    return;
+  }
+  ++failed_;
+  failure_ = "Event: " + answer.reason();
+  // Said again when the problem is told the next time, no sooner than a minute from now.
+  const auto said = said_.find(identity);
+  if (said != said_.end()) {
+    said->second = now_ + Duration::seconds(60) - event_again_after;
+  }
+}
+
+}  // namespace millrace::cluster

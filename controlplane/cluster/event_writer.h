@@ -1,0 +1,73 @@
+// Problems of objects as Events beside them (events.k8s.io/v1), so that `kubectl describe` shows
+// them. Each once: an Event's name is a hash of what it says about which object, so after a restart,
+// and from whoever is the leader, the server answers that it is there already. Bounded in all
+// directions: an object that flaps cannot make a storm.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "controlplane/cluster/api.h"
+#include "controlplane/cluster/leader_election.h"
+#include "controlplane/k8s/problem.h"
+#include "controlplane/store/store.h"
+
+namespace millrace::cluster {
+
+constexpr size_t event_requests_max = 4;     // under way at a time
+constexpr size_t events_waiting_max = 5'000;  // what is beyond is counted and not said
+// So many at once, and one more each event_interval.
+constexpr size_t event_burst = 50;
+constexpr Duration event_interval = Duration::milliseconds(100);
+// The same about the same object is said again after this at the earliest: an API server keeps
+// Events for an hour.
+constexpr Duration event_again_after = Duration::seconds(3'600);
+constexpr size_t events_remembered_max = 50'000;
+constexpr size_t event_note_bytes_max = 1'024;  // events.k8s.io/v1 Event.note
+
+class EventWriter {
+ public:
+  // `instance`: which control plane says it.
+  EventWriter(Api* api, std::string instance, WallClock wall_clock);
+  ~EventWriter();
+
+  // All problems that are true now.
+  void tell(const std::vector<k8s::Problem>& problems, const store::Store& store, Instant now);
+  void turn(Instant now, bool may_write);
+  Instant due() const;
+
+  uint64_t written() const { return written_; }
+  uint64_t failed() const { return failed_; }
+  uint64_t left_out() const { return left_out_; }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  struct Waiting {
+    std::string name_space;
+    std::string body;  // an Event in protobuf
+    std::string identity;
+  };
+
+  Event event_of(const k8s::Problem& problem, const k8s::Object& object, std::string name) const;
+  void forget_old(Instant now);
+  void take(const ApiAnswer& answer, const std::string& identity);
+
+  Api* api_;
+  const std::string instance_;
+  WallClock wall_clock_;
+  std::map<std::string, Instant> said_;  // by the Event's name: when
+  std::deque<Waiting> waiting_;
+  std::map<std::string, HttpTransferId> under_way_;  // by the Event's name
+  size_t tokens_ = event_burst;
+  Instant refilled_;
+  Instant now_;
+  uint64_t written_ = 0;
+  uint64_t failed_ = 0;
+  uint64_t left_out_ = 0;
+  std::string failure_;
+};
+
+}  // namespace millrace::cluster

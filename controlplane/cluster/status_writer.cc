@@ -1,0 +1,176 @@
+#include "controlplane/cluster/status_writer.h"
+
+#include <algorithm>
+
+#include <google/protobuf/util/json_util.h>
+
+#include "base/address.h"
+#include "base/ipv6_address.h"
+
+namespace millrace::cluster {
+
+namespace {
+
+using k8s::Kind;
+
+// How often everything is compared while something is under way or waits.
+constexpr Duration look_interval = Duration::seconds(1);
+constexpr int http_not_found = 404;
+
+bool is_ip_address(const std::string& text) {
+  return Ipv4Address::parse(text).has_value() || Ipv6Address::parse(text).has_value();
+}
+
+void add(const std::string& address, k8s::IngressLoadBalancerStatus* status) {
+  if (is_ip_address(address)) {
+    status->add_ingress()->set_ip(address);
+  } else if (!address.empty()) {
+    status->add_ingress()->set_hostname(address);
+  }
+}
+
+void add_service(const std::string& name, const store::Store& store,
+                 k8s::IngressLoadBalancerStatus* status) {
+  const size_t slash = name.find('/');
+  const k8s::Object* object =
+      store.find({Kind::service, name.substr(0, slash), name.substr(slash + 1)});
+  if (object == nullptr) return;
+  for (const auto& one : std::get<k8s::Service>(*object->body).status().load_balancer().ingress()) {
+    add(one.ip().empty() ? one.hostname() : one.ip(), status);
+  }
+}
+
+void add_nodes(const store::Store& store, k8s::IngressLoadBalancerStatus* status) {
+  std::set<std::string> addresses;  // sorted: the same for whoever is the leader
+  for (auto at = store.objects().lower_bound({Kind::node, "", ""});
+       at != store.objects().end() && at->first.kind == Kind::node; ++at) {
+    const auto& node = std::get<k8s::Node>(*at->second.body);
+    const auto& conditions = node.status().conditions();
+    const bool is_ready = std::any_of(conditions.begin(), conditions.end(), [](const auto& one) {
+      return one.type() == "Ready" && one.status() == "True";
+    });
+    if (!is_ready || node.spec().unschedulable()) continue;
+    for (const auto& address : node.status().addresses()) {
+      if (address.type() == "InternalIP") addresses.insert(address.address());
+    }
+  }
+  for (const std::string& address : addresses) add(address, status);
+}
+
+std::string text_of(const k8s::IngressLoadBalancerStatus& status) {
+  std::string text;
+  for (const auto& one : status.ingress()) text += one.ip() + '|' + one.hostname() + '\n';
+  return text;
+}
+
+std::string patch_of(const k8s::IngressLoadBalancerStatus& status) {
+  if (status.ingress().empty()) return R"({"status":{"loadBalancer":{"ingress":null}}})";
+  std::string json;
+  const auto printed = google::protobuf::util::MessageToJsonString(status, &json);
+  CHECK(printed.ok());
+  return R"({"status":{"loadBalancer":)" + json + "}}";
+}
+
+}  // namespace
+
+k8s::IngressLoadBalancerStatus wanted_status(const StatusOptions& options,
+                                             const store::Store& store) {
+  k8s::IngressLoadBalancerStatus status;
+  if (!options.addresses.empty()) {
+    for (const std::string& address : options.addresses) add(address, &status);
+  } else if (!options.publish_service.empty()) {
+    add_service(options.publish_service, store, &status);
+  } else if (options.from_nodes) {
+    add_nodes(store, &status);
+  }
+  return status;
+}
+
+StatusWriter::~StatusWriter() {
+  for (const auto& [name, work] : work_) api_->cancel(work.request);
+}
+
+void StatusWriter::serve(std::set<IngressName> served, Instant now) {
+  for (const IngressName& name : served_) {
+    if (!served.contains(name)) dropped_.insert(name);
+  }
+  for (const IngressName& name : served) dropped_.erase(name);
+  served_ = std::move(served);
+  due_ = now;
+}
+
+void StatusWriter::turn(Instant now, const store::Store& store, bool may_write) {
+  now_ = now;
+  if (!options_.writes || !may_write || now < due_) return;
+  due_ = now + look_interval;
+  const k8s::IngressLoadBalancerStatus wanted = wanted_status(options_, store);
+  // Nothing known: what stands there may be right, and empty surely is not.
+  if (wanted.ingress().empty()) return;
+  for (const IngressName& name : served_) {
+    if (!write(name, wanted, store, now)) return;
+  }
+  const k8s::IngressLoadBalancerStatus none;
+  for (auto at = dropped_.begin(); at != dropped_.end();) {
+    const k8s::Object* object = store.find({Kind::ingress, at->first, at->second});
+    const bool is_ours =
+        object != nullptr &&
+        text_of(std::get<k8s::Ingress>(*object->body).status().load_balancer()) == text_of(wanted);
+    if (!is_ours) {
+      at = dropped_.erase(at);  // gone, or another controller's already
+    } else if (write(*at, none, store, now)) {
+      ++at;
+    } else {
+      return;
+    }
+  }
+  if (work_.empty()) due_ = Instant::never();  // until serve() says that something changed
+}
+
+// False when no more can be under way now.
+bool StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancerStatus& wanted,
+                         const store::Store& store, Instant now) {
+  const k8s::Object* object = store.find({Kind::ingress, name.first, name.second});
+  if (object == nullptr) return true;
+  const auto& present = std::get<k8s::Ingress>(*object->body).status().load_balancer();
+  const auto waiting = work_.find(name);
+  if (text_of(present) == text_of(wanted)) {
+    if (waiting != work_.end() && waiting->second.request == 0) work_.erase(waiting);
+    return true;
+  }
+  if (waiting != work_.end() &&
+      (waiting->second.request != 0 || now < waiting->second.not_before)) {
+    return true;
+  }
+  if (under_way_ == status_requests_max) return false;
+  ++under_way_;
+  Work& work = work_[name];
+  const std::string target = "/apis/networking.k8s.io/v1/namespaces/" + name.first +
+                             "/ingresses/" + name.second +
+                             "/status?fieldManager=millrace-controlplane";
+  const bool clears = wanted.ingress().empty();
+  work.request =
+      api_->call({"PATCH", target, "application/merge-patch+json", patch_of(wanted)},
+                 [this, name, clears](const ApiAnswer& answer) { take(name, answer, clears); });
+  return true;
+}
+
+void StatusWriter::take(const IngressName& name, const ApiAnswer& answer, bool clears) {
+  --under_way_;
+  due_ = now_;  // there is room for the next one
+  Work& work = work_[name];
+  work.request = 0;
+  if (answer.ok() || answer.http_status == http_not_found) {
+    if (answer.ok()) ++written_;
+    if (clears) dropped_.erase(name);
+    failure_.clear();
+    // The watch tells what we wrote in a moment; until then it is not written again.
+    work.not_before = now_ + status_retry_first;
+    return;
+  }
+  ++failed_;
+  failure_ = "status of Ingress " + name.first + '/' + name.second + ": " + answer.reason();
+  work.not_before = now_ + work.pause;
+  work.pause = std::min(work.pause * 2, status_retry_last);
+}
+
+}  // namespace millrace::cluster

@@ -1,0 +1,36 @@
+// Who is told what became of the objects: a live cluster, where it is written to their status and
+// as Events. Like a source it has no loop of its own, and shares the source's descriptor.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/time.h"
+#include "controlplane/k8s/problem.h"
+#include "controlplane/store/store.h"
+
+namespace millrace::store {
+
+struct Report {
+  // Ingresses with a route in the newest table, by namespace and name.
+  std::set<std::pair<std::string, std::string>> served;
+  std::vector<k8s::Problem> problems;  // all that are true now
+};
+
+class Reporter {
+ public:
+  virtual ~Reporter() = default;
+
+  virtual void tell(Report report) = 0;
+  virtual Instant due(Instant now) const = 0;
+  virtual void turn(Instant now, const Store& store) = 0;
+  // An orderly end: what others must know is on its way before `end`, see done().
+  virtual void stop(Instant now) = 0;
+  virtual bool done() const = 0;
+  // What cannot be written at the moment.
+  virtual std::vector<k8s::Problem> problems() const = 0;
+};
+
+}  // namespace millrace::store
