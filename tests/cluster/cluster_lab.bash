@@ -32,7 +32,7 @@ cluster_controlplane() {
   local label=$1
   shift
   setsid "$lab_build/controlplane/millrace-controlplane" --kubeconfig "$account" \
-    --socket "$lab_dir/dataplane.sock" "$@" </dev/null >>"$lab_dir/$label.log" 2>&1 &
+    --socket "${socket:-$lab_dir/dataplane.sock}" "$@" </dev/null >>"$lab_dir/$label.log" 2>&1 &
   local pid=$!
   disown "$pid"
   printf '%s %s\n' "$pid" "$(lab_start_time "$pid")" >"$lab_dir/$label.pid"
