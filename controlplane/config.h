@@ -5,7 +5,9 @@
 #include <string>
 
 #include "base/result.h"
+#include "controlplane/history/history.h"
 #include "controlplane/model/build.h"
+#include "controlplane/publish/shrink_guard.h"
 
 namespace millrace {
 
@@ -16,6 +18,13 @@ struct ControlPlaneConfig {
   model::Options model;
   bool once = false;
   bool allow_empty = false;
+  std::string state_directory;  // empty: "controlplane" beside `socket`
+  std::string api_socket;       // empty: "controlplane.sock" beside `socket`
+  std::string metrics_address;  // empty: no TCP at all
+  history::Limits history;
+  publish::ShrinkLimits shrink;
+
+  std::string beside_socket(const std::string& name) const;
 };
 
 // What to do after reading the command line.

@@ -14,6 +14,9 @@
 #include "controlplane/config.h"
 #include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
+#include "controlplane/publish/rollout.h"
+#include "controlplane/serve/api.h"
+#include "controlplane/serve/http_server.h"
 #include "controlplane/store/source.h"
 #include "controlplane/store/store.h"
 
@@ -24,7 +27,13 @@ constexpr Duration hold_off = Duration::milliseconds(50);
 class ControlLoop {
  public:
   ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
-              uint64_t seed);
+              std::unique_ptr<history::History> history, uint64_t seed);
+  ControlLoop(const ControlLoop&) = delete;
+  ControlLoop& operator=(const ControlLoop&) = delete;
+
+  // Answers there from now on, while run() runs.
+  Status serve_api(const std::string& socket);
+  Status serve_probes(const std::string& address);
 
   // Runs until SIGTERM or SIGINT, read from `signal_fd` (a signalfd). SIGHUP accepts the removals
   // that the source's guard holds back.
@@ -33,6 +42,8 @@ class ControlLoop {
  private:
   void turn_source(Instant now);
   void rebuild(Instant now);
+  void gather_problems();
+  serve::HttpResponse answer_probe(const serve::HttpRequest& request);
   void say_events();
   bool take_signals(int signal_fd);
   int timeout_ms(Instant now) const;
@@ -41,7 +52,13 @@ class ControlLoop {
   std::unique_ptr<store::Source> source_;
   store::Store store_;
   publish::Publisher publisher_;
+  publish::Rollout rollout_;
   std::vector<k8s::Problem> source_problems_;
+  std::vector<k8s::Problem> built_problems_;
+  std::vector<k8s::Problem> rollout_problems_;
+  std::vector<k8s::Problem> problems_;  // all three
+  serve::Api api_;
+  std::vector<std::unique_ptr<serve::HttpServer>> servers_;
   ProblemLog problem_log_;
   Instant rebuild_due_ = Instant::never();
   Instant built_at_;  // when the newest table was made

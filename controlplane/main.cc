@@ -48,6 +48,37 @@ int print_report(const ControlPlaneConfig& config, store::Source* source) {
   return is_clean ? 0 : 1;
 }
 
+// A folder that was asked for must do; the standard one is better than none, and none is said.
+Result<std::unique_ptr<history::History>> open_history(const ControlPlaneConfig& config) {
+  const bool is_asked_for = !config.state_directory.empty();
+  const std::string folder =
+      is_asked_for ? config.state_directory : config.beside_socket("controlplane");
+  auto history = history::History::open(folder, config.history);
+  if (history) return std::move(*history);
+  if (is_asked_for) return Error{"--state-directory: " + history.error()};
+  spdlog::warn(
+      "{}; history, pins and freezes end with this process (--state-directory names "
+      "another folder)",
+      history.error());
+  return history::History::in_memory(config.history);
+}
+
+Status open_sockets(const ControlPlaneConfig& config, ControlLoop* loop) {
+  const bool is_asked_for = !config.api_socket.empty();
+  const std::string socket =
+      is_asked_for ? config.api_socket : config.beside_socket("controlplane.sock");
+  const Status api = loop->serve_api(socket);
+  if (!api && is_asked_for) return Error{"--api-socket: " + api.error()};
+  if (!api) {
+    spdlog::warn("{}; `millrace` cannot ask this control plane (--api-socket names another path)",
+                 api.error());
+  }
+  if (config.metrics_address.empty()) return Ok{};
+  const Status probes = loop->serve_probes(config.metrics_address);
+  if (!probes) return Error{"--metrics-address: " + probes.error()};
+  return Ok{};
+}
+
 int run(int argc, char** argv) {
   const CommandLine line = parse_command_line(argc, argv);
   if (line.exits) {
@@ -65,7 +96,12 @@ int run(int argc, char** argv) {
   if (!source) return fail(source.error());
   if (config.once) return print_report(config, source->get());
   spdlog::info("reading {}, publishing to {}", config.manifests, config.socket);
-  ControlLoop(config, std::move(*source), seed).run(signal_fd);
+  auto history = open_history(config);
+  if (!history) return fail(history.error());
+  ControlLoop loop(config, std::move(*source), std::move(*history), seed);
+  const Status opened = open_sockets(config, &loop);
+  if (!opened) return fail(opened.error());
+  loop.run(signal_fd);
   return 0;
 }
 

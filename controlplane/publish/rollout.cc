@@ -22,6 +22,19 @@ std::string rfc3339(uint64_t unix_ms) {
   return text;
 }
 
+// What others wrote is made printable: a message of ours holds UTF-8 and nothing else.
+record::Cause cause_of(const store::Change& change) {
+  record::Cause cause;
+  cause.set_kind(std::string(k8s::to_text(change.key.kind)));
+  cause.set_name_space(k8s::printable(change.key.name_space));
+  cause.set_name(k8s::printable(change.key.name));
+  cause.set_change(std::string(store::to_text(change.kind)));
+  cause.set_resource_version(k8s::printable(change.resource_version));
+  cause.set_field_manager(k8s::printable(change.field_manager));
+  if (!change.place.file.empty()) cause.set_place(k8s::printable(change.place.text()));
+  return cause;
+}
+
 const char* Rollout::to_text(Trigger trigger) {
   switch (trigger) {
     case Trigger::objects: return "objects";
@@ -230,14 +243,7 @@ void Rollout::take_causes(record::Version* version) {
       continue;
     }
     if (static_cast<size_t>(version->causes_size()) < history::causes_named_max) {
-      record::Cause* cause = version->add_causes();
-      cause->set_kind(std::string(k8s::to_text(change.key.kind)));
-      cause->set_name_space(change.key.name_space);
-      cause->set_name(change.key.name);
-      cause->set_change(std::string(store::to_text(change.kind)));
-      cause->set_resource_version(change.resource_version);
-      cause->set_field_manager(change.field_manager);
-      if (!change.place.file.empty()) cause->set_place(change.place.text());
+      *version->add_causes() = cause_of(change);
     } else {
       ++more;
     }

@@ -31,6 +31,7 @@ struct Moment {
   uint64_t unix_ms = 0;
 };
 std::string rfc3339(uint64_t unix_ms);  // "2026-11-28T13:26:16.042Z"
+record::Cause cause_of(const store::Change& change);
 
 // Objects whose changes wait to be published are named up to here; further ones are counted.
 constexpr size_t causes_waiting_max = 10'000;
