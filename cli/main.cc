@@ -1,16 +1,17 @@
-// millrace: what an operator asks a running data plane. Reads only.
+// millrace: what an operator asks a running data plane and a running control plane, and tells the
+// latter.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
 
+#include "cli/api_client.h"
 #include "cli/connections.h"
+#include "cli/control_verbs.h"
 #include "cli/counters.h"
 #include "cli/traffic.h"
 
 namespace millrace::cli {
 namespace {
-
-constexpr int exit_bad_use = 2;
 
 struct Arguments {
   std::string folder = "/run/millrace";
@@ -110,9 +111,9 @@ int traffic(Arguments& arguments) {
 
 int start(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app{"Millrace's command line: what a running data plane does at this moment."};
+  CLI::App app{"Millrace's command line: what is served, why, and what comes in."};
   app.name("millrace");
-  app.add_option("--run", arguments.folder, "the folder of the data plane's sockets")
+  app.add_option("--run", arguments.folder, "the folder of both programs' sockets")
       ->capture_default_str();
   app.require_subcommand(1);
   app.fallthrough();
@@ -120,14 +121,16 @@ int start(int argc, char** argv) {
   const CLI::App* traffic_verb = add_traffic(app, arguments);
   CLI::App* counters = app.add_subcommand("counters", "every counter, a name and a number a line");
   counters->add_flag("--nonzero", arguments.nonzero_only, "without those that are 0");
+  ControlVerbs control;
+  control.add_to(&app);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    std::printf("%s", app.help().c_str());
-    return 0;
+  } catch (const CLI::Success& success) {
+    return app.exit(success);
   } catch (const CLI::ParseError& error) {
     return fail(error.what());
   }
+  if (const auto code = control.run(arguments.folder)) return *code;
   if (listing->parsed()) return connections(arguments);
   if (traffic_verb->parsed()) return traffic(arguments);
   return run_counters(arguments.folder, arguments.nonzero_only);

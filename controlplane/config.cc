@@ -62,11 +62,55 @@ void check_cluster_options(ControlPlaneConfig* config) {
   check_name("--publish-service", service.substr(slash + 1));
 }
 
+void add_state_options(CLI::App* app, ControlPlaneConfig* config, double* shrink_seconds) {
+  app->add_option("--state-directory", config->state_directory,
+                  "Where the history, pins and freezes are kept; default: `controlplane` beside "
+                  "the socket")
+      ->type_name("DIR");
+  app->add_option("--api-socket", config->api_socket,
+                  "Where `millrace` asks; default: `controlplane.sock` beside the socket")
+      ->type_name("PATH");
+  app->add_option("--metrics-address", config->metrics_address,
+                  "Serve /metrics, /healthz and /readyz there, such as 127.0.0.1:9100; default: "
+                  "nowhere")
+      ->type_name("ADDRESS:PORT");
+  app->add_option("--history-versions", config->history.versions_max,
+                  "At most so many versions are kept")
+      ->type_name("NUMBER")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  app->add_option("--history-bytes", config->history.bytes_max,
+                  "And at most so many bytes of them, or the newest file's if that is more")
+      ->type_name("NUMBER")
+      ->check(CLI::Range(uint64_t{1} << 20, uint64_t{1} << 40))
+      ->capture_default_str();
+  app->add_option("--shrink-share", config->shrink.share_max,
+                  "A table that loses more than this share of its routes or endpoints is held back")
+      ->type_name("SHARE")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app->add_option("--shrink-confirmations", config->shrink.confirmations,
+                  "Until so many looks have said the same; 0: nothing is held back")
+      ->type_name("NUMBER")
+      ->check(CLI::Range(0, 1'000))
+      ->capture_default_str();
+  app->add_option("--shrink-interval", *shrink_seconds, "Seconds between two of these looks")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.1, 3'600.0))
+      ->capture_default_str();
+}
+
 }  // namespace
+
+std::string ControlPlaneConfig::beside_socket(const std::string& name) const {
+  const size_t slash = socket.rfind('/');
+  return slash == std::string::npos ? name : socket.substr(0, slash + 1) + name;
+}
 
 CommandLine parse_command_line(int argc, const char* const* argv) {
   CommandLine line;
   ControlPlaneConfig& config = line.config;
+  double shrink_seconds = static_cast<double>(config.shrink.interval.count_ms()) / 1'000;
   CLI::App app{
       "Watches a Kubernetes cluster, or reads a folder of its manifests (Ingress, IngressClass, "
       "Service, EndpointSlice), and keeps the routing table of millrace-dataplane up to date."};
@@ -98,11 +142,13 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
                "something is wrong");
   app.add_flag("--allow-empty", config.allow_empty,
                "Publish an empty table when the folder holds no objects at start");
+  add_state_options(&app, &config, &shrink_seconds);
   app.add_option("--log-level", config.log_level, "How much to say")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
   try {
     app.parse(argc, argv);
+    config.shrink.interval = Duration::milliseconds(static_cast<int64_t>(shrink_seconds * 1'000));
     // Not required(): CLI11 would name it before a mistyped option, which is the likelier mistake.
     const int sources = !config.manifests.empty() + !config.kubeconfig.empty() + config.in_cluster;
     if (sources == 0) {

@@ -7,7 +7,9 @@
 #include "base/result.h"
 #include "controlplane/cluster/cluster_reporter.h"
 #include "controlplane/cluster/cluster_source.h"
+#include "controlplane/history/history.h"
 #include "controlplane/model/build.h"
+#include "controlplane/publish/shrink_guard.h"
 
 namespace millrace {
 
@@ -26,6 +28,13 @@ struct ControlPlaneConfig {
   model::Options model;
   bool once = false;
   bool allow_empty = false;
+  std::string state_directory;  // empty: "controlplane" beside `socket`
+  std::string api_socket;       // empty: "controlplane.sock" beside `socket`
+  std::string metrics_address;  // empty: no TCP at all
+  history::Limits history;
+  publish::ShrinkLimits shrink;
+
+  std::string beside_socket(const std::string& name) const;
 };
 
 // What to do after reading the command line.

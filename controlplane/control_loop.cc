@@ -34,26 +34,63 @@ std::set<std::pair<std::string, std::string>> ingresses_of(const model::Model& m
   return names;
 }
 
+publish::Moment moment() {
+  const Instant now = now_of_clock();
+  const uint64_t origin_ns = MonotonicClock().wall_ns_of_origin();
+  return {now, (origin_ns + now.since_origin_ns()) / 1'000'000};
+}
+
 }  // namespace
 
 ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
-                         std::unique_ptr<store::Reporter> reporter, uint64_t seed)
+                         std::unique_ptr<store::Reporter> reporter,
+                         std::unique_ptr<history::History> history, uint64_t seed)
     : config_(config),
       source_(std::move(source)),
       reporter_(std::move(reporter)),
-      publisher_(config.socket, {}, seed) {}
+      publisher_(config.socket, {}, seed),
+      rollout_(&publisher_, std::move(history), config.shrink),
+      api_({&rollout_, &publisher_, &store_, source_.get(), &config_.model, &problems_}) {}
+
+Status ControlLoop::serve_api(const std::string& socket) {
+  auto server = serve::HttpServer::listen_unix(
+      socket, {serve::plan_bytes_max},
+      [this](const serve::HttpRequest& request) { return api_.answer(request, moment()); });
+  if (!server) return Error{server.error()};
+  servers_.push_back(std::move(*server));
+  return Ok{};
+}
+
+// For anybody who reaches the address: nothing that changes anything, and no body is read.
+Status ControlLoop::serve_probes(const std::string& address) {
+  auto server = serve::HttpServer::listen_tcp(
+      address, {0}, [this](const serve::HttpRequest& request) { return answer_probe(request); });
+  if (!server) return Error{server.error()};
+  servers_.push_back(std::move(*server));
+  return Ok{};
+}
+
+serve::HttpResponse ControlLoop::answer_probe(const serve::HttpRequest& request) {
+  const auto probed = api_.probe(request);
+  return probed
+             ? *probed
+             : serve::HttpResponse{404, "text/plain", "/metrics, /healthz and /readyz are here\n"};
+}
 
 void ControlLoop::run(int signal_fd) {
+  std::vector<pollfd> ready;
   while (true) {
     const Instant before = now_of_clock();
     publisher_.turn(before);
+    rollout_.follow_number();
     say_events();
-    pollfd ready[3] = {
-        {signal_fd, POLLIN, 0},
-        {source_->fd(), POLLIN, 0},
-        {publisher_.fd(), static_cast<short>(publisher_.wants_write() ? POLLIN | POLLOUT : POLLIN),
-         0}};
-    if (poll(ready, 3, timeout_ms(before)) < 0 && errno != EINTR) {
+    ready.clear();
+    ready.push_back({signal_fd, POLLIN, 0});
+    ready.push_back({source_->fd(), POLLIN, 0});
+    ready.push_back({publisher_.fd(),
+                     static_cast<short>(publisher_.wants_write() ? POLLIN | POLLOUT : POLLIN), 0});
+    for (const auto& server : servers_) ready.push_back({server->fd(), POLLIN, 0});
+    if (poll(ready.data(), ready.size(), timeout_ms(before)) < 0 && errno != EINTR) {
       spdlog::error("poll: {}", std::strerror(errno));
       return;
     }
@@ -63,6 +100,11 @@ void ControlLoop::run(int signal_fd) {
     if ((ready[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) publisher_.on_readable(now);
     if (ready[1].revents != 0 || now >= source_->due(now)) turn_source(now);
     if (now >= rebuild_due_) rebuild(now);
+    if (auto problems = rollout_.turn(store_, moment())) {
+      rollout_problems_ = std::move(*problems);
+      gather_problems();
+    }
+    for (const auto& server : servers_) server->turn(now);
     report(now);
   }
 }
@@ -72,7 +114,7 @@ void ControlLoop::report(Instant now) {
   if (reporter_ == nullptr) return;
   if (now >= report_due_) {
     report_due_ = Instant::never();
-    reporter_->tell(report_);
+    reporter_->tell({ingresses_of(rollout_.published()), problems_});
   }
   reporter_->turn(now, store_);
 }
@@ -90,8 +132,10 @@ void ControlLoop::stop() {
 }
 
 int ControlLoop::timeout_ms(Instant now) const {
-  Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, report_due_});
+  Instant due = std::min(
+      {publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(), report_due_});
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
+  for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;
   if (due <= now) return 0;
   constexpr int64_t timeout_ms_max = 60'000;
@@ -116,33 +160,36 @@ void ControlLoop::turn_source(Instant now) {
 void ControlLoop::rebuild(Instant now) {
   rebuild_due_ = Instant::never();
   built_at_ = now;
-  store_.take_changes();
-  const model::BuildResult built = model::build(store_, config_.model);
-  std::vector<k8s::Problem> problems = source_problems_;
-  problems.insert(problems.end(), built.problems.begin(), built.problems.end());
+  // Of half a view nothing is built; what was seen of it waits in the store.
   if (source_->has_synced()) {
+    model::BuildResult built = model::build(store_, config_.model);
+    const std::string summary = check::summary(built);
     const uint64_t before = publisher_.wanted_version();
-    auto refused = publisher_.want(built.model);
-    if (refused) {
-      problems.insert(problems.end(), refused->begin(), refused->end());
-    } else {
-      problems.push_back({k8s::Severity::error,
-                          {},
-                          "",
-                          "the table cannot be built and stays as it is: " + refused.error()});
-    }
+    built_problems_ = std::move(built.problems);
+    rollout_problems_ =
+        rollout_.offer(std::move(built.model), store_.take_changes(), store_, moment());
     if (publisher_.wanted_version() != before) {
-      spdlog::info("new table, version {}: {}", publisher_.wanted_version(), check::summary(built));
+      spdlog::info("new table, version {}: {}", publisher_.wanted_version(), summary);
     }
   }
-  problem_log_.say(problems);
-  if (reporter_ == nullptr || !source_->has_synced()) return;
-  report_ = {ingresses_of(built.model), std::move(problems)};
-  if (report_due_ == Instant::never()) report_due_ = now + report_delay;
+  gather_problems();
+}
+
+void ControlLoop::gather_problems() {
+  problems_ = source_problems_;
+  problems_.insert(problems_.end(), built_problems_.begin(), built_problems_.end());
+  problems_.insert(problems_.end(), rollout_problems_.begin(), rollout_problems_.end());
+  problem_log_.say(problems_);
+  if (reporter_ != nullptr && source_->has_synced() && report_due_ == Instant::never()) {
+    report_due_ = built_at_ + report_delay;
+  }
 }
 
 void ControlLoop::say_events() {
   for (const publish::Event& event : publisher_.take_events()) {
+    log_line(event.severity, event.sentence);
+  }
+  for (const publish::Event& event : rollout_.take_events()) {
     log_line(event.severity, event.sentence);
   }
 }
@@ -154,6 +201,7 @@ bool ControlLoop::take_signals(int signal_fd) {
     if (signal.ssi_signo == SIGHUP) {
       spdlog::info("SIGHUP: {} is taken as it is, removals included", source_->name());
       source_->accept_removals();
+      rollout_.accept(store_, moment());
       turn_source(now_of_clock());
       continue;
     }

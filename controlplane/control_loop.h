@@ -14,6 +14,9 @@
 #include "controlplane/config.h"
 #include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
+#include "controlplane/publish/rollout.h"
+#include "controlplane/serve/api.h"
+#include "controlplane/serve/http_server.h"
 #include "controlplane/store/reporter.h"
 #include "controlplane/store/source.h"
 #include "controlplane/store/store.h"
@@ -30,7 +33,14 @@ class ControlLoop {
  public:
   // `reporter`: null when nobody is told.
   ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
-              std::unique_ptr<store::Reporter> reporter, uint64_t seed);
+              std::unique_ptr<store::Reporter> reporter,
+              std::unique_ptr<history::History> history, uint64_t seed);
+  ControlLoop(const ControlLoop&) = delete;
+  ControlLoop& operator=(const ControlLoop&) = delete;
+
+  // Answers there from now on, while run() runs.
+  Status serve_api(const std::string& socket);
+  Status serve_probes(const std::string& address);
 
   // Runs until SIGTERM or SIGINT, read from `signal_fd` (a signalfd). SIGHUP accepts the removals
   // that the source's guard holds back.
@@ -39,6 +49,8 @@ class ControlLoop {
  private:
   void turn_source(Instant now);
   void rebuild(Instant now);
+  void gather_problems();
+  serve::HttpResponse answer_probe(const serve::HttpRequest& request);
   void report(Instant now);
   void stop();
   void say_events();
@@ -50,11 +62,16 @@ class ControlLoop {
   std::unique_ptr<store::Reporter> reporter_;
   store::Store store_;
   publish::Publisher publisher_;
+  publish::Rollout rollout_;
   std::vector<k8s::Problem> source_problems_;
+  std::vector<k8s::Problem> built_problems_;
+  std::vector<k8s::Problem> rollout_problems_;
+  std::vector<k8s::Problem> problems_;  // all three
+  serve::Api api_;
+  std::vector<std::unique_ptr<serve::HttpServer>> servers_;
   ProblemLog problem_log_;
   Instant rebuild_due_ = Instant::never();
   Instant built_at_;  // when the newest table was made
-  store::Report report_;  // of the newest table
   Instant report_due_ = Instant::never();
 };
 

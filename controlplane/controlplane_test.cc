@@ -133,7 +133,12 @@ TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"--manifests", manifests_, "--wrong"}, "--wrong"},
       {{"--wrong"}, "--wrong"},
-      {{}, "--manifests DIR is required"},
+      {{}, "one of --manifests DIR, --kubeconfig FILE and --in-cluster is required"},
+      {{"--manifests", "/tmp", "--in-cluster"}, "exclude one another"},
+      {{"--in-cluster"}, "not in a pod: KUBERNETES_SERVICE_HOST"},
+      {{"--kubeconfig", "/none"}, "/none: No such file or directory"},
+      {{"--kubeconfig", "/none", "--publish-service", "web"}, "is not NAMESPACE/NAME"},
+      {{"--in-cluster", "--watch-namespace", "No Name"}, "is no name of Kubernetes"},
       {{"--manifests", manifests_, "--log-level", "loud"}, "--log-level"},
       {{"--manifests", root_ / "nowhere"}, (root_ / "nowhere").string() + ": No such file"},
       {{"--manifests", root_ / "nowhere", "--once"}, "No such file"},

@@ -95,6 +95,48 @@ google::protobuf::Timestamp wall_now() {
   return timestamp;
 }
 
+// A folder that was asked for must do; the standard one is better than none, and none is said.
+Result<std::unique_ptr<history::History>> open_history(const ControlPlaneConfig& config) {
+  const bool is_asked_for = !config.state_directory.empty();
+  const std::string folder =
+      is_asked_for ? config.state_directory : config.beside_socket("controlplane");
+  auto history = history::History::open(folder, config.history);
+  if (history) return std::move(*history);
+  if (is_asked_for) return Error{"--state-directory: " + history.error()};
+  spdlog::warn(
+      "{}; history, pins and freezes end with this process (--state-directory names "
+      "another folder)",
+      history.error());
+  return history::History::in_memory(config.history);
+}
+
+Status open_sockets(const ControlPlaneConfig& config, ControlLoop* loop) {
+  const bool is_asked_for = !config.api_socket.empty();
+  const std::string socket =
+      is_asked_for ? config.api_socket : config.beside_socket("controlplane.sock");
+  const Status api = loop->serve_api(socket);
+  if (!api && is_asked_for) return Error{"--api-socket: " + api.error()};
+  if (!api) {
+    spdlog::warn("{}; `millrace` cannot ask this control plane (--api-socket names another path)",
+                 api.error());
+  }
+  if (config.metrics_address.empty()) return Ok{};
+  const Status probes = loop->serve_probes(config.metrics_address);
+  if (!probes) return Error{"--metrics-address: " + probes.error()};
+  return Ok{};
+}
+
+int run_loop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
+             std::unique_ptr<store::Reporter> reporter, uint64_t seed, int signal_fd) {
+  auto history = open_history(config);
+  if (!history) return fail(history.error());
+  ControlLoop loop(config, std::move(source), std::move(reporter), std::move(*history), seed);
+  const Status opened = open_sockets(config, &loop);
+  if (!opened) return fail(opened.error());
+  loop.run(signal_fd);
+  return 0;
+}
+
 int run_cluster(const ControlPlaneConfig& config, uint64_t seed, int signal_fd) {
   auto credentials = credentials_of(config);
   if (!credentials) return fail(credentials.error());
@@ -106,8 +148,7 @@ int run_cluster(const ControlPlaneConfig& config, uint64_t seed, int signal_fd) 
   options.leader.identity = identity_of(seed);
   auto reporter = std::make_unique<cluster::ClusterReporter>(api->get(), options, wall_now, seed);
   spdlog::info("watching {}, publishing to {}", source->name(), config.socket);
-  ControlLoop(config, std::move(source), std::move(reporter), seed).run(signal_fd);
-  return 0;
+  return run_loop(config, std::move(source), std::move(reporter), seed, signal_fd);
 }
 
 int run(int argc, char** argv) {
@@ -128,8 +169,7 @@ int run(int argc, char** argv) {
   if (!source) return fail(source.error());
   if (config.once) return print_report(config, source->get());
   spdlog::info("reading {}, publishing to {}", config.manifests, config.socket);
-  ControlLoop(config, std::move(*source), nullptr, seed).run(signal_fd);
-  return 0;
+  return run_loop(config, std::move(*source), nullptr, seed, signal_fd);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+
 namespace millrace::publish {
 
 using k8s::Severity;
@@ -10,18 +12,28 @@ using k8s::Severity;
 Publisher::Publisher(std::string socket_path, shm::ChannelPeers peers, uint64_t seed)
     : socket_path_(std::move(socket_path)), peers_(std::move(peers)), random_(seed) {}
 
-Result<std::vector<k8s::Problem>> Publisher::want(const model::Model& model) {
-  const compile::SlotTable slots = wanted_ ? wanted_->slots : compile::SlotTable();
-  auto compiled = compile::compile(model, slots, highest_version_ + 1);
+void Publisher::resume(uint64_t version, model::Model model, compile::SlotTable slots) {
+  CHECK(!wanted_);
+  resumed_version_ = version;
+  highest_version_ = std::max(highest_version_, version);
+  model_ = std::move(model);
+  slots_ = std::move(slots);
+}
+
+void Publisher::number_after(uint64_t version) {
+  highest_version_ = std::max(highest_version_, version);
+}
+
+Result<std::vector<k8s::Problem>> Publisher::want(model::Model model) {
+  const bool is_known = (wanted_ || resumed_version_ != 0) && model == model_;
+  if (wanted_ && is_known) return wanted_->problems;
+  const uint64_t version = is_known ? resumed_version_ : highest_version_ + 1;
+  auto compiled = compile::compile(model, wanted_slots(), version);
   if (!compiled) return Error{compiled.error()};
   std::vector<k8s::Problem> problems = compiled->problems;
-  if (wanted_ && compile::same_content(wanted_->snapshot, compiled->snapshot)) {
-    wanted_->slots = std::move(compiled->slots);  // slots given up before are free now
-    return problems;
-  }
-  model_ = model;
+  model_ = std::move(model);
   wanted_ = std::move(*compiled);
-  highest_version_ = wanted_->snapshot.version;
+  highest_version_ = std::max(highest_version_, version);
   if (wanted_is_refused_) due_ = Instant::never();
   wanted_is_refused_ = false;
   applied_is_ours_ = false;
@@ -63,7 +75,9 @@ void Publisher::disconnect(Instant now, const std::string& reason) {
   if (!said_away_) say(Severity::warning, "the data plane is gone: " + reason);
   said_away_ = true;
   client_.reset();
+  stats_page_.reset();
   applied_version_ = 0;
+  applied_epoch_ = 0;
   in_flight_version_ = 0;
   applied_is_ours_ = false;
   wanted_is_refused_ = false;
@@ -85,12 +99,16 @@ void Publisher::on_writable(Instant now) {
   if (client_ != nullptr) take(client_->on_writable(), now);
 }
 
-void Publisher::take(const std::vector<shm::ChannelEvent>& events, Instant now) {
-  for (const shm::ChannelEvent& event : events) {
+void Publisher::take(std::vector<shm::ChannelEvent> events, Instant now) {
+  for (shm::ChannelEvent& event : events) {
     switch (event.kind) {
-      case shm::ChannelEvent::Kind::hello: take_hello(event.hello); break;
+      case shm::ChannelEvent::Kind::hello:
+        take_hello(event.hello);
+        stats_page_ = std::move(event.stats_page);
+        break;
       case shm::ChannelEvent::Kind::accepted:
         applied_version_ = event.version;
+        applied_epoch_ = event.epoch;
         applied_is_ours_ = wanted_ && event.version == wanted_->snapshot.version;
         in_flight_version_ = 0;
         refusal_.clear();
@@ -118,6 +136,7 @@ void Publisher::take_hello(const shm::ChannelHello& hello) {
   refusal_.clear();
   due_ = Instant::never();
   applied_version_ = hello.version;
+  applied_epoch_ = hello.epoch;
   // A version is only a number: another control plane may have given it to another table. Ours is
   // there when every segment of it is there too.
   applied_is_ours_ =
@@ -133,7 +152,7 @@ void Publisher::take_hello(const shm::ChannelHello& hello) {
 }
 
 bool Publisher::data_plane_has_wanted() const {
-  return applied_is_ours_ && applied_version_ == wanted_->snapshot.version;
+  return wanted_ && applied_is_ours_ && applied_version_ == wanted_->snapshot.version;
 }
 
 void Publisher::publish(Instant now) {

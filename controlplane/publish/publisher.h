@@ -19,6 +19,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "base/unique_fd.h"
 #include "controlplane/compile/compile.h"
 #include "controlplane/k8s/problem.h"
 #include "shm/channel.h"
@@ -42,9 +43,16 @@ class Publisher {
  public:
   Publisher(std::string socket_path, shm::ChannelPeers peers, uint64_t seed);
 
+  // What was wanted last by a process before this one, to be called before the first want(): when
+  // that asks for the same table, it keeps number and slots, so a data plane that has it is sent
+  // nothing.
+  void resume(uint64_t version, model::Model model, compile::SlotTable slots);
+  // Numbers go on behind this one; likewise.
+  void number_after(uint64_t version);
+
   // The table that the data plane is to have from now on. Answers the routes that the format could
   // not take. Error: the table as a whole cannot be built; the one before stays wanted.
-  Result<std::vector<k8s::Problem>> want(const model::Model& model);
+  Result<std::vector<k8s::Problem>> want(model::Model model);
 
   // Connects or publishes when it is time to. To be called whenever due() has come and after
   // want(), on_readable() and on_writable().
@@ -59,19 +67,29 @@ class Publisher {
   std::vector<Event> take_events();
 
   bool is_connected() const { return client_ != nullptr; }
+  // 0 before the first want(). May grow without one: when the data plane has, or had, another table
+  // under that number.
   uint64_t wanted_version() const { return wanted_ ? wanted_->snapshot.version : 0; }
+  // Before the first want(): what resume() said.
+  const model::Model& wanted_model() const { return model_; }
+  const compile::SlotTable& wanted_slots() const { return wanted_ ? wanted_->slots : slots_; }
+  bool data_plane_has_wanted() const;
+  // The data plane's last refusal of what is wanted; empty when it has not refused.
+  const std::string& refusal() const { return refusal_; }
   // The version that the connected data plane has said to have; 0 while there is none.
   uint64_t applied_version() const { return applied_version_; }
+  uint64_t applied_epoch() const { return applied_epoch_; }
+  // Of the connected data plane's stats page, for shm::StatsReader::map(); -1 when there is none.
+  int stats_page_fd() const { return stats_page_.get(); }
 
  private:
   void connect(Instant now);
   void disconnect(Instant now, const std::string& reason);
-  void take(const std::vector<shm::ChannelEvent>& events, Instant now);
+  void take(std::vector<shm::ChannelEvent> events, Instant now);
   void take_hello(const shm::ChannelHello& hello);
   void refuse(const std::string& sentence, Instant now);
   void back_off(Instant now);
   void publish(Instant now);
-  bool data_plane_has_wanted() const;
   void say(k8s::Severity severity, std::string sentence);
 
   const std::string socket_path_;
@@ -79,10 +97,14 @@ class Publisher {
   Random random_;
   std::unique_ptr<shm::ChannelClient> client_;
 
-  model::Model model_;                       // of wanted_, to build it again under another version
+  model::Model model_;        // of wanted_, to build it again under another version; see resume()
+  compile::SlotTable slots_;  // of resume()
+  uint64_t resumed_version_ = 0;
   std::optional<compile::Compiled> wanted_;  // nothing before the first want()
   uint64_t highest_version_ = 0;             // ever seen or given
   uint64_t applied_version_ = 0;
+  uint64_t applied_epoch_ = 0;
+  UniqueFd stats_page_;
   uint64_t in_flight_version_ = 0;  // 0: no request under way
   bool wanted_is_refused_ = false;  // by the data plane that is connected
   std::string refusal_;             // the last one said

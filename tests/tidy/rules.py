@@ -85,20 +85,26 @@ ROOMS = {
     "dataplane": "base shm bpf dataplane/packet dataplane/nic dataplane/net dataplane/tcp "
                  "dataplane/http dataplane/route dataplane/upstream dataplane/access_log "
                  "dataplane/proxy",
-    "cli": "base shm",
+    "cli": "base shm controlplane/answers controlplane/check",
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",
     "controlplane/store": "base controlplane/k8s",
     "controlplane/cluster": "base controlplane/k8s controlplane/manifests controlplane/store",
     "controlplane/model": "base shm controlplane/k8s controlplane/store",
     "controlplane/compile": "base shm controlplane/k8s controlplane/model",
-    "controlplane/check": "base controlplane/k8s controlplane/store controlplane/model "
-                          "controlplane/compile",
+    "controlplane/answers": "base",
+    "controlplane/check": "base controlplane/k8s controlplane/manifests controlplane/store "
+                          "controlplane/model controlplane/compile controlplane/answers",
+    "controlplane/explain": "base controlplane/k8s controlplane/store controlplane/model",
+    "controlplane/serve": "base shm controlplane/k8s controlplane/manifests controlplane/store "
+                          "controlplane/model controlplane/history controlplane/publish "
+                          "controlplane/explain controlplane/answers",
     "controlplane/history": "base controlplane/model controlplane/compile",
     "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
                             "controlplane/compile controlplane/history",
     "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
                     "controlplane/model controlplane/compile controlplane/check controlplane/history "
+                    "controlplane/answers controlplane/explain controlplane/serve "
                     "controlplane/publish",
 }
 

@@ -1,0 +1,113 @@
+// Decides which table the data plane is to have: the one that the objects ask for, unless an
+// operator holds its routes (a rollback pins them to a version, a freeze to what is published) or
+// the guard holds an implausible one back; and notes each table that goes out in the history.
+//
+// While routes are held, endpoints go on following the cluster, unless the freeze is one of
+// endpoints too. What the objects ask for meanwhile waits, with its causes, and goes out when
+// nothing holds it any more. A hold is on the disk before it is in force and outlives restarts.
+//
+// A version's number is the one that the data plane sees. Numbers only grow and may have gaps.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "controlplane/history/history.h"
+#include "controlplane/history/model_message.h"
+#include "controlplane/publish/publisher.h"
+#include "controlplane/publish/shrink_guard.h"
+#include "controlplane/store/store.h"
+
+namespace millrace::publish {
+
+struct Moment {
+  Instant now;
+  uint64_t unix_ms = 0;
+};
+std::string rfc3339(uint64_t unix_ms);  // "2026-11-28T13:26:16.042Z"
+record::Cause cause_of(const store::Change& change);
+
+// Objects whose changes wait to be published are named up to here; further ones are counted.
+constexpr size_t causes_waiting_max = 10'000;
+
+class Rollout {
+ public:
+  // Goes on where the history ends. `publisher` must outlive it.
+  Rollout(Publisher* publisher, std::unique_ptr<history::History> history,
+          const ShrinkLimits& limits);
+
+  // What the objects ask for now, a complete view, and which of them changed since the last call.
+  // Answers what is wrong with what goes out, all that is true now.
+  std::vector<k8s::Problem> offer(model::Model asked, const std::vector<store::Change>& changes,
+                                  const store::Store& objects, Moment at);
+  // The guard asks again when due() has come; otherwise does nothing.
+  std::optional<std::vector<k8s::Problem>> turn(const store::Store& objects, Moment at);
+  Instant due() const { return guard_.due(); }
+  // After the publisher has acted: it may have had to take another number.
+  void follow_number();
+
+  // ---- the operator ----
+  // Each answers a sentence about what was done. Error: why it was not. `objects` as in offer().
+  Result<std::string> rollback(uint64_t version, const store::Store& objects, Moment at);
+  Result<std::string> release(const store::Store& objects, Moment at);
+  Result<std::string> freeze(bool endpoints, const store::Store& objects, Moment at);
+  Result<std::string> unfreeze(const store::Store& objects, Moment at);
+  // What is offered now or within accept_time is meant.
+  std::string accept(const store::Store& objects, Moment at);
+
+  // ---- what is ----
+  const history::History& history() const { return *history_; }
+  const record::Hold& hold() const { return hold_; }
+  const ShrinkGuard& guard() const { return guard_; }
+  bool holds_routes() const { return hold_.frozen() || hold_.pinned_version() != 0; }
+  bool has_published() const { return publisher_->wanted_version() != 0; }
+  const model::Model& published() const { return publisher_->wanted_model(); }
+  // What the objects ask for; nullptr before the first offer().
+  const model::Model* asked() const { return asked_ ? &*asked_ : nullptr; }
+  // Objects whose changes are not published yet.
+  const std::map<k8s::ObjectKey, store::Change>& waiting() const { return waiting_; }
+  uint64_t waiting_more() const { return waiting_more_; }
+  std::string content_hash() const { return hash_.text(); }
+  // Sentences for the log since the last call.
+  std::vector<Event> take_events();
+  // What the guard says; empty when it holds nothing back.
+  const std::string& held_back() const { return held_back_; }
+
+ private:
+  enum class Trigger : uint8_t { objects, rollback, release, unfreeze, accept };
+  static const char* to_text(Trigger trigger);
+
+  void settle(Trigger trigger, const store::Store& objects, Moment at);
+  model::Model table_wanted(const store::Store& objects);
+  bool guard_holds(const model::Model& table, Moment at);
+  bool publish(Trigger trigger, model::Model table, const store::Store& objects, Moment at);
+  void keep_related(const model::ModelDelta& change, const store::Store& objects);
+  void record(Trigger trigger, const model::ModelDelta& change, Moment at);
+  void take_causes(record::Version* version);
+  void note(const std::vector<store::Change>& changes);
+  std::string keep_hold();
+  void say(k8s::Severity severity, std::string sentence);
+
+  Publisher* publisher_;
+  std::unique_ptr<history::History> history_;
+  ShrinkGuard guard_;
+  record::Hold hold_;
+  model::Model held_;  // hold_.table
+  std::optional<model::Model> asked_;
+  history::ContentHash hash_;  // of published()
+  std::map<k8s::ObjectKey, store::Change> waiting_;
+  uint64_t waiting_more_ = 0;
+  uint64_t recorded_ = 0;  // number of the newest version noted
+  std::string held_back_;  // what the guard said last; empty: nothing is held back
+  std::vector<k8s::Problem> problems_;
+  std::vector<Event> events_;
+  bool resumed_ = false;
+};
+
+}  // namespace millrace::publish

@@ -1,0 +1,233 @@
+#include "controlplane/publish/rollout.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "controlplane/manifests/file.h"
+#include "controlplane/model/build.h"
+
+namespace millrace::publish {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string service(const std::string& name, const std::string& address) {
+  return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + name +
+         "}\nspec: {ports: [{port: 80}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: "
+         "EndpointSlice\nmetadata: {name: " +
+         name + "-1, resourceVersion: \"7\", labels: {kubernetes.io/service-name: " + name +
+         "}}\naddressType: IPv4\nports: [{port: 80}]\nendpoints: [{addresses: [" + address +
+         "]}]\n";
+}
+std::string ingress(const std::string& name, const std::string& backend) {
+  return "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: " + name +
+         ", resourceVersion: \"42\"}\nspec: {rules: [{host: " + name +
+         ".example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: " +
+         backend + ", port: {number: 80}}}}]}}]}\n";
+}
+
+class RolloutTest : public ::testing::Test {
+ protected:
+  RolloutTest() {
+    char name[] = "/tmp/millrace-rollout-XXXXXX";
+    root_ = mkdtemp(name);
+    start();
+  }
+  ~RolloutTest() override { fs::remove_all(root_); }
+
+  // As after a kill: nothing but the folder goes on.
+  void start() {
+    rollout_.reset();
+    publisher_ = std::make_unique<Publisher>(root_ / "socket", shm::ChannelPeers{}, 1);
+    auto history = history::History::open(root_ / "state", {});
+    ASSERT_TRUE(history.ok()) << history.error();
+    rollout_ = std::make_unique<Rollout>(publisher_.get(), std::move(*history), ShrinkLimits{});
+    store_ = store::Store();
+  }
+  void offer(const std::string& manifest) {
+    store_.replace(manifests::parse_file("a.yaml", manifest).objects);
+    rollout_->offer(model::build(store_, {}).model, store_.take_changes(), store_, at_);
+  }
+  uint64_t version() { return publisher_->wanted_version(); }
+  const record::Version& newest() { return *rollout_->history().find(version()); }
+  std::string backend(const std::string& host) {
+    for (const model::Host& one : rollout_->published().hosts) {
+      if (one.name == host) return one.routes[0].backend->service;
+    }
+    return "(none)";
+  }
+  std::string address(const std::string& service) {
+    for (const model::Service& one : rollout_->published().services) {
+      if (one.key.service == service && !one.endpoints.empty()) {
+        return one.endpoints[0].address.text();
+      }
+    }
+    return "(none)";
+  }
+
+  fs::path root_;
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<Rollout> rollout_;
+  store::Store store_;
+  Moment at_{Instant::from_ns(1'000'000'000'000), 1'795'872'376'042};
+};
+
+const std::string services = service("red", "10.0.0.1") + service("blue", "10.0.0.2");
+
+TEST_F(RolloutTest, EveryTableIsAVersionWithItsCauses) {
+  offer(services + ingress("a", "red"));
+  EXPECT_EQ(version(), 1u);
+  EXPECT_EQ(newest().time(), "2026-11-28T13:26:16.042Z");
+  EXPECT_EQ(newest().causes_size(), 5);
+  offer(services + ingress("a", "red"));
+  EXPECT_EQ(version(), 1u) << "nothing has changed";
+  offer(services + ingress("a", "blue"));
+  EXPECT_EQ(version(), 2u);
+  ASSERT_EQ(newest().causes_size(), 1);
+  const record::Cause& cause = newest().causes(0);
+  EXPECT_EQ(cause.kind() + ' ' + cause.name_space() + '/' + cause.name() + ' ' + cause.change() +
+                ' ' + cause.resource_version(),
+            "Ingress default/a updated 42");
+  EXPECT_EQ(newest().previous(), 1);
+}
+
+TEST_F(RolloutTest, ARestartWithTheSameObjectsIsNoVersionAndWithOthersNamesThem) {
+  offer(services + ingress("a", "red") + ingress("b", "red"));
+  offer(services + ingress("a", "blue") + ingress("b", "red"));
+  const std::string hash = newest().content_hash();
+  start();
+  offer(services + ingress("a", "blue") + ingress("b", "red"));
+  EXPECT_EQ(version(), 2u);
+  EXPECT_EQ(rollout_->history().size(), 2u);
+  EXPECT_EQ(rollout_->content_hash(), hash);
+  start();
+  offer(services + ingress("a", "blue") + ingress("b", "blue"));
+  EXPECT_EQ(version(), 3u);
+  ASSERT_EQ(newest().causes_size(), 1) << newest().DebugString();
+  EXPECT_EQ(newest().causes(0).name(), "b");
+}
+
+TEST_F(RolloutTest, ARollbackPinsRoutesAndEndpointsGoOn) {
+  offer(services + ingress("a", "red"));
+  offer(services + ingress("a", "blue"));
+  const auto done = rollout_->rollback(1, store_, at_);
+  ASSERT_TRUE(done.ok()) << done.error();
+  EXPECT_EQ(version(), 3u);
+  EXPECT_EQ(backend("a.example"), "red");
+  EXPECT_EQ(newest().trigger(), "rollback");
+  EXPECT_EQ(newest().rolled_back_to(), 1);
+  // Another route waits; an endpoint that moves does not, though nothing asked for names it.
+  const std::string moved = service("red", "10.0.0.9") + service("blue", "10.0.0.2");
+  offer(moved + ingress("a", "blue") + ingress("b", "blue"));
+  EXPECT_EQ(version(), 4u);
+  EXPECT_EQ(backend("b.example"), "(none)");
+  EXPECT_EQ(address("red"), "10.0.0.9");
+  ASSERT_EQ(newest().causes_size(), 1);
+  EXPECT_EQ(newest().causes(0).kind(), "EndpointSlice");
+  ASSERT_EQ(rollout_->waiting().size(), 1u);
+  EXPECT_EQ(rollout_->waiting().begin()->first.text(), "Ingress default/b");
+  // The pin outlives the process.
+  start();
+  EXPECT_EQ(rollout_->hold().pinned_version(), 1);
+  offer(moved + ingress("a", "blue") + ingress("b", "blue"));
+  EXPECT_EQ(version(), 4u);
+  EXPECT_EQ(backend("a.example"), "red");
+  ASSERT_TRUE(rollout_->release(store_, at_).ok());
+  EXPECT_EQ(version(), 5u);
+  EXPECT_EQ(newest().trigger(), "release");
+  EXPECT_EQ(backend("b.example"), "blue");
+  EXPECT_TRUE(rollout_->waiting().empty());
+  EXPECT_FALSE(rollout_->release(store_, at_).ok());
+  EXPECT_FALSE(rollout_->rollback(99, store_, at_).ok());
+}
+
+TEST_F(RolloutTest, AFreezeQueuesAndOutlivesRestarts) {
+  EXPECT_FALSE(rollout_->freeze(false, store_, at_).ok()) << "nothing is there yet";
+  offer(services + ingress("a", "red"));
+  ASSERT_TRUE(rollout_->freeze(false, store_, at_).ok());
+  offer(services + ingress("a", "blue"));
+  EXPECT_EQ(version(), 1u);
+  EXPECT_EQ(rollout_->waiting().size(), 1u);
+  start();
+  offer(services + ingress("a", "blue"));
+  EXPECT_EQ(version(), 1u);
+  EXPECT_EQ(backend("a.example"), "red");
+  offer(service("red", "10.0.0.9") + ingress("a", "blue"));
+  EXPECT_EQ(address("red"), "10.0.0.9");
+  ASSERT_TRUE(rollout_->unfreeze(store_, at_).ok());
+  EXPECT_EQ(backend("a.example"), "blue");
+}
+
+TEST_F(RolloutTest, AFreezeOfEndpointsHoldsThemToo) {
+  offer(services + ingress("a", "red"));
+  ASSERT_TRUE(rollout_->freeze(true, store_, at_).ok());
+  offer(service("red", "10.0.0.9") + ingress("a", "red"));
+  EXPECT_EQ(address("red"), "10.0.0.1");
+  ASSERT_TRUE(rollout_->unfreeze(store_, at_).ok());
+  EXPECT_EQ(address("red"), "10.0.0.9");
+}
+
+TEST_F(RolloutTest, PinnedAndFrozenAreLetGoOneByOne) {
+  offer(services + ingress("a", "red"));
+  offer(services + ingress("a", "blue"));
+  ASSERT_TRUE(rollout_->rollback(1, store_, at_).ok());
+  ASSERT_TRUE(rollout_->freeze(false, store_, at_).ok());
+  ASSERT_TRUE(rollout_->release(store_, at_).ok());
+  EXPECT_EQ(backend("a.example"), "red") << "still frozen";
+  ASSERT_TRUE(rollout_->unfreeze(store_, at_).ok());
+  EXPECT_EQ(backend("a.example"), "blue");
+}
+
+TEST_F(RolloutTest, AnImplausibleTableWaitsForItsConfirmations) {
+  std::string many = services;
+  for (int i = 0; i < 30; ++i) many += ingress("h" + std::to_string(i), "red");
+  offer(many);
+  offer(services + ingress("h1", "red"));
+  EXPECT_EQ(version(), 1u);
+  EXPECT_NE(rollout_->held_back().find("has 1 of 30 routes left"), std::string::npos);
+  // A restart in between does not make it plausible.
+  start();
+  offer(services + ingress("h1", "red"));
+  EXPECT_EQ(version(), 1u);
+  EXPECT_EQ(rollout_->published().route_count(), 30u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(version(), 1u);
+    at_.now = rollout_->due();
+    rollout_->turn(store_, at_);
+  }
+  EXPECT_EQ(version(), 2u);
+  offer(many);
+  EXPECT_EQ(version(), 3u);
+  offer(services);
+  EXPECT_EQ(version(), 3u);
+  rollout_->accept(store_, at_);
+  EXPECT_EQ(version(), 4u);
+  EXPECT_EQ(newest().trigger(), "accept");
+}
+
+TEST_F(RolloutTest, ADamagedHoldKeepsWhatIsThere) {
+  offer(services + ingress("a", "red"));
+  ASSERT_TRUE(rollout_->freeze(false, store_, at_).ok());
+  rollout_.reset();
+  std::ofstream(root_ / "state/hold", std::ios::binary) << "damage";
+  start();
+  const auto events = rollout_->take_events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_NE(events[0].sentence.find("is frozen until `millrace unfreeze`"), std::string::npos);
+  offer(services + ingress("a", "blue"));
+  EXPECT_EQ(backend("a.example"), "red");
+}
+
+TEST_F(RolloutTest, MoreCausesThanAreNamedAreCounted) {
+  std::string many = services;
+  for (int i = 0; i < 150; ++i) many += ingress("h" + std::to_string(i), "red");
+  offer(many);
+  EXPECT_EQ(newest().causes_size(), 100);
+  EXPECT_EQ(newest().causes_more(), 54u);
+}
+
+}  // namespace
+}  // namespace millrace::publish
