@@ -44,6 +44,10 @@ constexpr size_t trusted_proxies_max = 64;
 constexpr uint64_t ejection_failures_max = 1'000;
 constexpr uint64_t ejection_seconds_max = 300;
 constexpr uint64_t access_ring_kib_min = 64;
+// Fewer than 50 requests are no share; who is asked less is judged together with others.
+constexpr uint64_t guard_requests_min = 50;
+constexpr uint64_t guard_requests_max = 1'000'000;
+constexpr uint64_t guard_seconds_max = 86'400;
 constexpr uint64_t access_ring_kib_max = 262'144;
 constexpr size_t interface_name_bytes_max = 15;  // IFNAMSIZ without its zero
 
@@ -572,11 +576,33 @@ AccessLogConfig read_access_log(const YAML::Node& node) {
   return log;
 }
 
+guard::Limits read_publish_guard(const YAML::Node& node) {
+  expect_keys(node, "publish_guard", {"mode", "requests", "jump_percent", "seconds"});
+  guard::Limits limits;
+  if (node["mode"])
+    limits.mode = read_choice<guard::Mode>(
+        node["mode"], "publish_guard: mode",
+        {{"off", guard::Mode::off}, {"warn", guard::Mode::warn}, {"act", guard::Mode::act}});
+  if (node["requests"])
+    limits.requests_min = static_cast<uint32_t>(
+        read_number(node["requests"], "publish_guard: requests", guard_requests_min,
+                    guard_requests_max));
+  if (node["jump_percent"])
+    limits.jump_min = static_cast<double>(read_number(
+                          node["jump_percent"], "publish_guard: jump_percent", 1, 100)) /
+                      100;
+  if (node["seconds"])
+    limits.watch_max = Duration::seconds(static_cast<int64_t>(
+        read_number(node["seconds"], "publish_guard: seconds", 1, guard_seconds_max)));
+  return limits;
+}
+
 Config read_root(const YAML::Node& root) {
   expect_keys(
       root, "the configuration",
       {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits", "timeouts",
-       "paths", "upgrades", "upstream", "forwarding", "access_log", "dpdk", "user"});
+       "paths", "upgrades", "upstream", "forwarding", "access_log", "publish_guard", "dpdk",
+       "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });
@@ -665,6 +691,7 @@ Config read_root(const YAML::Node& root) {
          "speak it");
   }
   if (root["access_log"]) config.access_log = read_access_log(root["access_log"]);
+  if (root["publish_guard"]) config.publish_guard = read_publish_guard(root["publish_guard"]);
   if (root["user"])
     config.user = static_cast<uint32_t>(read_number(root["user"], "user", 0, UINT32_MAX - 1));
   check_references(config, root);

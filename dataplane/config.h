@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/ipv6_address.h"
 #include "base/result.h"
+#include "dataplane/guard/publish_guard.h"
 #include "dataplane/packet/checksum_mode.h"
 
 namespace millrace {
@@ -156,6 +157,7 @@ struct Config {
   ForwardingConfig forwarding;
   std::vector<ProxyProtocolListener> proxy_protocol_listeners;
   std::optional<AccessLogConfig> access_log;
+  guard::Limits publish_guard;
   std::vector<std::string> upgrades = {"websocket"};  // lower case
   std::optional<uint32_t> user;                       // uid to run as once the ports are open
 };

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <ctime>
+#include <utility>
 
 #include "shm/last_good.h"
 
@@ -17,6 +19,12 @@ constexpr int tick_ms = 100;
 // pace of a listing and its share of the worker's time.
 constexpr int batch_tick_ms = 1;
 }  // namespace
+
+Housekeeping::Housekeeping(const Parts& parts)
+    : parts_(parts),
+      links_up_(parts.links.size(), false),
+      guard_(parts.guard, *parts.counts),
+      installed_{parts.cell.current().owner, parts.cell.current().traffic} {}
 
 void Housekeeping::run(int signal_fd) {
   while (!is_over()) {
@@ -67,13 +75,58 @@ void Housekeeping::on_channel() {
       continue;
     }
     wake_worker();
-    const auto& current = parts_.cell.window().front();
-    spdlog::info("table version {} is in force (epoch {})", current->version(), outcome.epoch);
-    if (const Status saved = shm::save_last_good(parts_.last_good_path, *current); !saved.ok()) {
-      spdlog::warn("the last good table could not be saved: {}", saved.error());
-      parts_.stats.set_last_error(saved.error());
-    }
+    spdlog::info("table version {} is in force (epoch {})", parts_.cell.current().view->version(),
+                 outcome.epoch);
+    after_install();
+    save_current();
   }
+}
+
+void Housekeeping::after_install() {
+  const shm::InstalledSnapshot& current = parts_.cell.current();
+  guard::Installed next{current.owner, current.traffic};
+  if (next.snapshot == installed_.snapshot) return;
+  guard_.installed(installed_, next, clock_.now());
+  installed_ = std::move(next);
+}
+
+void Housekeeping::save_current() {
+  const auto& current = parts_.cell.window().front();
+  const Status saved = shm::save_last_good(parts_.last_good_path, *current);
+  if (saved.ok()) return;
+  spdlog::warn("the last good table could not be saved: {}", saved.error());
+  parts_.stats.set_last_error(saved.error());
+}
+
+// Goes back by itself: whoever published the table may be gone by now.
+void Housekeeping::watch_tables() {
+  const auto verdict = guard_.turn(installed_, clock_.now());
+  if (!verdict) return;
+  const uint64_t back_to = verdict->before->version();
+  if (parts_.guard.mode == guard::Mode::warn) {
+    parts_.stats.set(0, parts_.first_guard_cell + 3, ++guard_warnings_);
+    spdlog::warn("table version {} does harm, and version {} before it did not: {}",
+                 verdict->bad_version, back_to, verdict->sentence);
+    return;
+  }
+  const auto epoch = parts_.cell.install(verdict->before);
+  if (!epoch.ok()) {
+    spdlog::error("table version {} does harm ({}), but going back to version {} failed: {}",
+                  verdict->bad_version, verdict->sentence, back_to, epoch.error());
+    return;
+  }
+  wake_worker();
+  spdlog::error("back to table version {} from version {} (epoch {}): {}", back_to,
+                verdict->bad_version, *epoch, verdict->sentence);
+  parts_.stats.set_last_error(verdict->sentence);
+  parts_.stats.set(0, parts_.first_guard_cell, verdict->bad_version);
+  parts_.stats.set(0, parts_.first_guard_cell + 1, back_to);
+  std::atomic_thread_fence(std::memory_order_release);
+  parts_.stats.set(0, parts_.first_guard_cell + 2, ++guard_acts_);
+  guard_.forget();
+  const shm::InstalledSnapshot& current = parts_.cell.current();
+  installed_ = {current.owner, current.traffic};
+  save_current();
 }
 
 // True while the worker's answer is awaited.
@@ -113,6 +166,7 @@ void Housekeeping::watch_links() {
 void Housekeeping::on_tick() {
   parts_.cell.reclaim();
   watch_links();
+  watch_tables();
   const uint64_t applied = parts_.cell.applied_epoch();
   if (applied == parts_.cell.epoch() && applied != reported_epoch_) {
     reported_epoch_ = applied;

@@ -1,15 +1,18 @@
 // Housekeeping: the thread beside the workers. It takes snapshots from the control plane, installs
-// and saves them, tells the workers the time of day, publishes what was applied, serves operators'
+// and saves them, goes back from one that does harm, tells the workers the time of day, publishes what was applied, serves operators'
 // listings, and waits for the signal to stop. Everything slow or talkative of the data plane
 // happens here.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bpf/redirect_loader.h"
+#include "dataplane/guard/publish_guard.h"
 #include "dataplane/housekeeping_listing.h"
 #include "dataplane/log_thread.h"
 #include "dataplane/nic/dpdk_port.h"
@@ -35,8 +38,16 @@ class Housekeeping {
     std::string last_good_path;
     std::vector<nic::DpdkPort*> links;  // whose far ends come and go
     Duration drain_max;                 // zero: a stop waits for nobody
+    const shm::TrafficCounts* counts;
+    guard::Limits guard;
+    uint32_t first_guard_cell;  // in the stats page: guard_names
   };
-  explicit Housekeeping(const Parts& parts) : parts_(parts), links_up_(parts.links.size(), false) {}
+  // The guard's cells of the stats page, in this order. The control plane reads them: `acts` is set
+  // behind the two versions that it is about.
+  static constexpr std::array<std::string_view, 4> guard_names = {
+      "guard_bad_version", "guard_back_to_version", "guard_acts", "guard_warnings"};
+
+  explicit Housekeeping(const Parts& parts);
 
   // Until SIGTERM or SIGINT arrives on signal_fd and what was open is gone, or drain_max has passed
   // since, or another signal has come.
@@ -44,6 +55,9 @@ class Housekeeping {
 
  private:
   void on_channel();
+  void after_install();
+  void save_current();
+  void watch_tables();
   bool on_listings();
   bool on_signal(int signal_fd);
   bool is_over() const;
@@ -59,6 +73,10 @@ class Housekeeping {
   uint64_t reported_epoch_ = 0;
   int64_t last_second_ = 0;
   std::vector<bool> links_up_;  // as said in the log
+  guard::PublishGuard guard_;
+  guard::Installed installed_;  // what is in force, with its rows
+  uint64_t guard_acts_ = 0;
+  uint64_t guard_warnings_ = 0;
 };
 
 }  // namespace millrace

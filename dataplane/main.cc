@@ -167,6 +167,7 @@ std::vector<std::string> stats_names(const Config& config) {
   for (const CounterFacts& facts : counter_facts) names.emplace_back(facts.name);
   for (std::string_view gauge : gauge_names) names.emplace_back(gauge);
   for (std::string_view name : access_log_names) names.emplace_back(name);
+  for (std::string_view name : Housekeeping::guard_names) names.emplace_back(name);
   for (const PortConfig& port : config.ports) {
     if (port.dpdk) continue;
     for (int outcome = 0; outcome < millrace_outcome_count; ++outcome) {
@@ -270,7 +271,8 @@ void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
 // The worker's thread and housekeeping, until a signal says stop.
 void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::SnapshotCell& cell,
            shm::StatsPage& stats, const Config& config, int signal_fd,
-           const std::string& last_good_path, ListingServer& listings, LogThread* access_log) {
+           const std::string& last_good_path, ListingServer& listings, LogThread* access_log,
+           const shm::TrafficCounts& counts) {
   const std::vector<bpf::Redirect*> programs = ports.programs();
   WorkerMailbox mailbox;
   mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -285,11 +287,14 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   spdlog::info("serving: {} ports, {} MiB of packet memory, {} connections at most",
                config.ports.size(), config.limits.packet_memory_mib, config.limits.connections);
   const auto first_access_log_cell = static_cast<uint32_t>(counter_count + gauge_names.size());
-  const auto first_program_cell =
+  const auto first_guard_cell =
       static_cast<uint32_t>(first_access_log_cell + access_log_names.size());
+  const auto first_program_cell =
+      static_cast<uint32_t>(first_guard_cell + Housekeeping::guard_names.size());
   Housekeeping({server, listings, cell, stats, mailbox, programs, access_log, first_access_log_cell,
                 first_program_cell, last_good_path, ports.dpdk_ports(),
-                Duration::seconds(config.timeouts.drain_seconds)})
+                Duration::seconds(config.timeouts.drain_seconds), &counts, config.publish_guard,
+                first_guard_cell})
       .run(signal_fd);
 
   mailbox.stop = true;
@@ -329,6 +334,8 @@ int run(const Config& config) {
   auto traffic =
       shm::TrafficPage::create(shm::traffic_rows_fixed + config.limits.traffic_rows, worker_count);
   if (!traffic.ok()) return fail(traffic.error());
+  auto counts = shm::TrafficCounts::map(**traffic, worker_count);
+  if (!counts.ok()) return fail(counts.error());
   TrafficRows traffic_rows(**traffic);
   shm::SnapshotCell cell(worker_count);
   cell.set_traffic_maps(
@@ -364,7 +371,7 @@ int run(const Config& config) {
     return fail(dropped.error());
   if (access_log) access_log->start();
   serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path,
-        **listings, access_log.get());
+        **listings, access_log.get(), **counts);
   return 0;
 }
 

@@ -78,13 +78,14 @@ ROOMS = {
     "dataplane/tcp": "base dataplane/packet dataplane/net",
     "dataplane/http": "base dataplane/packet",
     "dataplane/route": "base shm",
+    "dataplane/guard": "base shm dataplane/route",
     "dataplane/upstream": "base shm dataplane/packet dataplane/net dataplane/tcp",
     "dataplane/access_log": "base dataplane/packet dataplane/http",
     "dataplane/proxy": "base shm dataplane/packet dataplane/net dataplane/tcp dataplane/http "
                        "dataplane/route dataplane/upstream dataplane/access_log",
     "dataplane": "base shm bpf dataplane/packet dataplane/nic dataplane/net dataplane/tcp "
                  "dataplane/http dataplane/route dataplane/upstream dataplane/access_log "
-                 "dataplane/proxy",
+                 "dataplane/proxy dataplane/guard",
     "cli": "base shm controlplane/answers controlplane/check",
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",
@@ -206,7 +207,7 @@ def clocks(tree):
 
 # Files of the data plane that run at start or on the housekeeping thread, not on a worker's path.
 OFF_THE_PATH = re.compile(
-    r"dataplane/(main|config|open_ports|housekeeping|traffic_rows|start|privileges|log)\w*\.(h|cc)$")
+    r"dataplane/((main|config|open_ports|housekeeping|traffic_rows|start|privileges|log)\w*|guard/\w+)\.(h|cc)$")
 
 BANNED = re.compile(
     r"std::function\b|\bshared_ptr\b|\bmake_shared\b|\bthrow\b|\bcatch\s*\(|"
