@@ -181,6 +181,7 @@ void Publisher::refuse(const std::string& sentence, Instant now) {
   refusal_ = sentence;
   say(Severity::error,
       sentence + "; the data plane keeps version " + std::to_string(applied_version_));
+  events_.back().kind = EventKind::refused;
 }
 
 void Publisher::say(Severity severity, std::string sentence) {

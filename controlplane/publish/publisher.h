@@ -33,10 +33,13 @@ constexpr Duration answer_time_max = Duration::seconds(10);
 // A refusal may pass (a worker that hangs), so it is asked again this often; it is said once.
 constexpr Duration refused_retry = Duration::seconds(5);
 
+enum class EventKind : uint8_t { other, refused };
+
 // A line for the log.
 struct Event {
   k8s::Severity severity = k8s::Severity::note;
   std::string sentence;
+  EventKind kind = EventKind::other;
 };
 
 class Publisher {
