@@ -90,6 +90,7 @@ class Publisher {
   void disconnect(Instant now, const std::string& reason);
   void take(std::vector<shm::ChannelEvent> events, Instant now);
   void take_hello(const shm::ChannelHello& hello);
+  bool is_wanted(const shm::ChannelHello& hello) const;
   void refuse(const std::string& sentence, Instant now);
   void back_off(Instant now);
   void publish(Instant now);
