@@ -37,7 +37,7 @@ int diff_versions(const DiffOptions& options) {
   const int code = ask(
       {options.folder, "GET", "/v1/diff", {{"from", options.names[0]}, {"to", options.names[1]}}},
       options.json, &diff);
-  if (code != exit_fine) return code;
+  if (code != exit_fine) return exit_bad_use;
   if (!options.json) std::fputs(diff_text(diff).c_str(), stdout);
   return diff.equal() ? exit_fine : exit_no;
 }
@@ -57,7 +57,7 @@ int diff_against_cluster(const DiffOptions& options) {
   answer::Plan plan;
   const int code =
       ask({options.folder, "POST", "/v1/plan", {}, answer::to_json(request)}, options.json, &plan);
-  if (code != exit_fine) return code;
+  if (code != exit_fine) return exit_bad_use;
   bool has_errors = false;
   for (const answer::Problem& problem : plan.problems()) {
     has_errors |= problem.severity() == "error";

@@ -55,7 +55,7 @@ ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store
 Status ControlLoop::serve_api(const std::string& socket) {
   auto server = serve::HttpServer::listen_unix(
       socket, {serve::plan_bytes_max},
-      [this](const serve::HttpRequest& request) { return api_.answer(request, moment()); });
+      [this](const serve::HttpRequest& request) { return answer(request); });
   if (!server) return Error{server.error()};
   servers_.push_back(std::move(*server));
   return Ok{};
@@ -70,11 +70,49 @@ Status ControlLoop::serve_probes(const std::string& address) {
   return Ok{};
 }
 
+serve::HttpResponse ControlLoop::answer(const serve::HttpRequest& request) {
+  if (request.method == "GET" && request.path == "/metrics") return scrape();
+  return api_.answer(request, moment());
+}
+
 serve::HttpResponse ControlLoop::answer_probe(const serve::HttpRequest& request) {
+  if (request.method == "GET" && request.path == "/metrics") return scrape();
   const auto probed = api_.probe(request);
   return probed
              ? *probed
              : serve::HttpResponse{404, "text/plain", "/metrics, /healthz and /readyz are here\n"};
+}
+
+serve::HttpResponse ControlLoop::scrape() const {
+  metrics::Observed observed;
+  observed.status = api_.status();
+  std::string why;
+  observed.ready = api_.is_ready(&why);
+  shm::StatsReading stats;
+  std::vector<shm::TrafficReading> traffic;
+  if (publisher_.stats_page_fd() >= 0) {
+    const auto stats_page = shm::StatsReader::map(publisher_.stats_page_fd());
+    if (stats_page) {
+      stats = (*stats_page)->read();
+      observed.stats = &stats;
+    }
+    const auto traffic_page = shm::TrafficReader::open(config_.beside_socket("traffic"));
+    if (traffic_page) {
+      traffic = (*traffic_page)->read();
+      observed.traffic = &traffic;
+    }
+  }
+  return {200, "text/plain; version=0.0.4", metrics_.text(observed)};
+}
+
+// What the metrics tell of versions: that there is one, and when the data plane has it.
+void ControlLoop::note_progress(Instant now) {
+  if (publisher_.wanted_version() != noted_version_) metrics_.note_version();
+  noted_version_ = publisher_.wanted_version();
+  if (changed_at_ == Instant::never() || rebuild_due_ != Instant::never()) return;
+  if (!publisher_.data_plane_has_wanted()) return;
+  metrics_.note_applied(now - changed_at_);
+  changed_at_ = Instant::never();
 }
 
 void ControlLoop::run(int signal_fd) {
@@ -83,6 +121,7 @@ void ControlLoop::run(int signal_fd) {
     const Instant before = now_of_clock();
     publisher_.turn(before);
     rollout_.follow_number();
+    note_progress(before);
     say_events();
     ready.clear();
     ready.push_back({signal_fd, POLLIN, 0});
@@ -154,6 +193,7 @@ void ControlLoop::turn_source(Instant now) {
   source_problems_ = std::move(problems);
   if (is_news && rebuild_due_ == Instant::never()) {
     rebuild_due_ = std::max(now, built_at_ + hold_off);
+    if (changed_at_ == Instant::never()) changed_at_ = now;
   }
 }
 
@@ -168,8 +208,11 @@ void ControlLoop::rebuild(Instant now) {
     built_problems_ = std::move(built.problems);
     rollout_problems_ =
         rollout_.offer(std::move(built.model), store_.take_changes(), store_, moment());
+    metrics_.note_build(now_of_clock() - now);
     if (publisher_.wanted_version() != before) {
       spdlog::info("new table, version {}: {}", publisher_.wanted_version(), summary);
+    } else {
+      changed_at_ = Instant::never();  // nothing goes out
     }
   }
   gather_problems();
@@ -187,6 +230,7 @@ void ControlLoop::gather_problems() {
 
 void ControlLoop::say_events() {
   for (const publish::Event& event : publisher_.take_events()) {
+    if (event.kind == publish::EventKind::refused) metrics_.note_refusal();
     log_line(event.severity, event.sentence);
   }
   for (const publish::Event& event : rollout_.take_events()) {

@@ -12,6 +12,7 @@
 
 #include "base/time.h"
 #include "controlplane/config.h"
+#include "controlplane/metrics/metrics.h"
 #include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
 #include "controlplane/publish/rollout.h"
@@ -50,9 +51,12 @@ class ControlLoop {
   void turn_source(Instant now);
   void rebuild(Instant now);
   void gather_problems();
+  serve::HttpResponse answer(const serve::HttpRequest& request);
   serve::HttpResponse answer_probe(const serve::HttpRequest& request);
   void report(Instant now);
   void stop();
+  serve::HttpResponse scrape() const;
+  void note_progress(Instant now);
   void say_events();
   bool take_signals(int signal_fd);
   int timeout_ms(Instant now) const;
@@ -68,6 +72,9 @@ class ControlLoop {
   std::vector<k8s::Problem> rollout_problems_;
   std::vector<k8s::Problem> problems_;  // all three
   serve::Api api_;
+  metrics::Metrics metrics_;
+  uint64_t noted_version_ = 0;             // by the metrics
+  Instant changed_at_ = Instant::never();  // the first change that the data plane does not have yet
   std::vector<std::unique_ptr<serve::HttpServer>> servers_;
   ProblemLog problem_log_;
   Instant rebuild_due_ = Instant::never();

@@ -5,16 +5,20 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <sstream>
 
 #include "base/time.h"
+#include "base/unique_fd.h"
 #include "shm/channel.h"
 #include "shm/snapshot_store.h"
 
@@ -103,6 +107,27 @@ class ControlPlaneTest : public ::testing::Test {
     server_ = std::move(*server);
   }
   const shm::SnapshotView& view() { return *cell_.current().view; }
+
+  // The control plane's answer, head and body; empty when nobody answers within a second.
+  std::string ask(const std::string& method, const std::string& target) {
+    const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, (root_ / "controlplane.sock").c_str());
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return "";
+    const std::string request = method + ' ' + target +
+                                " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n"
+                                "Connection: close\r\n\r\n";
+    if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return "";
+    std::string answer;
+    char buffer[4096];
+    for (pollfd ready{fd.get(), POLLIN, 0}; poll(&ready, 1, 1'000) == 1;) {
+      const ssize_t count = recv(fd.get(), buffer, sizeof buffer, 0);
+      if (count <= 0) break;
+      answer.append(buffer, static_cast<size_t>(count));
+    }
+    return answer;
+  }
 
   // Plays the data plane until `done`, at most ten seconds.
   bool serve_until(const std::function<bool()>& done) {
@@ -292,6 +317,79 @@ TEST_F(ControlPlaneTest, KilledAtAnyMomentItGoesOnWhereItWas) {
     return view().version() > last && view().endpoints(1).size() == 1 &&
            view().endpoints(1)[0].address == Ipv4Address::from_octets(10, 0, 0, 13).host_order();
   })) << err();
+}
+
+// ---- the API, and what outlives the process
+// -------------------------------------------------------
+
+TEST_F(ControlPlaneTest, VersionsCausesAndPinsOutliveKillsAndNothingIsSentAgain) {
+  listen();
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  write("a.yaml", app("a", 2));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 2; })) << err();
+  for (int life = 0; life < 3; ++life) {
+    EXPECT_EQ(stop(SIGKILL), 128 + SIGKILL);
+    serve_until([&] { return server_->connection_count() == 0; });
+    start_on_folder();
+    ASSERT_TRUE(serve_until([&] { return server_->connection_count() == 1; })) << err();
+    ASSERT_TRUE(serve_until([&] { return ask("GET", "/readyz").starts_with("HTTP/1.1 200"); }));
+  }
+  EXPECT_EQ(server_->accepted_count(), 2u) << "the data plane had it: " << err();
+  const std::string history = ask("GET", "/v1/history");
+  EXPECT_NE(history.find("\"number\":2,\"previous\":1"), std::string::npos) << history;
+  EXPECT_NE(history.find("\"kind\":\"EndpointSlice\",\"name_space\":\"default\",\"name\":\"a-1\","
+                         "\"change\":\"updated\""),
+            std::string::npos)
+      << history;
+  write("b.yaml", app("b", 1));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 3; })) << err();
+  EXPECT_NE(ask("POST", "/v1/rollback?version=2").find("are pinned"), std::string::npos);
+  ASSERT_TRUE(serve_until([&] { return view().version() == 4; })) << err();
+  EXPECT_EQ(view().root().host_count, 1u);
+  EXPECT_EQ(stop(SIGKILL), 128 + SIGKILL);
+  serve_until([&] { return server_->connection_count() == 0; });
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return ask("GET", "/readyz").starts_with("HTTP/1.1 200"); }));
+  EXPECT_EQ(view().version(), 4u);
+  EXPECT_EQ(view().root().host_count, 1u) << "still pinned";
+  EXPECT_NE(ask("POST", "/v1/release").find("released"), std::string::npos);
+  ASSERT_TRUE(serve_until([&] { return view().version() == 5; })) << err();
+  EXPECT_EQ(view().root().host_count, 2u);
+}
+
+TEST_F(ControlPlaneTest, ALostHistoryGoesOnBehindTheDataPlanesVersion) {
+  listen();
+  write("a.yaml", app("a", 1));
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  write("a.yaml", app("a", 2));
+  ASSERT_TRUE(serve_until([&] { return view().version() == 2; })) << err();
+  stop(SIGKILL);
+  fs::remove_all(root_ / "controlplane");
+  write("a.yaml", app("a", 3));
+  serve_until([&] { return server_->connection_count() == 0; });
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 3; })) << err();
+  EXPECT_NE(ask("GET", "/v1/version?number=3").find("\"number\":3"), std::string::npos)
+      << "one number for both: " << ask("GET", "/v1/history");
+}
+
+TEST_F(ControlPlaneTest, AFolderThatWasAskedForMustDoAndTheStandardOneMay) {
+  write("a.yaml", app("a", 1));
+  EXPECT_EQ(
+      run({"--manifests", manifests_, "--socket", socket_, "--state-directory", "/proc/nothing"}),
+      2);
+  EXPECT_NE(err().find("--state-directory: /proc/nothing"), std::string::npos) << err();
+  EXPECT_EQ(run({"--manifests", manifests_, "--socket", socket_, "--metrics-address", "here"}), 2);
+  EXPECT_NE(err().find("--metrics-address: \"here\" is not an address"), std::string::npos);
+  fs::remove_all(root_ / "controlplane");
+  std::ofstream(root_ / "controlplane") << "a file where the folder should be";
+  listen();
+  start_on_folder();
+  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
+  EXPECT_NE(err().find("history, pins and freezes end with this process"), std::string::npos);
 }
 
 }  // namespace

@@ -36,8 +36,20 @@ Result<std::vector<k8s::Problem>> Publisher::want(model::Model model) {
   highest_version_ = std::max(highest_version_, version);
   if (wanted_is_refused_) due_ = Instant::never();
   wanted_is_refused_ = false;
-  applied_is_ours_ = false;
+  // The hello may have come before this process knew what it wants.
+  applied_is_ours_ = client_ != nullptr && client_->hello() && is_wanted(*client_->hello());
   return problems;
+}
+
+// A version is only a number: another control plane may have given it to another table. Ours is
+// there when every segment of it is there too.
+bool Publisher::is_wanted(const shm::ChannelHello& hello) const {
+  return hello.version == wanted_->snapshot.version &&
+         std::all_of(wanted_->snapshot.segments.begin(), wanted_->snapshot.segments.end(),
+                     [&](const shm::BuiltSegment& segment) {
+                       return std::find(hello.segment_ids.begin(), hello.segment_ids.end(),
+                                        segment.id) != hello.segment_ids.end();
+                     });
 }
 
 void Publisher::turn(Instant now) {
@@ -137,15 +149,7 @@ void Publisher::take_hello(const shm::ChannelHello& hello) {
   due_ = Instant::never();
   applied_version_ = hello.version;
   applied_epoch_ = hello.epoch;
-  // A version is only a number: another control plane may have given it to another table. Ours is
-  // there when every segment of it is there too.
-  applied_is_ours_ =
-      wanted_ && hello.version == wanted_->snapshot.version &&
-      std::all_of(wanted_->snapshot.segments.begin(), wanted_->snapshot.segments.end(),
-                  [&](const shm::BuiltSegment& segment) {
-                    return std::find(hello.segment_ids.begin(), hello.segment_ids.end(),
-                                     segment.id) != hello.segment_ids.end();
-                  });
+  applied_is_ours_ = wanted_ && is_wanted(hello);
   highest_version_ = std::max(highest_version_, hello.version);
   say(Severity::note, "connected to the data plane at " + socket_path_ + ": it has version " +
                           std::to_string(hello.version) + ", epoch " + std::to_string(hello.epoch));
@@ -181,6 +185,7 @@ void Publisher::refuse(const std::string& sentence, Instant now) {
   refusal_ = sentence;
   say(Severity::error,
       sentence + "; the data plane keeps version " + std::to_string(applied_version_));
+  events_.back().kind = EventKind::refused;
 }
 
 void Publisher::say(Severity severity, std::string sentence) {

@@ -33,10 +33,13 @@ constexpr Duration answer_time_max = Duration::seconds(10);
 // A refusal may pass (a worker that hangs), so it is asked again this often; it is said once.
 constexpr Duration refused_retry = Duration::seconds(5);
 
+enum class EventKind : uint8_t { other, refused };
+
 // A line for the log.
 struct Event {
   k8s::Severity severity = k8s::Severity::note;
   std::string sentence;
+  EventKind kind = EventKind::other;
 };
 
 class Publisher {
@@ -87,6 +90,7 @@ class Publisher {
   void disconnect(Instant now, const std::string& reason);
   void take(std::vector<shm::ChannelEvent> events, Instant now);
   void take_hello(const shm::ChannelHello& hello);
+  bool is_wanted(const shm::ChannelHello& hello) const;
   void refuse(const std::string& sentence, Instant now);
   void back_off(Instant now);
   void publish(Instant now);

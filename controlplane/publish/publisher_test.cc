@@ -146,6 +146,28 @@ TEST_F(PublisherTest, ADataPlaneThatKeptTheTableIsLeftAlone) {
   EXPECT_EQ(data_plane.version(), 1u);
 }
 
+TEST_F(PublisherTest, WhoResumesTheSameTableSendsNothingWhetherTheHelloComesBeforeOrAfter) {
+  DataPlane data_plane(path_);
+  Publisher first(path_, {}, 1);
+  ASSERT_TRUE(first.want(table("a.example", 2)).ok());
+  ASSERT_TRUE(first.want(table("b.example", 2)).ok());
+  settle(first, &data_plane);
+  const uint64_t version = data_plane.version();
+  const compile::SlotTable slots = first.wanted_slots();
+  for (const bool hello_first : {true, false}) {
+    Publisher next(path_, {}, 2);
+    next.resume(version, table("b.example", 2), slots);
+    if (hello_first) settle(next, &data_plane);
+    ASSERT_TRUE(next.want(table("b.example", 2)).ok());
+    settle(next, &data_plane);
+    EXPECT_EQ(next.wanted_version(), version);
+    EXPECT_TRUE(next.data_plane_has_wanted());
+    EXPECT_EQ(data_plane.server->accepted_count(), 1u) << hello_first;
+    ASSERT_TRUE(next.want(table("c.example", 2)).ok());
+    EXPECT_EQ(next.wanted_version(), version + 1);
+  }
+}
+
 TEST_F(PublisherTest, AKilledControlPlaneGoesOnFromTheDataPlanesVersion) {
   DataPlane data_plane(path_);
   for (uint64_t life = 1; life <= 4; ++life) {

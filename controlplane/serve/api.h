@@ -48,9 +48,9 @@ class Api {
   // /healthz, /readyz: for probes on both sockets. Nothing for any other path.
   std::optional<HttpResponse> probe(const HttpRequest& request) const;
   bool is_ready(std::string* why) const;
+  answer::Status status() const;
 
  private:
-  answer::Status status() const;
   HttpResponse history(const HttpRequest& request) const;
   HttpResponse version(const HttpRequest& request) const;
   HttpResponse diff(const HttpRequest& request) const;

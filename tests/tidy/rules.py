@@ -97,6 +97,7 @@ ROOMS = {
     "controlplane/check": "base controlplane/k8s controlplane/manifests controlplane/store "
                           "controlplane/model controlplane/compile controlplane/answers",
     "controlplane/explain": "base controlplane/k8s controlplane/store controlplane/model",
+    "controlplane/metrics": "base shm controlplane/k8s controlplane/answers",
     "controlplane/serve": "base shm controlplane/k8s controlplane/manifests controlplane/store "
                           "controlplane/model controlplane/history controlplane/publish "
                           "controlplane/explain controlplane/answers",
@@ -105,7 +106,7 @@ ROOMS = {
                             "controlplane/compile controlplane/history",
     "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
                     "controlplane/model controlplane/compile controlplane/check controlplane/history "
-                    "controlplane/answers controlplane/explain controlplane/serve "
+                    "controlplane/answers controlplane/explain controlplane/serve controlplane/metrics "
                     "controlplane/publish",
 }
 

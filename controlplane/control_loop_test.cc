@@ -1,0 +1,144 @@
+// The loop with a source that is made up: when tables are built, and that nothing is published of
+// half a view.
+#include "controlplane/control_loop.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <functional>
+
+#include "base/unique_fd.h"
+#include "controlplane/manifests/file.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ingress(int revision) {
+  return "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a, resourceVersion: "
+         "\"" +
+         std::to_string(revision) + "\"}\nspec: {rules: [{host: h" + std::to_string(revision) +
+         ".example}]}\n";
+}
+
+// Does what the test says at each turn, which comes at the instant that the test names.
+class MadeUpSource final : public store::Source {
+ public:
+  using Turn = std::function<Instant(Instant now, store::Store* store, MadeUpSource* self)>;
+  explicit MadeUpSource(Turn turn) : fd_(eventfd(0, EFD_CLOEXEC)), turn_(std::move(turn)) {}
+
+  int fd() const override { return fd_.get(); }
+  Instant due(Instant) const override { return due_; }
+  void turn(Instant now, store::Store* store) override {
+    if (now >= due_) due_ = turn_(now, store, this);
+  }
+  bool has_synced() const override { return synced; }
+  std::vector<k8s::Problem> problems() const override { return {}; }
+  void accept_removals() override { ++accepted; }
+  std::string name() const override { return "made up"; }
+
+  bool synced = true;
+  int accepted = 0;
+
+ private:
+  UniqueFd fd_;
+  Turn turn_;
+  Instant due_;
+};
+
+class ControlLoopTest : public ::testing::Test {
+ protected:
+  ControlLoopTest() {
+    char name[] = "/tmp/millrace-loop-XXXXXX";
+    root_ = mkdtemp(name);
+    EXPECT_EQ(pipe(signals_), 0);
+  }
+  ~ControlLoopTest() override {
+    close(signals_[0]);
+    close(signals_[1]);
+    fs::remove_all(root_);
+  }
+
+  void signal(int number) {
+    signalfd_siginfo info{};
+    info.ssi_signo = static_cast<uint32_t>(number);
+    ASSERT_EQ(write(signals_[1], &info, sizeof info), static_cast<ssize_t>(sizeof info));
+  }
+  // Runs the loop over the source until it signals SIGTERM; then the history that is left.
+  std::unique_ptr<history::History> run(MadeUpSource::Turn turn) {
+    ControlPlaneConfig config;
+    config.socket = root_ / "socket";
+    {
+      auto history = history::History::open(root_ / "state", {});
+      EXPECT_TRUE(history.ok());
+      ControlLoop loop(config, std::make_unique<MadeUpSource>(std::move(turn)), std::move(*history),
+                       1);
+      loop.run(signals_[0]);
+    }
+    auto history = history::History::open(root_ / "state", {});
+    EXPECT_TRUE(history.ok());
+    return std::move(*history);
+  }
+  static void put(store::Store* store, int revision) {
+    for (k8s::Object& object : manifests::parse_file("", ingress(revision)).objects) {
+      store->put(std::move(object));
+    }
+  }
+
+  fs::path root_;
+  int signals_[2];
+};
+
+TEST_F(ControlLoopTest, AStormOfChangesMakesTwentyTablesASecondAndTheLastOneIsThere) {
+  int revision = 0;
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
+    if (++revision <= 400) put(store, revision);
+    if (revision == 450) signal(SIGTERM);
+    return now + Duration::milliseconds(2);
+  });
+  // 400 changes take 0.8 s or more on a busy machine; the bound is of versions by time.
+  ASSERT_GE(history->size(), 3u);
+  for (size_t i = 1; i < history->size(); ++i) {
+    EXPECT_GE(history->at(i).time(), history->at(i - 1).time());
+  }
+  EXPECT_LT(history->size(), 400u / 4);
+  EXPECT_EQ(history->at(history->size() - 1).causes(0).resource_version(), "400");
+}
+
+TEST_F(ControlLoopTest, TheFirstChangeAfterQuietWaitsForNothing) {
+  // The change at the third turn has been published before the fourth, which is due at once.
+  int turns = 0;
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
+    ++turns;
+    if (turns == 1) put(store, 1);
+    if (turns == 2) return now + Duration::milliseconds(200);
+    if (turns == 3) put(store, 2);
+    if (turns == 4) signal(SIGTERM);
+    return now;
+  });
+  ASSERT_EQ(history->size(), 2u);
+  EXPECT_EQ(history->at(1).causes(0).resource_version(), "2");
+}
+
+TEST_F(ControlLoopTest, C1NothingIsPublishedOfHalfAView) {
+  int turns = 0;
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource* self) {
+    ++turns;
+    self->synced = turns > 20;
+    put(store, turns);
+    if (turns == 40) signal(SIGTERM);
+    return now + Duration::milliseconds(10);
+  });
+  ASSERT_GE(history->size(), 1u);
+  const int first = std::stoi(history->at(0).causes(0).resource_version());
+  EXPECT_GT(first, 20) << "a table of turn " << first;
+}
+
+}  // namespace
+}  // namespace millrace
