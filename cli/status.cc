@@ -30,6 +30,10 @@ std::string hold_text(const answer::Status::Hold& hold) {
   if (hold.pinned_version() != 0) {
     text = format("routes pinned to version %.0f since %s (millrace release)",
                   hold.pinned_version(), hold.pinned_time().c_str());
+    if (hold.guard_bad_version() != 0) {
+      text += format("; the data plane went back from version %.0f by itself: %s",
+                     hold.guard_bad_version(), hold.guard_sentence().c_str());
+    }
   }
   if (hold.frozen()) {
     if (!text.empty()) text += "; ";

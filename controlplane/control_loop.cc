@@ -119,6 +119,7 @@ void ControlLoop::run(int signal_fd) {
   std::vector<pollfd> ready;
   while (true) {
     const Instant before = now_of_clock();
+    follow_guard();
     publisher_.turn(before);
     rollout_.follow_number();
     note_progress(before);
@@ -148,6 +149,15 @@ void ControlLoop::run(int signal_fd) {
   }
 }
 
+void ControlLoop::follow_guard() {
+  const publish::Moment at = moment();
+  const auto act = guard_watch_.look(publisher_.stats_page_fd(), at.now);
+  if (!act) return;
+  rollout_.guard_went_back(*act, store_, at);
+  rollout_problems_ = rollout_.problems();
+  gather_problems();
+}
+
 // The reporter's requests are the source's descriptor's, so it is turned behind the source.
 void ControlLoop::report(Instant now) {
   if (reporter_ == nullptr) return;
@@ -172,7 +182,8 @@ void ControlLoop::stop() {
 
 int ControlLoop::timeout_ms(Instant now) const {
   Instant due = std::min(
-      {publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(), report_due_});
+      {publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(), report_due_,
+       guard_watch_.due()});
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;

@@ -54,6 +54,7 @@ class ControlLoop {
   serve::HttpResponse answer(const serve::HttpRequest& request);
   serve::HttpResponse answer_probe(const serve::HttpRequest& request);
   void report(Instant now);
+  void follow_guard();
   void stop();
   serve::HttpResponse scrape() const;
   void note_progress(Instant now);
@@ -67,6 +68,7 @@ class ControlLoop {
   store::Store store_;
   publish::Publisher publisher_;
   publish::Rollout rollout_;
+  publish::GuardWatch guard_watch_;
   std::vector<k8s::Problem> source_problems_;
   std::vector<k8s::Problem> built_problems_;
   std::vector<k8s::Problem> rollout_problems_;

@@ -42,6 +42,7 @@ const char* Rollout::to_text(Trigger trigger) {
     case Trigger::release: return "release";
     case Trigger::unfreeze: return "unfreeze";
     case Trigger::accept: return "accept";
+    case Trigger::guard: return "guard";
   }
   return "";
 }
@@ -136,6 +137,7 @@ bool Rollout::guard_holds(const model::Model& table, Moment at) {
 
 void Rollout::settle(Trigger trigger, const store::Store& objects, Moment at) {
   problems_.clear();
+  tell_of_guard();
   if (!asked_) return;
   model::Model table = table_wanted(objects);
   if (trigger == Trigger::objects && guard_holds(table, at)) {
@@ -287,6 +289,9 @@ Result<std::string> Rollout::rollback(uint64_t version, const store::Store& obje
   const double number = history_->find(version)->number();
   hold_.set_pinned_version(number);
   hold_.set_pinned_time(rfc3339(at.unix_ms));
+  hold_.clear_guard_bad_version();
+  hold_.clear_guard_sentence();
+  hold_.clear_guard_causes();
   const std::string kept = keep_hold();
   settle(Trigger::rollback, objects, at);
   std::string text = "the routes of version " + std::to_string(static_cast<uint64_t>(number)) +
@@ -301,6 +306,9 @@ Result<std::string> Rollout::release(const store::Store& objects, Moment at) {
   if (hold_.pinned_version() == 0) return Error{"nothing is pinned"};
   hold_.clear_pinned_version();
   hold_.clear_pinned_time();
+  hold_.clear_guard_bad_version();
+  hold_.clear_guard_sentence();
+  hold_.clear_guard_causes();
   // Still frozen: what is published stays.
   if (hold_.frozen()) held_ = published();
   const std::string kept = keep_hold();
@@ -311,6 +319,49 @@ Result<std::string> Rollout::release(const store::Store& objects, Moment at) {
                                " follows the objects again";
   say(Severity::note, text);
   return text + kept;
+}
+
+void Rollout::guard_went_back(const GuardAct& act, const store::Store& objects, Moment at) {
+  Result<model::Model> table = history_->model_at(act.back_to_version);
+  const std::string what = "the data plane went back from version " +
+                           std::to_string(act.bad_version) + " to version " +
+                           std::to_string(act.back_to_version) + ": " +
+                           act.sentence;
+  if (!table) {
+    say(Severity::error, what + "; its routes cannot be pinned (" + table.error() +
+                             "), so the next change of any object is published with the routes that "
+                             "failed");
+    return;
+  }
+  held_ = std::move(*table);
+  hold_.set_pinned_version(history_->find(act.back_to_version)->number());
+  hold_.set_pinned_time(rfc3339(at.unix_ms));
+  hold_.set_guard_bad_version(static_cast<double>(act.bad_version));
+  hold_.set_guard_sentence(act.sentence);
+  hold_.clear_guard_causes();
+  if (const auto* bad = history_->find(act.bad_version)) {
+    for (const record::Cause& cause : bad->causes()) *hold_.add_guard_causes() = cause;
+  }
+  const std::string kept = keep_hold();
+  settle(Trigger::guard, objects, at);
+  say(Severity::error, what + "; the routes of version " + std::to_string(act.back_to_version) +
+                           " are pinned until `millrace release`" + kept);
+}
+
+// Said of every object whose change was in that version, so that their authors hear of it.
+void Rollout::tell_of_guard() {
+  if (hold_.guard_bad_version() == 0) return;
+  const std::string sentence =
+      "version " + std::to_string(static_cast<uint64_t>(hold_.guard_bad_version())) +
+      " was taken back: " + hold_.guard_sentence() + "; the routes of version " +
+      std::to_string(static_cast<uint64_t>(hold_.pinned_version())) +
+      " answer until `millrace release`";
+  for (const record::Cause& cause : hold_.guard_causes()) {
+    std::string object = cause.kind() + ' ';
+    if (!cause.name_space().empty()) object += cause.name_space() + '/';
+    problems_.push_back({Severity::error, {}, object + cause.name(), sentence});
+  }
+  if (hold_.guard_causes().empty()) problems_.push_back({Severity::error, {}, "", sentence});
 }
 
 Result<std::string> Rollout::freeze(bool endpoints, const store::Store& objects, Moment at) {

@@ -20,6 +20,7 @@
 #include "base/time.h"
 #include "controlplane/history/history.h"
 #include "controlplane/history/model_message.h"
+#include "controlplane/publish/guard_watch.h"
 #include "controlplane/publish/publisher.h"
 #include "controlplane/publish/shrink_guard.h"
 #include "controlplane/store/store.h"
@@ -61,6 +62,10 @@ class Rollout {
   // What is offered now or within accept_time is meant.
   std::string accept(const store::Store& objects, Moment at);
 
+  // The data plane has gone back by itself from one version to another: its routes are pinned, as by
+  // rollback(), until they are released.
+  void guard_went_back(const GuardAct& act, const store::Store& objects, Moment at);
+
   // ---- what is ----
   const history::History& history() const { return *history_; }
   const record::Hold& hold() const { return hold_; }
@@ -74,15 +79,18 @@ class Rollout {
   const std::map<k8s::ObjectKey, store::Change>& waiting() const { return waiting_; }
   uint64_t waiting_more() const { return waiting_more_; }
   std::string content_hash() const { return hash_.text(); }
+  // What is wrong with what goes out, and what was taken back.
+  const std::vector<k8s::Problem>& problems() const { return problems_; }
   // Sentences for the log since the last call.
   std::vector<Event> take_events();
   // What the guard says; empty when it holds nothing back.
   const std::string& held_back() const { return held_back_; }
 
  private:
-  enum class Trigger : uint8_t { objects, rollback, release, unfreeze, accept };
+  enum class Trigger : uint8_t { objects, rollback, release, unfreeze, accept, guard };
   static const char* to_text(Trigger trigger);
 
+  void tell_of_guard();
   void settle(Trigger trigger, const store::Store& objects, Moment at);
   model::Model table_wanted(const store::Store& objects);
   bool guard_holds(const model::Model& table, Moment at);

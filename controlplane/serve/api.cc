@@ -106,6 +106,8 @@ answer::Status Api::status() const {
   answer::Status::Hold* hold = status.mutable_hold();
   hold->set_pinned_version(rollout.hold().pinned_version());
   hold->set_pinned_time(rollout.hold().pinned_time());
+  hold->set_guard_bad_version(rollout.hold().guard_bad_version());
+  hold->set_guard_sentence(rollout.hold().guard_sentence());
   hold->set_frozen(rollout.hold().frozen());
   hold->set_endpoints_frozen(rollout.hold().endpoints_frozen());
   hold->set_frozen_time(rollout.hold().frozen_time());

@@ -1,0 +1,47 @@
+#include "controlplane/publish/guard_watch.h"
+
+#include <string_view>
+
+namespace millrace::publish {
+
+namespace {
+
+uint64_t cell(const shm::StatsReading& reading, std::string_view name) {
+  for (const shm::StatsReading::Counter& counter : reading.counters) {
+    if (counter.name == name) return counter.sum;
+  }
+  return 0;  // a data plane that has no guard
+}
+
+}  // namespace
+
+std::optional<GuardAct> GuardWatch::look(int stats_fd, Instant now) {
+  if (stats_fd != fd_) {
+    fd_ = stats_fd;
+    page_.reset();
+    due_ = Instant::never();
+    if (stats_fd < 0) return std::nullopt;
+    auto mapped = shm::StatsReader::map(stats_fd);
+    if (!mapped) return std::nullopt;
+    page_ = std::move(*mapped);
+    due_ = now;
+  }
+  if (page_ == nullptr || now < due_) return std::nullopt;
+  due_ = now + guard_look_interval;
+  const shm::StatsReading reading = page_->read();
+  if (reading.pid != seen_pid_ || reading.start_time_unix_ns != seen_start_) {
+    seen_pid_ = reading.pid;
+    seen_start_ = reading.start_time_unix_ns;
+    seen_ = 0;
+  }
+  const uint64_t acts = cell(reading, "guard_acts");
+  if (acts == seen_) return std::nullopt;
+  seen_ = acts;
+  GuardAct act{cell(reading, "guard_bad_version"), cell(reading, "guard_back_to_version"),
+               reading.last_error};
+  // Something was published since: by a control plane that knew of it.
+  if (reading.applied_version > act.bad_version) return std::nullopt;
+  return act;
+}
+
+}  // namespace millrace::publish
