@@ -1,12 +1,13 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every test through ctest, in suites that each have a
-# time budget: packages and build 12 minutes, unit and simulation 5, end to end 5, fuzzing 1, performance 2,
-# the rest 2. Over budget is a failure. What cannot run here is skipped by name, with its reason.
+# time budget: packages and build 12 minutes, unit and simulation 5, end to end 5, cluster 7, fuzzing 1,
+# performance 2, the rest 2. Over budget is a failure. The API server that the cluster's tests run against is built
+# once a machine, which no budget counts. What cannot run here is skipped by name, with its reason.
 #
 #   tests/run.sh               everything
 #   tests/run.sh --long        longer runs as well, the second compiler, ThreadSanitizer; no budgets
-#   tests/run.sh --suite NAME  only this suite (unit_and_simulation, end_to_end, fuzzing, performance, rest), label (unit,
-#                              sim, net, e2e, tidy, fuzz, vm, perf) or test; may be repeated
+#   tests/run.sh --suite NAME  only this suite (unit_and_simulation, end_to_end, cluster, fuzzing, performance, rest), label
+#                              (unit, sim, net, e2e, cluster, tidy, fuzz, vm, perf) or test; may be repeated
 #   tests/run.sh --no-install  packages are taken as they are
 #
 # Three builds, each of only what is run from it: release (the programs, and every test of whole
@@ -21,7 +22,7 @@ while [ $# -gt 0 ]; do
     --long) long=--long ;;
     --suite) suites+=(--suite "${2:?--suite needs a name}"); shift ;;
     --no-install) install= ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
@@ -52,6 +53,7 @@ wants() { # LABEL: does the chosen part have tests with this label?
       end_to_end) [ "$1" = e2e ] && return 0 ;;
       fuzzing) [ "$1" = fuzz ] && return 0 ;;
       performance) [ "$1" = perf ] && return 0 ;;
+      cluster) [ "$1" = cluster ] && return 0 ;;
       rest) [[ $1 = net || $1 = tidy || $1 = vm ]] && return 0 ;;
       unit | sim | net | e2e | tidy | fuzz | vm | perf) [ "$1" = "$suite" ] && return 0 ;;
       *) return 0 ;; # a test by its name: it may have any label
@@ -75,7 +77,7 @@ build() { # PRESET LABEL...
   plan+=("$top/build/$preset=$(IFS=,; printf '%s' "${labels[*]}")")
 }
 
-build release net e2e tidy vm perf
+build release net e2e cluster tidy vm perf
 build asan unit sim
 build fuzz fuzz
 if [ -n "$long" ] && [ ${#suites[@]} = 0 ]; then
@@ -87,6 +89,10 @@ if [ -n "$long" ] && [ ${#suites[@]} = 0 ]; then
 fi
 ln -sfn build/release/compile_commands.json compile_commands.json
 printf '%s %s build\n' "${began/,/.}" "${EPOCHREALTIME/,/.}" >"$out/packages_and_build.times"
+if wants cluster; then
+  say 'the API server of tests/cluster'
+  tests/cluster/binaries --which || printf 'going on without it\n'
+fi
 
 say 'tests'
 tests/runner/plan.py "$out" $long "${suites[@]}" "${plan[@]}" || give_up 'no plan, no tests'

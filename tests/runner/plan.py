@@ -20,6 +20,7 @@ SUITES = {
     "fuzzing": (60, ("fuzz",)),
     "performance": (120, ("perf",)),
     "end_to_end": (300, ("e2e",)),
+    "cluster": (420, ("cluster",)),
 }
 BUILD_BUDGET_S = 720
 
