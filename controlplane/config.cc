@@ -55,8 +55,7 @@ void check_cluster_options(ControlPlaneConfig* config) {
   if (service.empty()) return;
   const size_t slash = service.find('/');
   if (slash == std::string::npos) {
-    throw CLI::ValidationError("--publish-service",
-                               k8s::quote(service) + " is not NAMESPACE/NAME");
+    throw CLI::ValidationError("--publish-service", k8s::quote(service) + " is not NAMESPACE/NAME");
   }
   check_name("--publish-service", service.substr(0, slash));
   check_name("--publish-service", service.substr(slash + 1));

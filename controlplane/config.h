@@ -45,7 +45,9 @@ struct CommandLine {
   std::string text;
 };
 
-inline bool is_live_cluster(const ControlPlaneConfig& config) { return config.manifests.empty(); }
+inline bool is_live_cluster(const ControlPlaneConfig& config) {
+  return config.manifests.empty();
+}
 
 CommandLine parse_command_line(int argc, const char* const* argv);
 

@@ -34,8 +34,8 @@ class ControlLoop {
  public:
   // `reporter`: null when nobody is told.
   ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store::Source> source,
-              std::unique_ptr<store::Reporter> reporter,
-              std::unique_ptr<history::History> history, uint64_t seed);
+              std::unique_ptr<store::Reporter> reporter, std::unique_ptr<history::History> history,
+              uint64_t seed);
   ControlLoop(const ControlLoop&) = delete;
   ControlLoop& operator=(const ControlLoop&) = delete;
 

@@ -584,12 +584,11 @@ guard::Limits read_publish_guard(const YAML::Node& node) {
         node["mode"], "publish_guard: mode",
         {{"off", guard::Mode::off}, {"warn", guard::Mode::warn}, {"act", guard::Mode::act}});
   if (node["requests"])
-    limits.requests_min = static_cast<uint32_t>(
-        read_number(node["requests"], "publish_guard: requests", guard_requests_min,
-                    guard_requests_max));
+    limits.requests_min = static_cast<uint32_t>(read_number(
+        node["requests"], "publish_guard: requests", guard_requests_min, guard_requests_max));
   if (node["jump_percent"])
-    limits.jump_min = static_cast<double>(read_number(
-                          node["jump_percent"], "publish_guard: jump_percent", 1, 100)) /
+    limits.jump_min = static_cast<double>(read_number(node["jump_percent"],
+                                                      "publish_guard: jump_percent", 1, 100)) /
                       100;
   if (node["seconds"])
     limits.watch_max = Duration::seconds(static_cast<int64_t>(
@@ -598,11 +597,10 @@ guard::Limits read_publish_guard(const YAML::Node& node) {
 }
 
 Config read_root(const YAML::Node& root) {
-  expect_keys(
-      root, "the configuration",
-      {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits", "timeouts",
-       "paths", "upgrades", "upstream", "forwarding", "access_log", "publish_guard", "dpdk",
-       "user"});
+  expect_keys(root, "the configuration",
+              {"ports", "routes", "listeners", "socket", "state_directory", "worker", "limits",
+               "timeouts", "paths", "upgrades", "upstream", "forwarding", "access_log",
+               "publish_guard", "dpdk", "user"});
   Config config;
   each(require(root, "ports", "the configuration"), "ports", packet::ports_max,
        [&](const YAML::Node& node) { config.ports.push_back(read_port(node)); });

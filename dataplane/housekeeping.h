@@ -1,7 +1,7 @@
 // Housekeeping: the thread beside the workers. It takes snapshots from the control plane, installs
-// and saves them, goes back from one that does harm, tells the workers the time of day, publishes what was applied, serves operators'
-// listings, and waits for the signal to stop. Everything slow or talkative of the data plane
-// happens here.
+// and saves them, goes back from one that does harm, tells the workers the time of day, publishes
+// what was applied, serves operators' listings, and waits for the signal to stop. Everything slow
+// or talkative of the data plane happens here.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Sees that the data plane has gone back from a table by itself (dataplane/guard): it says so in cells
-// of its stats page, which its hello has brought.
+// Sees that the data plane has gone back from a table by itself (dataplane/guard): it says so in
+// cells of its stats page, which its hello has brought.
 #pragma once
 
 #include <cstdint>

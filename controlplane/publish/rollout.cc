@@ -325,12 +325,12 @@ void Rollout::guard_went_back(const GuardAct& act, const store::Store& objects, 
   Result<model::Model> table = history_->model_at(act.back_to_version);
   const std::string what = "the data plane went back from version " +
                            std::to_string(act.bad_version) + " to version " +
-                           std::to_string(act.back_to_version) + ": " +
-                           act.sentence;
+                           std::to_string(act.back_to_version) + ": " + act.sentence;
   if (!table) {
-    say(Severity::error, what + "; its routes cannot be pinned (" + table.error() +
-                             "), so the next change of any object is published with the routes that "
-                             "failed");
+    say(Severity::error,
+        what + "; its routes cannot be pinned (" + table.error() +
+            "), so the next change of any object is published with the routes that "
+            "failed");
     return;
   }
   held_ = std::move(*table);

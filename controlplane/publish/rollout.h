@@ -62,8 +62,8 @@ class Rollout {
   // What is offered now or within accept_time is meant.
   std::string accept(const store::Store& objects, Moment at);
 
-  // The data plane has gone back by itself from one version to another: its routes are pinned, as by
-  // rollback(), until they are released.
+  // The data plane has gone back by itself from one version to another: its routes are pinned, as
+  // by rollback(), until they are released.
   void guard_went_back(const GuardAct& act, const store::Store& objects, Moment at);
 
   // ---- what is ----

@@ -1,7 +1,7 @@
 // The latest version of every object, by kind, namespace and name. Whoever reads the cluster (a
 // folder, an API server) writes it, the model is built from it. The order of events leaves no trace
-// in it: two stores that were told the same objects are equal. What changed on the way there is kept
-// beside it, one change a key, until somebody takes it.
+// in it: two stores that were told the same objects are equal. What changed on the way there is
+// kept beside it, one change a key, until somebody takes it.
 #pragma once
 
 #include <compare>
@@ -55,8 +55,7 @@ class Store {
  private:
   void note(const k8s::Object& object, ChangeKind kind);
   Objects::iterator erase(Objects::iterator at);
-  bool keep_only(Objects::iterator from, Objects::iterator to,
-                 std::vector<k8s::Object> objects);
+  bool keep_only(Objects::iterator from, Objects::iterator to, std::vector<k8s::Object> objects);
 
   Objects objects_;
   std::map<k8s::ObjectKey, Change> changes_;

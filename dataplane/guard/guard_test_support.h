@@ -64,7 +64,8 @@ class Tables {
         const auto address = Ipv4Address::parse(text.substr(0, colon));
         const auto port = static_cast<uint16_t>(std::stoi(text.substr(colon + 1)));
         CHECK(address.has_value());
-        const uint64_t id = (uint64_t{slot} + 1) << 48 | uint64_t{address->host_order()} << 16 | port;
+        const uint64_t id =
+            (uint64_t{slot} + 1) << 48 | uint64_t{address->host_order()} << 16 | port;
         service.endpoints.push_back({id, *address, port});
       }
       CHECK(builder.add_service(service).ok());

@@ -78,8 +78,7 @@ void PublishGuard::installed(const Installed& before, const Installed& after, In
   }
   set_mark(now);
   Trial trial{before, after, now, counts_.total(), {}, {}};
-  for (RouteChange& change :
-       find_route_changes(before.snapshot->view(), after.snapshot->view())) {
+  for (RouteChange& change : find_route_changes(before.snapshot->view(), after.snapshot->view())) {
     Suspect suspect;
     suspect.row = after.rows->route(change.after.segment, change.after.route);
     suspect.past = past_of(before.rows->route(change.before.segment, change.before.route));
@@ -92,8 +91,7 @@ void PublishGuard::installed(const Installed& before, const Installed& after, In
   }
   if (trial.suspects.empty()) return;
   for (const Suspect& suspect : trial.suspects) {
-    trial.services_at_install.emplace_back(suspect.service_row,
-                                           counts_.count(suspect.service_row));
+    trial.services_at_install.emplace_back(suspect.service_row, counts_.count(suspect.service_row));
   }
   if (trials_.size() == trials_max) trials_.pop_front();
   trials_.push_back(std::move(trial));

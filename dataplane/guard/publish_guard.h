@@ -5,8 +5,8 @@
 // Each changed route is judged once, on its first requests_min or more requests: their share of
 // failures against the share that the same requests had in the minute before (under whatever route
 // took them then), and against everything else in the same time. What a new version breaks, it
-// breaks at once; what goes wrong later is not the version's doing. Routes that are asked too little
-// to be judged alone are judged together.
+// breaks at once; what goes wrong later is not the version's doing. Routes that are asked too
+// little to be judged alone are judged together.
 //
 // A backend's own outage is told apart by three signs, each of which acquits: the service's
 // endpoints changed since (the cluster knows), other routes to the same service fail as well, or
@@ -43,7 +43,8 @@ struct Limits {
 
 // Tables that are watched at a time; the oldest is given up for a new one.
 constexpr size_t trials_max = 8;
-// The past of a route is what was counted since the older of two marks, which are set this far apart.
+// The past of a route is what was counted since the older of two marks, which are set this far
+// apart.
 constexpr Duration mark_interval = Duration::seconds(30);
 // A past of fewer requests says nothing.
 constexpr uint64_t past_requests_min = 10;

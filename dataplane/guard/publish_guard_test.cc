@@ -117,9 +117,11 @@ TEST_F(PublishGuardTest, WhenEverythingFailsTheVersionIsNotToBlame) {
 
 TEST_F(PublishGuardTest, ABackendThatFailsForOtherRoutesTooIsNotTheVersions) {
   // b.example leads to service two all the time.
-  install(tables_.make({{"a.example", "/", "one"}, {"b.example", "/", "two"}, {"c.example", "/", "three"}}));
+  install(tables_.make(
+      {{"a.example", "/", "one"}, {"b.example", "/", "two"}, {"c.example", "/", "three"}}));
   live({"a.example", "b.example", "c.example"});
-  install(tables_.make({{"a.example", "/", "two"}, {"b.example", "/", "two"}, {"c.example", "/", "three"}}));
+  install(tables_.make(
+      {{"a.example", "/", "two"}, {"b.example", "/", "two"}, {"c.example", "/", "three"}}));
   ask("c.example", 2'000, 0);  // the rest of the world is well
   ask("a.example", 0, 80);
   ask("b.example", 10, 40);

@@ -107,9 +107,8 @@ class Comparison {
     const shm::RoutesSegment& segment = after_.routes_segment(ref.segment);
     const shm::RouteRecord& route = segment.routes[ref.route];
     const auto kind = static_cast<RouteKind>(route.kind);
-    std::string host(kind == RouteKind::cluster_default
-                         ? std::string_view("")
-                         : segment.name(segment.hosts[route.host]));
+    std::string host(kind == RouteKind::cluster_default ? std::string_view("")
+                                                        : segment.name(segment.hosts[route.host]));
     const std::string shown_host = host;
     if (host.starts_with("*.")) host = probe_label + host.substr(1);
     const bool is_path = kind == RouteKind::exact || kind == RouteKind::prefix ||

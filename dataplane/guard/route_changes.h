@@ -1,5 +1,5 @@
-// Which routes of a table lead elsewhere than their requests were led before: what a new version can
-// be blamed for. Pure: two validated snapshots in, a list out.
+// Which routes of a table lead elsewhere than their requests were led before: what a new version
+// can be blamed for. Pure: two validated snapshots in, a list out.
 //
 // A route is compared with whatever took its requests in the table before, under whatever name. A
 // route whose requests nobody took has nothing to be worse than, and is not listed. Endpoints that
@@ -28,7 +28,8 @@ struct RouteChange {
 std::vector<RouteChange> find_route_changes(const shm::SnapshotView& before,
                                             const shm::SnapshotView& after);
 
-// Whether both slots have the same endpoints, in whatever state. For the same service in two tables.
+// Whether both slots have the same endpoints, in whatever state. For the same service in two
+// tables.
 bool same_endpoints(const shm::SnapshotView& one, uint32_t slot, const shm::SnapshotView& other,
                     uint32_t other_slot);
 
