@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 
 #include "controlplane/check/report.h"
 #include "controlplane/config.h"
@@ -48,14 +49,18 @@ int print_report(const ControlPlaneConfig& config, store::Source* source) {
   return is_clean ? 0 : 1;
 }
 
-// A folder that was asked for must do; the standard one is better than none, and none is said.
+// A folder that was asked for must do. The standard one is better than none, and none is said; but
+// one that is there and cannot be used may hold a pin, which must not be passed over.
 Result<std::unique_ptr<history::History>> open_history(const ControlPlaneConfig& config) {
   const bool is_asked_for = !config.state_directory.empty();
   const std::string folder =
       is_asked_for ? config.state_directory : config.beside_socket("controlplane");
   auto history = history::History::open(folder, config.history);
   if (history) return std::move(*history);
-  if (is_asked_for) return Error{"--state-directory: " + history.error()};
+  std::error_code ignored;
+  if (is_asked_for || std::filesystem::exists(std::filesystem::symlink_status(folder, ignored))) {
+    return Error{"--state-directory: " + history.error()};
+  }
   spdlog::warn(
       "{}; history, pins and freezes end with this process (--state-directory names "
       "another folder)",
