@@ -95,7 +95,7 @@ class ControlLoopTest : public ::testing::Test {
   int signals_[2];
 };
 
-TEST_F(ControlLoopTest, AStormOfChangesMakesTwentyTablesASecondAndTheLastOneIsThere) {
+TEST_F(ControlLoopTest, C10AStormOfChangesMakesTwentyTablesASecondAndTheLastOneIsThere) {
   int revision = 0;
   const Instant began = MonotonicClock().now();
   const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
@@ -127,7 +127,7 @@ TEST_F(ControlLoopTest, TheFirstChangeAfterQuietWaitsForNothing) {
   EXPECT_EQ(history->at(1).causes(0).resource_version(), "2");
 }
 
-TEST_F(ControlLoopTest, C1NothingIsPublishedOfHalfAView) {
+TEST_F(ControlLoopTest, C3NothingIsPublishedOfHalfAView) {
   int turns = 0;
   const auto history = run([&](Instant now, store::Store* store, MadeUpSource* self) {
     ++turns;
