@@ -13,8 +13,9 @@ namespace {
 
 std::string row(const record::Version& version) {
   std::string cause;
-  if (version.trigger() == "rollback" || version.rolled_back_to() != 0) {
-    cause = format("routes of %.0f; ", version.rolled_back_to());
+  if (version.rolled_back_to() != 0) {
+    cause = format("routes of %.0f", version.rolled_back_to());
+    if (version.causes_size() > 0) cause += "; ";
   }
   if (version.causes_size() > 0) cause += cause_text(version.causes(0));
   const uint64_t more =

@@ -95,19 +95,20 @@ class ControlLoopTest : public ::testing::Test {
   int signals_[2];
 };
 
-TEST_F(ControlLoopTest, AStormOfChangesMakesTwentyTablesASecondAndTheLastOneIsThere) {
+TEST_F(ControlLoopTest, C10AStormOfChangesMakesTwentyTablesASecondAndTheLastOneIsThere) {
   int revision = 0;
+  const Instant began = MonotonicClock().now();
   const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
     if (++revision <= 400) put(store, revision);
     if (revision == 450) signal(SIGTERM);
     return now + Duration::milliseconds(2);
   });
-  // 400 changes take 0.8 s or more on a busy machine; the bound is of versions by time.
+  const auto took_ms = static_cast<uint64_t>((MonotonicClock().now() - began).count_ms());
   ASSERT_GE(history->size(), 3u);
+  EXPECT_LE(history->size(), 2 + took_ms / 50);
   for (size_t i = 1; i < history->size(); ++i) {
     EXPECT_GE(history->at(i).time(), history->at(i - 1).time());
   }
-  EXPECT_LT(history->size(), 400u / 4);
   EXPECT_EQ(history->at(history->size() - 1).causes(0).resource_version(), "400");
 }
 
@@ -126,7 +127,7 @@ TEST_F(ControlLoopTest, TheFirstChangeAfterQuietWaitsForNothing) {
   EXPECT_EQ(history->at(1).causes(0).resource_version(), "2");
 }
 
-TEST_F(ControlLoopTest, C1NothingIsPublishedOfHalfAView) {
+TEST_F(ControlLoopTest, C3NothingIsPublishedOfHalfAView) {
   int turns = 0;
   const auto history = run([&](Instant now, store::Store* store, MadeUpSource* self) {
     ++turns;

@@ -386,10 +386,13 @@ TEST_F(ControlPlaneTest, AFolderThatWasAskedForMustDoAndTheStandardOneMay) {
   EXPECT_NE(err().find("--metrics-address: \"here\" is not an address"), std::string::npos);
   fs::remove_all(root_ / "controlplane");
   std::ofstream(root_ / "controlplane") << "a file where the folder should be";
-  listen();
-  start_on_folder();
-  ASSERT_TRUE(serve_until([&] { return view().version() == 1; })) << err();
-  EXPECT_NE(err().find("history, pins and freezes end with this process"), std::string::npos);
+  EXPECT_EQ(run({"--manifests", manifests_, "--socket", socket_}), 2);
+  EXPECT_NE(err().find("--state-directory: " + (root_ / "controlplane").string()),
+            std::string::npos)
+      << "what is there may hold a pin: " << err();
+  start({"--manifests", manifests_, "--socket", "/proc/nothing/socket"});
+  serve_until_said("history, pins and freezes end with this process");
+  serve_until_said("new table, version 1");
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 
 #include "controlplane/check/report.h"
 #include "controlplane/config.h"
@@ -95,14 +96,18 @@ google::protobuf::Timestamp wall_now() {
   return timestamp;
 }
 
-// A folder that was asked for must do; the standard one is better than none, and none is said.
+// A folder that was asked for must do. The standard one is better than none, and none is said; but
+// one that is there and cannot be used may hold a pin, which must not be passed over.
 Result<std::unique_ptr<history::History>> open_history(const ControlPlaneConfig& config) {
   const bool is_asked_for = !config.state_directory.empty();
   const std::string folder =
       is_asked_for ? config.state_directory : config.beside_socket("controlplane");
   auto history = history::History::open(folder, config.history);
   if (history) return std::move(*history);
-  if (is_asked_for) return Error{"--state-directory: " + history.error()};
+  std::error_code ignored;
+  if (is_asked_for || std::filesystem::exists(std::filesystem::symlink_status(folder, ignored))) {
+    return Error{"--state-directory: " + history.error()};
+  }
   spdlog::warn(
       "{}; history, pins and freezes end with this process (--state-directory names "
       "another folder)",

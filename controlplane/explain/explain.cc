@@ -41,9 +41,9 @@ bool matches(const model::Route& route, std::string_view path) {
                                               : prefix_matches(route.path, path);
 }
 
+// Without one slash at its end: an empty element is one too.
 size_t prefix_length(std::string_view path) {
-  while (path.ends_with('/')) path.remove_suffix(1);
-  return path.size();
+  return path.size() - (path.ends_with('/') ? 1 : 0);
 }
 
 bool goes_before(const model::Route& left, const model::Route& right) {

@@ -22,6 +22,8 @@ constexpr char log_prefix[] = "history-";
 constexpr char log_suffix[] = ".log";
 constexpr char hold_name[] = "hold";
 constexpr size_t log_files_max = 10'000;
+constexpr int lock_tries_max = 40;
+constexpr unsigned lock_pause_us = 50'000;
 
 std::string log_name(uint64_t number) {
   char name[64];
@@ -78,8 +80,10 @@ Status History::lock() {
   lock_ =
       UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
   if (!lock_) return Error{path + ": " + std::strerror(errno)};
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return Error{folder_ + " is in use by another control plane"};
+  // One that was killed a moment ago may not be quite gone.
+  for (int tries = 0; ::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0; ++tries) {
+    if (tries == lock_tries_max) return Error{folder_ + " is in use by another control plane"};
+    ::usleep(lock_pause_us);
   }
   return Ok{};
 }

@@ -94,7 +94,7 @@ TEST_F(RolloutTest, EveryTableIsAVersionWithItsCauses) {
   EXPECT_EQ(newest().previous(), 1);
 }
 
-TEST_F(RolloutTest, ARestartWithTheSameObjectsIsNoVersionAndWithOthersNamesThem) {
+TEST_F(RolloutTest, C2ARestartWithTheSameObjectsIsNoVersionAndWithOthersNamesThem) {
   offer(services + ingress("a", "red") + ingress("b", "red"));
   offer(services + ingress("a", "blue") + ingress("b", "red"));
   const std::string hash = newest().content_hash();
@@ -181,7 +181,7 @@ TEST_F(RolloutTest, PinnedAndFrozenAreLetGoOneByOne) {
   EXPECT_EQ(backend("a.example"), "blue");
 }
 
-TEST_F(RolloutTest, AnImplausibleTableWaitsForItsConfirmations) {
+TEST_F(RolloutTest, C4AnImplausibleTableWaitsForItsConfirmations) {
   std::string many = services;
   for (int i = 0; i < 30; ++i) many += ingress("h" + std::to_string(i), "red");
   offer(many);

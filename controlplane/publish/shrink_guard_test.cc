@@ -17,7 +17,7 @@ TEST(ShrinkGuardTest, WhatIsPlausiblePasses) {
   EXPECT_EQ(guard.due(), Instant::never());
 }
 
-TEST(ShrinkGuardTest, RoutesOrEndpointsThatGoAreHeldUntilConfirmedOverTime) {
+TEST(ShrinkGuardTest, C4RoutesOrEndpointsThatGoAreHeldUntilConfirmedOverTime) {
   for (const TableSize left : {TableSize{49, 300}, TableSize{100, 149}}) {
     ShrinkGuard guard({});
     ASSERT_TRUE(guard.check({100, 300}, left, start));
@@ -32,7 +32,7 @@ TEST(ShrinkGuardTest, RoutesOrEndpointsThatGoAreHeldUntilConfirmedOverTime) {
   }
 }
 
-TEST(ShrinkGuardTest, WhatComesBackBeginsAnew) {
+TEST(ShrinkGuardTest, C4WhatComesBackBeginsAnew) {
   ShrinkGuard guard({});
   ASSERT_TRUE(guard.check({100, 300}, {1, 1}, start));
   ASSERT_TRUE(guard.check({100, 300}, {1, 1}, guard.due()));

@@ -266,12 +266,23 @@ HttpResponse Api::explain(const HttpRequest& request) const {
   return good(answer);
 }
 
-// The cluster's objects with these files' put over them: what would be, without a trace of it.
+// By a child: reading manifests and building a table take as long as they are large.
 HttpResponse Api::plan(const HttpRequest& request) const {
   answer::PlanRequest asked;
   if (!answer::from_json(request.body, &asked))
     return failure(400, "the request is no PlanRequest in JSON");
   if (subject_.rollout->asked() == nullptr) return failure(409, "not everything has been read yet");
+  auto child = ChildAnswer::start([this, &asked] {
+    return ChildAnswer::Made{200, answer::to_json(make_plan(asked))};
+  });
+  if (!child) return failure(503, child.error());
+  HttpResponse later;
+  later.child = std::move(*child);
+  return later;
+}
+
+// The cluster's objects with these files' put over them: what would be, without a trace of it.
+answer::Plan Api::make_plan(const answer::PlanRequest& asked) const {
   store::Store objects = *subject_.objects;
   std::vector<k8s::Problem> problems;
   std::set<std::string> names;
@@ -302,7 +313,7 @@ HttpResponse Api::plan(const HttpRequest& request) const {
   }
   *plan.mutable_diff() =
       describe(model::difference(*subject_.rollout->asked(), built.model), "cluster", "files");
-  return good(plan);
+  return plan;
 }
 
 HttpResponse Api::act(const HttpRequest& request, publish::Moment at) {

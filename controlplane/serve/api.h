@@ -57,6 +57,7 @@ class Api {
   HttpResponse routes(const HttpRequest& request) const;
   HttpResponse explain(const HttpRequest& request) const;
   HttpResponse plan(const HttpRequest& request) const;
+  answer::Plan make_plan(const answer::PlanRequest& asked) const;
   HttpResponse act(const HttpRequest& request, publish::Moment at);
   Result<model::Model> table_of(const std::string& name) const;
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,26 +15,34 @@
 #include <cstring>
 #include <utility>
 
-#include "base/check.h"
-
 namespace millrace::serve {
+
+namespace {
+
+// One request while it is being read, and while a child makes its answer.
+struct Pending {
+  std::string body;
+  bool is_too_large = false;
+  MHD_Connection* connection = nullptr;
+  std::shared_ptr<ChildAnswer> child;
+  Instant until;  // of the child
+  std::optional<HttpResponse> response;
+};
+
+}  // namespace
 
 struct HttpServer::State {
   MHD_Daemon* daemon = nullptr;
   Limits limits;
   Answer answer;
   std::string path;              // of a Unix socket; removed in the end
+  UniqueFd epoll;                // over the daemon's own and the child's pipe
+  Pending* waiting = nullptr;    // the one request that a child answers
   std::map<int, Instant> began;  // connections by descriptor
   Instant now;                   // of this turn
 };
 
 namespace {
-
-// One request while it is being read.
-struct Pending {
-  std::string body;
-  bool is_too_large = false;
-};
 
 Error error_of(const std::string& what) {
   return Error{what + ": " + std::strerror(errno)};
@@ -67,6 +76,39 @@ uint64_t announced_bytes(MHD_Connection* connection) {
 }
 
 template <class State>
+MHD_Result wait_for_child(State& state, MHD_Connection* connection, Pending& pending,
+                          std::shared_ptr<ChildAnswer> child) {
+  if (state.waiting != nullptr) {
+    return send(connection, plain(503, "another answer that takes long is being made; try again"));
+  }
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (::epoll_ctl(state.epoll.get(), EPOLL_CTL_ADD, child->fd(), &event) != 0) {
+    return send(connection, plain(500, "the answer could not be made"));
+  }
+  pending.connection = connection;
+  pending.child = std::move(child);
+  pending.until = state.now + child_time_max;
+  state.waiting = &pending;
+  MHD_suspend_connection(connection);
+  return MHD_YES;
+}
+
+// Takes what the child has made; resumes the connection when that is all.
+template <class State>
+void turn_child(State& state, Instant now, bool is_ending) {
+  if (state.waiting == nullptr || !state.waiting->child) return;
+  Pending& pending = *state.waiting;
+  auto made = pending.child->take(is_ending || now >= pending.until);
+  if (!made) return;
+  ::epoll_ctl(state.epoll.get(), EPOLL_CTL_DEL, pending.child->fd(), nullptr);
+  pending.child.reset();
+  pending.response = HttpResponse{made->status, "application/json", std::move(made->body)};
+  state.waiting = nullptr;
+  MHD_resume_connection(pending.connection);
+}
+
+template <class State>
 MHD_Result take_request(void* context, MHD_Connection* connection, const char* url,
                         const char* method, const char*, const char* data, size_t* data_bytes,
                         void** request) {
@@ -78,6 +120,7 @@ MHD_Result take_request(void* context, MHD_Connection* connection, const char* u
     return send(connection, plain(413, "the request is larger than what is taken here"));
   }
   auto& pending = *static_cast<Pending*>(*request);
+  if (pending.response) return send(connection, std::move(*pending.response));
   if (*data_bytes > 0) {
     pending.is_too_large |= pending.body.size() + *data_bytes > state.limits.body_bytes_max;
     if (!pending.is_too_large) pending.body.append(data, *data_bytes);
@@ -101,11 +144,16 @@ MHD_Result take_request(void* context, MHD_Connection* connection, const char* u
   } catch (const std::exception&) {  // no memory for the answer
     response = plain(500, "the answer could not be made");
   }
+  if (response.child) return wait_for_child(state, connection, pending, std::move(response.child));
   return send(connection, std::move(response));
 }
 
-void end_request(void*, MHD_Connection*, void** request, MHD_RequestTerminationCode) {
-  delete static_cast<Pending*>(*request);
+template <class State>
+void end_request(void* context, MHD_Connection*, void** request, MHD_RequestTerminationCode) {
+  auto* pending = static_cast<Pending*>(*request);
+  auto& state = *static_cast<State*>(context);
+  if (state.waiting == pending) state.waiting = nullptr;
+  delete pending;
   *request = nullptr;
 }
 
@@ -216,27 +264,36 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(UniqueFd listener, const s
   state->answer = std::move(answer);
   state->path = path;
   state->daemon = MHD_start_daemon(
-      MHD_USE_EPOLL, 0, nullptr, nullptr, &take_request<State>, state.get(),
-      MHD_OPTION_LISTEN_SOCKET, static_cast<MHD_socket>(listener.get()),
+      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &take_request<State>,
+      state.get(), MHD_OPTION_LISTEN_SOCKET, static_cast<MHD_socket>(listener.get()),
       MHD_OPTION_CONNECTION_LIMIT, connections_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds_max,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, head_bytes_max, MHD_OPTION_NOTIFY_COMPLETED, &end_request,
-      nullptr, MHD_OPTION_NOTIFY_CONNECTION, &note_connection<State>, state.get(), MHD_OPTION_END);
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, head_bytes_max, MHD_OPTION_NOTIFY_COMPLETED,
+      &end_request<State>, state.get(), MHD_OPTION_NOTIFY_CONNECTION, &note_connection<State>,
+      state.get(), MHD_OPTION_END);
   if (state->daemon == nullptr) return Error{"the HTTP server cannot be started"};
   static_cast<void>(listener.release());  // the daemon's now
+  state->epoll = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+  const MHD_DaemonInfo* info = MHD_get_daemon_info(state->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (info == nullptr ||
+      ::epoll_ctl(state->epoll.get(), EPOLL_CTL_ADD, info->epoll_fd, &event) != 0) {
+    MHD_stop_daemon(state->daemon);
+    return error_of("no epoll");
+  }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
 }
 
 HttpServer::HttpServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 HttpServer::~HttpServer() {
+  turn_child(*state_, Instant(), true);
   MHD_stop_daemon(state_->daemon);
   if (!state_->path.empty()) ::unlink(state_->path.c_str());
 }
 
 int HttpServer::fd() const {
-  const MHD_DaemonInfo* info = MHD_get_daemon_info(state_->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-  CHECK(info != nullptr);
-  return info->epoll_fd;
+  return state_->epoll.get();
 }
 
 Instant HttpServer::due(Instant now) const {
@@ -246,6 +303,7 @@ Instant HttpServer::due(Instant now) const {
     due = now + Duration::milliseconds(static_cast<int64_t>(timeout_ms));
   }
   for (const auto& [fd, began] : state_->began) due = std::min(due, began + connection_time_max);
+  if (state_->waiting != nullptr) due = std::min(due, state_->waiting->until);
   return due;
 }
 
@@ -255,6 +313,7 @@ void HttpServer::turn(Instant now) {
     // The daemon sees an end and closes it; a client that sends an octet a second ends here.
     if (now >= began + connection_time_max) ::shutdown(fd, SHUT_RDWR);
   }
+  turn_child(*state_, now, false);
   MHD_run(state_->daemon);
 }
 

@@ -1,7 +1,7 @@
 // A small HTTP server without a thread: libmicrohttpd, driven by the control loop through one epoll
-// descriptor. A request is answered by a function, at once; everything about a client is bounded:
-// how many there are, how large a request is, how long one takes. A client that is slow or hostile
-// costs its connection.
+// descriptor. A request is answered by a function, at once, or by a child process that it starts;
+// everything about a client is bounded: how many there are, how large a request is, how long one
+// takes. A client that is slow or hostile costs its connection.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
+#include "controlplane/serve/child_answer.h"
 
 namespace millrace::serve {
 
@@ -36,6 +37,8 @@ struct HttpResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
+  // Instead of all that: the client waits for what this one makes, one client at a time.
+  std::shared_ptr<ChildAnswer> child{};
 };
 
 class HttpServer {

@@ -28,6 +28,7 @@ class HttpServerTest : public ::testing::Test {
     path_ = root_ / "api.sock";
     auto server = HttpServer::listen_unix(path_, {1'000}, [this](const HttpRequest& request) {
       ++answered_;
+      if (request.path == "/long") return answer_by_child(request.argument("q").value_or(""));
       return HttpResponse{200, "text/plain",
                           request.method + ' ' + request.path + ' ' +
                               request.argument("q").value_or("-") + ' ' + request.body + fill_};
@@ -36,6 +37,20 @@ class HttpServerTest : public ::testing::Test {
     server_ = std::move(*server);
   }
   ~HttpServerTest() override { fs::remove_all(root_); }
+
+  static HttpResponse answer_by_child(const std::string& how) {
+    auto child = ChildAnswer::start([how]() -> ChildAnswer::Made {
+      if (how == "dies") _exit(3);
+      if (how == "throws") throw std::bad_alloc();
+      if (how == "sleeps") sleep(1'000);
+      usleep(100'000);
+      return {200, how == "large" ? std::string(3U << 20, 'x') : "made by a child"};
+    });
+    EXPECT_TRUE(child.ok());
+    HttpResponse response;
+    response.child = std::move(*child);
+    return response;
+  }
 
   UniqueFd client() {
     UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
@@ -172,6 +187,44 @@ TEST_F(HttpServerTest, MoreClientsThanFitWaitForAPlace) {
   EXPECT_EQ(receive(late), "");
   idle.clear();
   EXPECT_TRUE(receive(late).starts_with("HTTP/1.1 200"));
+}
+
+TEST_F(HttpServerTest, WhatAChildMakesHoldsUpNobody) {
+  const UniqueFd slow = client();
+  send(slow, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  turn(5);
+  const UniqueFd second = client();
+  send(second, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(receive(second).find(" 503 "), std::string::npos) << "one at a time";
+  EXPECT_TRUE(ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 200"));
+  std::string answer;
+  for (int i = 0; i < 100 && answer.empty(); ++i) answer = receive(slow);
+  EXPECT_TRUE(answer.ends_with("made by a child")) << answer;
+  send(slow, "GET /long?q=large HTTP/1.1\r\nHost: x\r\n\r\n");
+  answer.clear();
+  for (int i = 0; i < 100 && answer.size() < (3U << 20); ++i) answer += receive(slow);
+  EXPECT_GT(answer.size(), 3U << 20) << "the connection goes on";
+}
+
+TEST_F(HttpServerTest, AChildThatDiesOrTakesTooLongIsAnAnswerAllTheSame) {
+  for (const char* how : {"dies", "throws"}) {
+    std::string answer;
+    const UniqueFd fd = client();
+    send(fd, std::string("GET /long?q=") + how + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (int i = 0; i < 100 && answer.empty(); ++i) answer = receive(fd);
+    EXPECT_NE(answer.find(" 500 "), std::string::npos) << how << answer;
+  }
+  const UniqueFd fd = client();
+  send(fd, "GET /long?q=sleeps HTTP/1.1\r\nHost: x\r\n\r\n");
+  turn(5);
+  EXPECT_LE(server_->due(now_), now_ + child_time_max);
+  now_ = now_ + child_time_max;
+  EXPECT_NE(receive(fd).find("took too long"), std::string::npos);
+  // The server may go while a child is at it.
+  const UniqueFd last = client();
+  send(last, "GET /long?q=sleeps HTTP/1.1\r\nHost: x\r\n\r\n");
+  turn(5);
+  server_.reset();
 }
 
 TEST_F(HttpServerTest, AddressesAreReadStrictly) {
