@@ -17,10 +17,10 @@ std::vector<Change> compare(const std::vector<Value>& before, const std::vector<
   auto old_one = before.begin();
   auto new_one = after.begin();
   while (old_one != before.end() || new_one != after.end()) {
-    const bool only_old = new_one == after.end() ||
-                          (old_one != before.end() && key_of(*old_one) < key_of(*new_one));
-    const bool only_new = old_one == before.end() ||
-                          (new_one != after.end() && key_of(*new_one) < key_of(*old_one));
+    const bool only_old =
+        new_one == after.end() || (old_one != before.end() && key_of(*old_one) < key_of(*new_one));
+    const bool only_new =
+        old_one == before.end() || (new_one != after.end() && key_of(*new_one) < key_of(*old_one));
     if (only_old) {
       changes.push_back({key_of(*old_one), *old_one, std::nullopt});
       ++old_one;

@@ -72,8 +72,8 @@ k8s::Object cluster_slice(const ClusterSize& size, uint32_t tenant, uint32_t gen
   for (uint32_t i = 0; i < size.endpoints; ++i) {
     const bool is_last = i + 1 == size.endpoints;
     k8s::Endpoint* endpoint = slice.add_endpoints();
-    endpoint->add_addresses(pod_address(tenant * size.endpoints + i +
-                                        (is_last ? generation << 23 : 0)));
+    endpoint->add_addresses(
+        pod_address(tenant * size.endpoints + i + (is_last ? generation << 23 : 0)));
     endpoint->mutable_conditions()->set_ready(true);
   }
   return object_of(k8s::Kind::endpoint_slice, tenant, "web-abcde", std::move(slice), generation);

@@ -25,7 +25,8 @@ namespace {
 using namespace millrace;
 
 constexpr const char* usage_text =
-    "usage: controlplane_bench [--ingresses N] [--paths N] [--endpoints N] [--changes N] [--one-host]\n"
+    "usage: controlplane_bench [--ingresses N] [--paths N] [--endpoints N] [--changes N] "
+    "[--one-host]\n"
     "  --ingresses N   default 10000\n"
     "  --paths N       of each Ingress, default 3\n"
     "  --endpoints N   of each Service, default 5\n"
@@ -120,6 +121,7 @@ int main(int argc, char** argv) {
   std::printf("resident_mib=%.1f\n", resident_mib());
   size_t bytes = compiled.snapshot.root.size();
   for (const auto& segment : compiled.snapshot.segments) bytes += segment.bytes.size();
-  std::printf("snapshot bytes %zu, a route %.1f\n", bytes, static_cast<double>(bytes) / static_cast<double>(built.model.route_count()));
+  std::printf("snapshot bytes %zu, a route %.1f\n", bytes,
+              static_cast<double>(bytes) / static_cast<double>(built.model.route_count()));
   return 0;
 }
