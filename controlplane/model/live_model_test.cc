@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "controlplane/model/dump.h"
-#include "controlplane/model/random_cluster.h"
+#include "controlplane/model/random_cluster_testing.h"
 
 namespace millrace::model {
 namespace {

@@ -1,4 +1,4 @@
-#include "controlplane/model/random_cluster.h"
+#include "controlplane/model/random_cluster_testing.h"
 
 #include <memory>
 #include <sstream>
