@@ -2,7 +2,6 @@
 // cluster, then single changes, each from the store's change list to the finished bytes of the next
 // snapshot and through the data plane's validator.
 #include <getopt.h>
-#include <malloc.h>
 
 #include <algorithm>
 #include <array>
@@ -15,9 +14,10 @@
 
 #include "base/address.h"
 #include "base/time.h"
-#include "controlplane/compile/compile.h"
-#include "controlplane/model/build.h"
+#include "controlplane/compile/live_table.h"
+#include "controlplane/model/live_model.h"
 #include "perf/controlplane/cluster_objects.h"
+#include "shm/sealed_memory.h"
 #include "shm/snapshot.h"
 
 namespace {
@@ -97,31 +97,123 @@ void print(const char* what, std::vector<double> times_ms) {
               times_ms[count / 2], times_ms[count * 99 / 100], times_ms.back(), count);
 }
 
+// One control plane without its socket.
+class Bench {
+ public:
+  explicit Bench(const Arguments& arguments)
+      : size_(arguments.size),
+        changes_(arguments.changes),
+        store_(perf::cluster_store(arguments.size)) {}
+
+  void run() {
+    std::printf("ingresses=%u paths=%u endpoints=%u one_host=%d resident_of_objects_mib=%.1f\n",
+                size_.ingresses, size_.paths, size_.endpoints, size_.one_host ? 1 : 0,
+                resident_mib());
+    first_table();
+    describe();
+    change("endpoints of one Service", [&](uint32_t tenant, uint32_t generation) {
+      store_.put(perf::cluster_slice(size_, tenant, generation));
+    });
+    change("a path of one Ingress", [&](uint32_t tenant, uint32_t generation) {
+      store_.put(perf::cluster_ingress(size_, tenant, generation));
+    });
+    change("a new Ingress and Service", [&](uint32_t, uint32_t generation) {
+      const uint32_t tenant = size_.ingresses + generation;
+      store_.put(perf::cluster_ingress(size_, tenant));
+      store_.put(perf::cluster_service(tenant));
+      store_.put(perf::cluster_slice(size_, tenant));
+    });
+    change("an Ingress goes", [&](uint32_t tenant, uint32_t) {
+      store_.remove(perf::cluster_ingress(size_, tenant).key);
+    });
+    std::printf("resident_mib=%.1f\n", resident_mib());
+  }
+
+ private:
+  void first_table() {
+    std::vector<double> model_ms;
+    std::vector<double> table_ms;
+    for (int i = 0; i < first_tables; ++i) {
+      live_ = model::LiveModel({});
+      table_ = compile::LiveTable();
+      model_ms.push_back(ms_of([&] { live_.rebuild(store_); }));
+      table_ms.push_back(ms_of([&] { take(table_.reset(live_.model())); }));
+    }
+    print("all: model", model_ms);
+    print("all: bytes", table_ms);
+    print("all: memory files", {ms_of([&] { seal(table_.snapshot(1).segments); })});
+    std::printf("resident_mib=%.1f\n", resident_mib());
+  }
+
+  void describe() {
+    const shm::BuiltSnapshot snapshot = table_.snapshot(1);
+    size_t bytes = snapshot.root.size();
+    for (const auto& segment : snapshot.segments) bytes += segment.bytes.size();
+    std::printf(
+        "hosts=%zu routes=%zu services=%zu endpoints=%zu segments=%zu bytes=%zu "
+        "bytes_a_route=%.1f\n",
+        live_.model().hosts.size(), live_.counts().routes, live_.model().services.size(),
+        live_.counts().endpoints, snapshot.segments.size(), bytes,
+        static_cast<double>(bytes) / static_cast<double>(live_.counts().routes));
+    print("data plane: validate", {ms_of([&] { validate(snapshot); })});
+  }
+
+  // Each kind of change, at tenants far from one another.
+  void change(const char* what, const std::function<void(uint32_t, uint32_t)>& act) {
+    std::vector<double> model_ms, table_ms, seal_ms, all_ms;
+    for (uint32_t i = 1; i <= changes_; ++i) {
+      act(static_cast<uint32_t>(uint64_t{i} * 2'654'435'761U % size_.ingresses), i);
+      const shm::BuiltSnapshot before = table_.snapshot(1);
+      model::ModelUpdate update;
+      model_ms.push_back(ms_of([&] { update = live_.update(store_, store_.take_changes()); }));
+      table_ms.push_back(ms_of([&] { take(table_.update(live_.model(), update.delta)); }));
+      seal_ms.push_back(ms_of([&] {
+        const shm::BuiltSnapshot after = table_.snapshot(1);
+        std::vector<shm::BuiltSegment> sent;
+        for (size_t at = 0; at < after.segments.size(); ++at) {
+          const bool is_held = at < before.segments.size() &&
+                               before.segments[at].bytes.data() == after.segments[at].bytes.data();
+          if (!is_held) sent.push_back(after.segments[at]);
+        }
+        seal(sent);
+      }));
+      all_ms.push_back(model_ms.back() + table_ms.back() + seal_ms.back());
+    }
+    std::printf("%s\n", what);
+    print("  model", model_ms);
+    print("  bytes", table_ms);
+    print("  root and memory files", seal_ms);
+    print("  together", all_ms);
+  }
+
+  static void take(const Result<bool>& changed) {
+    if (!changed) refuse(changed.error());
+    if (!*changed) refuse("a change changed nothing");
+  }
+  static void seal(const std::vector<shm::BuiltSegment>& segments) {
+    for (const shm::BuiltSegment& segment : segments) {
+      const auto sealed = shm::seal_into_memfd(segment.bytes, "controlplane_bench");
+      if (!sealed) refuse(sealed.error());
+    }
+  }
+  static void validate(const shm::BuiltSnapshot& snapshot) {
+    std::vector<ByteView> segments;
+    for (const shm::BuiltSegment& segment : snapshot.segments) segments.push_back(segment.bytes);
+    const auto view = shm::SnapshotView::validate(snapshot.root, segments);
+    if (!view) refuse(view.error());
+  }
+
+  static constexpr int first_tables = 5;
+  const perf::ClusterSize size_;
+  const uint32_t changes_;
+  store::Store store_;
+  model::LiveModel live_{model::Options()};
+  compile::LiveTable table_;
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Arguments arguments = parse(argc, argv);
-  store::Store store = perf::cluster_store(arguments.size);
-  std::printf("ingresses=%u paths=%u endpoints=%u resident_with_objects_mib=%.1f\n",
-              arguments.size.ingresses, arguments.size.paths, arguments.size.endpoints,
-              resident_mib());
-  std::vector<double> build_ms, compile_ms;
-  model::BuildResult built;
-  compile::Compiled compiled;
-  for (int i = 0; i < 5; ++i) {
-    build_ms.push_back(ms_of([&] { built = model::build(store, {}); }));
-    compile_ms.push_back(ms_of([&] {
-      auto result = compile::compile(built.model, compiled.slots, 1);
-      if (!result) refuse(result.error());
-      compiled = std::move(*result);
-    }));
-  }
-  print("full build", build_ms);
-  print("full compile", compile_ms);
-  std::printf("resident_mib=%.1f\n", resident_mib());
-  size_t bytes = compiled.snapshot.root.size();
-  for (const auto& segment : compiled.snapshot.segments) bytes += segment.bytes.size();
-  std::printf("snapshot bytes %zu, a route %.1f\n", bytes,
-              static_cast<double>(bytes) / static_cast<double>(built.model.route_count()));
+  Bench(parse(argc, argv)).run();
   return 0;
 }
