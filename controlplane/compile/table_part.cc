@@ -69,14 +69,42 @@ shm::ServicePolicyInput to_shm(const model::Policy& policy) {
   return input;
 }
 
+// The parts of an endpoint's text, hashed one behind the other: '/' and ':' stand in no name, so no
+// two different keys give one text.
+uint64_t hash_of(const model::ServiceKey& key) {
+  uint64_t hash = hash_text(key.name_space);
+  hash = hash_octet('/', hash);
+  hash = hash_text(key.service, hash);
+  hash = hash_octet(':', hash);
+  hash = hash_text(key.port, hash);
+  return hash_octet('/', hash);
+}
+
+uint64_t hash_decimal(uint32_t number, uint64_t from) {
+  char digits[10];
+  size_t count = 0;
+  do {
+    digits[count++] = static_cast<char>('0' + number % 10);
+    number /= 10;
+  } while (number != 0);
+  while (count > 0) from = hash_octet(static_cast<uint8_t>(digits[--count]), from);
+  return from;
+}
+
+// "10.0.0.1:8080" behind the hash of its key.
+uint64_t endpoint_id(uint64_t hash, Ipv4Address address, uint16_t port) {
+  for (int shift = 24; shift >= 0; shift -= 8) {
+    hash = hash_decimal((address.host_order() >> shift) & 0xff, hash);
+    hash = hash_octet(shift > 0 ? '.' : ':', hash);
+  }
+  const uint64_t id = hash_finish(hash_decimal(port, hash));
+  return id == 0 ? 1 : id;
+}
+
 }  // namespace
 
 uint64_t endpoint_id(const model::ServiceKey& key, Ipv4Address address, uint16_t port) {
-  // '/' and ':' stand in no name, so no two different keys give one text.
-  const std::string text = key.name_space + '/' + key.service + ':' + key.port + '/' +
-                           SocketAddress{address, port}.text();
-  const uint64_t id = hash_finish(hash_text(text));
-  return id == 0 ? 1 : id;
+  return endpoint_id(hash_of(key), address, port);
 }
 
 void TablePart::add_host(const model::Host& host) {
@@ -123,9 +151,10 @@ void TablePart::add_service(const model::Service& service) {
   input.port = service.key.port;
   input.policy = to_shm(service.key.policy);
   input.endpoints.reserve(service.endpoints.size());
+  const uint64_t hash = hash_of(service.key);
   for (const model::Endpoint& endpoint : service.endpoints) {
-    input.endpoints.push_back({endpoint_id(service.key, endpoint.address, endpoint.port),
-                               endpoint.address, endpoint.port, endpoint.ready, endpoint.serving,
+    input.endpoints.push_back({endpoint_id(hash, endpoint.address, endpoint.port), endpoint.address,
+                               endpoint.port, endpoint.ready, endpoint.serving,
                                endpoint.terminating});
   }
   const Status added = builder_.add_service(input);

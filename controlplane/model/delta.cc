@@ -69,9 +69,9 @@ void apply_changes(const std::vector<Change>& changes, ChangeKey change_key, Key
     return merge_changes(changes, change_key, key_of, values);
   }
   for (const Change& change : changes) {
-    const auto at = std::lower_bound(
-        values->begin(), values->end(), change_key(change),
-        [&](const Value& value, const auto& key) { return key_of(value) < key; });
+    const auto at =
+        std::lower_bound(values->begin(), values->end(), change_key(change),
+                         [&](const Value& value, const auto& key) { return key_of(value) < key; });
     const bool is_there = at != values->end() && key_of(*at) == change_key(change);
     CHECK(is_there == change.before.has_value());
     if (is_there && change.after) {

@@ -163,6 +163,8 @@ class Reader {
 
   template <class Where>
   uint32_t take_backend(const k8s::IngressBackend& backend, Where where, const char* field) {
+    // Most paths of an Ingress lead where the one before does.
+    if (last_backend_ != nullptr && is_same(*last_backend_, backend)) return last_index_;
     const Status checked = check_backend(backend);
     if (!checked) {
       report(Severity::error, where() + field + ": " + checked.error() +
@@ -175,12 +177,27 @@ class Reader {
                        : backend.service().port().name(),
                    policy_};
     if (!policy_.is_unset()) take_policy(&key);
-    // Most Ingresses lead to one Service.
-    if (!reading_.backends.empty() && reading_.backends.back() == key) {
-      return static_cast<uint32_t>(reading_.backends.size() - 1);
+    last_index_ = index_of(std::move(key));
+    // One that is complained about is complained about for each path.
+    last_backend_ = grant_.denied_policies.empty() ? &backend : nullptr;
+    return last_index_;
+  }
+
+  static bool is_same(const k8s::IngressBackend& left, const k8s::IngressBackend& right) {
+    return !right.has_resource() && right.has_service() &&
+           left.service().name() == right.service().name() &&
+           left.service().port().name() == right.service().port().name() &&
+           left.service().port().number() == right.service().port().number();
+  }
+
+  uint32_t index_of(ServiceKey key) {
+    const auto next = static_cast<uint32_t>(reading_.backends.size());
+    if (next == 0) {
+      reading_.backends.push_back(std::move(key));
+      return next;
     }
-    const auto [at, is_new] =
-        backend_index_.try_emplace(key, static_cast<uint32_t>(reading_.backends.size()));
+    if (backend_index_.empty()) backend_index_.emplace(reading_.backends[0], 0);
+    const auto [at, is_new] = backend_index_.try_emplace(key, next);
     if (is_new) reading_.backends.push_back(std::move(key));
     return at->second;
   }
@@ -197,9 +214,11 @@ class Reader {
   }
 
   uint32_t host_index(std::string name) {
-    if (!reading_.hosts.empty() && reading_.hosts.back() == name) {
-      return static_cast<uint32_t>(reading_.hosts.size() - 1);
+    if (reading_.hosts.empty()) {
+      reading_.hosts.push_back(std::move(name));
+      return 0;
     }
+    if (host_index_.empty()) host_index_.emplace(reading_.hosts[0], 0);
     const auto [at, is_new] =
         host_index_.try_emplace(name, static_cast<uint32_t>(reading_.hosts.size()));
     if (is_new) reading_.hosts.push_back(std::move(name));
@@ -227,8 +246,10 @@ class Reader {
   IngressReading reading_;
   Policy policy_;
   size_t paths_ = 0;
-  std::map<std::string, uint32_t> host_index_;
-  std::map<ServiceKey, uint32_t> backend_index_;
+  std::map<std::string, uint32_t> host_index_;         // empty while there is one
+  const k8s::IngressBackend* last_backend_ = nullptr;  // that could be used
+  uint32_t last_index_ = 0;
+  std::map<ServiceKey, uint32_t> backend_index_;  // empty while there is one
   std::set<ServiceKey> asked_policies_;
 };
 

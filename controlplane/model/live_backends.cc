@@ -142,6 +142,7 @@ std::vector<ServiceChange> LiveBackends::settle(const std::vector<Service>& befo
     return left->full_name < right->full_name;
   });
   std::vector<ServiceChange> changes;
+  changes.reserve(dirty_.size());
   for (LiveService* service : dirty_) {
     service->is_dirty = false;
     settle_one(service, before, problems, &changes);
@@ -197,7 +198,9 @@ std::vector<Service> LiveBackends::resolve(LiveService* service, ProblemBook* pr
         is_known ? services.back().endpoints : resolver.resolve(key, user);
     services.push_back({key, std::move(endpoints)});
   }
-  problems->set({ProblemOrigin::Kind::service, service->full_name}, std::move(said));
+  if (!said.empty() || !problems->empty()) {
+    problems->set({ProblemOrigin::Kind::service, service->full_name}, std::move(said));
+  }
   return services;
 }
 

@@ -30,6 +30,10 @@ const k8s::Ingress& ingress_of(const k8s::Object& object) {
   return std::get<k8s::Ingress>(*object.body);
 }
 
+std::string order_of(const std::string& name) {
+  return name;
+}
+
 std::string order_of(const k8s::ObjectKey& key) {
   return key.name_space + '\0' + key.name;
 }
@@ -108,6 +112,13 @@ struct LiveModel::State {
   std::vector<HostState*> dirty_hosts;
   std::set<ServiceKey> dirty_policies;
 
+  // `thing` gives the order among the origins of this kind. Most things have nothing to say.
+  template <class Thing>
+  void say(Origin::Kind kind, const Thing& thing, std::vector<k8s::Problem> said) {
+    if (said.empty() && problems.empty()) return;
+    problems.set({kind, order_of(thing)}, std::move(said));
+  }
+
   // ---- objects ------------------------------------------------------------------------------
 
   void take(const store::Store& objects, const std::vector<store::Change>& changes) {
@@ -155,14 +166,14 @@ struct LiveModel::State {
   bool is_ours(const k8s::Object& object) {
     k8s::ProblemList said;
     const bool ours = classes->is_ours(object, ingress_of(object), &said);
-    problems.set({Origin::Kind::ingress_class, order_of(object.key)}, said.take());
+    say(Origin::Kind::ingress_class, object.key, said.take());
     return ours;
   }
 
   void take_slice(const k8s::ObjectKey& key, const k8s::Object* object) {
     std::vector<k8s::Problem> said;
     backends.take_slice(key, object, &said);
-    problems.set({Origin::Kind::slice, order_of(key)}, std::move(said));
+    say(Origin::Kind::slice, key, std::move(said));
   }
 
   void take_ingress(const k8s::ObjectKey& key, const k8s::Object* object) {
@@ -171,7 +182,7 @@ struct LiveModel::State {
     if (is_known) forget(at->second.get());
     if (object == nullptr) {
       if (is_known) ingresses.erase(at);
-      problems.set({Origin::Kind::ingress_class, order_of(key)}, {});
+      say(Origin::Kind::ingress_class, key, {});
       return;
     }
     std::unique_ptr<IngressRecord> record;
@@ -201,7 +212,7 @@ struct LiveModel::State {
     --counts.ingresses;
     withdraw(record);
     unread(record);
-    problems.set({Origin::Kind::ingress, order_of(record->age)}, {});
+    say(Origin::Kind::ingress, record->age, {});
     if (record->is_dirty) std::erase(dirty_ingresses, record);
   }
 
@@ -352,8 +363,7 @@ struct LiveModel::State {
       }
     }
     record->is_placed = true;
-    problems.set({Origin::Kind::ingress, order_of(record->age)},
-                 std::move(record->reading.problems));
+    say(Origin::Kind::ingress, record->age, std::move(record->reading.problems));
     record->reading.problems = {};
     record->reading.routes = {};  // the hosts have them
   }
@@ -393,12 +403,13 @@ struct LiveModel::State {
     std::sort(
         dirty_hosts.begin(), dirty_hosts.end(),
         [](const HostState* left, const HostState* right) { return left->name < right->name; });
+    delta.hosts.reserve(dirty_hosts.size());
     for (HostState* host : dirty_hosts) {
       host->is_dirty = false;
       std::vector<k8s::Problem> said;
       HostChange change{host->name, std::nullopt, std::nullopt};
       if (host->mentions > 0) change.after = host->rules.settle(host->name, &said);
-      problems.set({Origin::Kind::host, host->name}, std::move(said));
+      say(Origin::Kind::host, host->name, std::move(said));
       const Host* before = find_host(host->name);
       if (host->mentions == 0) hosts.erase(hosts.find(change.name));
       if (before == nullptr ? !change.after : change.after && *change.after == *before) continue;
@@ -467,6 +478,8 @@ void LiveModel::rebuild(const store::Store& objects) {
   state_->settle();
   state_->count_delta();
   // There is nothing that the changes would be copied beside.
+  state_->model.hosts.reserve(state_->delta.hosts.size());
+  state_->model.services.reserve(state_->delta.services.size());
   for (HostChange& change : state_->delta.hosts) {
     state_->model.hosts.push_back(std::move(*change.after));
   }

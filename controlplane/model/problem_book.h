@@ -39,6 +39,8 @@ class ProblemBook {
   // All that this origin says from now on, instead of what it said before.
   void set(const ProblemOrigin& origin, std::vector<k8s::Problem> problems);
 
+  // Whether nothing is said of anything: then who has nothing to say need not name itself.
+  bool empty() const { return said_.empty(); }
   std::vector<k8s::Problem> all() const;
   // Since they were taken the last time.
   ProblemChanges take_changes();
