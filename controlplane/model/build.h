@@ -26,6 +26,7 @@
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/limits.h"
 #include "controlplane/model/model.h"
+#include "controlplane/model/ownership.h"
 #include "controlplane/store/store.h"
 
 namespace millrace::model {
@@ -47,6 +48,7 @@ struct Options {
   // is written for us; a cluster may be shared.
   bool accept_classless = true;
   ModelBounds bounds{};
+  OwnershipPolicy ownership{};
 };
 
 struct BuildResult {

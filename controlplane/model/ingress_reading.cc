@@ -55,10 +55,13 @@ Status check_backend(const k8s::IngressBackend& backend) {
 
 class Reader {
  public:
-  Reader(const k8s::Object& object, const ModelBounds& bounds, const Grant& grant)
+  Reader(const k8s::Object& object, const ModelBounds& bounds, const NamespaceView& name_space,
+         const Grant& grant)
       : object_(object),
         ingress_(std::get<k8s::Ingress>(*object.body)),
         bounds_(bounds),
+        view_(name_space),
+        quota_(name_space.policy.quota_of(object.key.name_space)),
         grant_(grant) {}
 
   IngressReading read() {
@@ -66,9 +69,10 @@ class Reader {
     policy_ = parse_policy(object_, ingress_, &policy_problems);
     reading_.problems = policy_problems.take();
     const auto& spec = ingress_.spec();
+    read_certificates();
     if (spec.rules_size() == 0) {
       if (spec.has_default_backend()) {
-        add_default(no_index);
+        if (may_claim("", "spec.defaultBackend")) add_default(no_index);
       } else {
         report(Severity::error, "has neither rules nor a defaultBackend; it routes nothing");
       }
@@ -103,6 +107,7 @@ class Reader {
       report(Severity::note, where_of_rule(index) + ".host: " + k8s::quote(rule.host()) +
                                  " is matched as " + k8s::quote(*name));
     }
+    if (!may_claim(*name, where_of_rule(index)) || !has_host_left(*name, index)) return;
     const uint32_t host = host_index(std::move(*name));
     const auto& paths = rule.value().http().paths();
     if (paths.empty() && rule.value().has_http()) {
@@ -141,16 +146,69 @@ class Reader {
                                          host_text(reading_.hosts[host]) + ' ' + checked.error() +
                                          "; this path is left out, the others stay");
     }
-    if (!take_place()) return;
+    if (!take_quota(where) || !take_place()) return;
     const uint32_t backend = take_backend(path.backend(), where, ".backend");
     reading_.routes.push_back({text, host, backend, rule_index, path_index, *type});
   }
 
   void add_default(uint32_t host) {
-    if (!take_place()) return;
     const auto where = [] { return std::string("spec.defaultBackend"); };
+    if (!take_quota(where) || !take_place()) return;
     const uint32_t backend = take_backend(ingress_.spec().default_backend(), where, "");
     reading_.routes.push_back({{}, host, backend, 0, 0, PathType::prefix});
+  }
+
+  // ---- the operator's policy ------------------------------------------------------------------
+
+  // Says what the policy is against. Whether it stands nevertheless.
+  bool stands(const std::string& sentence, const char* left_out) {
+    if (view_.policy.enforces()) {
+      report(Severity::error, sentence + "; " + left_out);
+      return false;
+    }
+    report(Severity::warning, sentence + "; it is served, because the policy only warns");
+    return true;
+  }
+
+  bool may_claim(const std::string& host, const std::string& where) {
+    const auto refusal = view_.owners.refusal(object_.key.name_space, view_.labels, host);
+    if (!refusal) return true;
+    return stands(where + " claims " + host_text(host) + ", but " + *refusal,
+                  "this rule is left out, the others stay");
+  }
+
+  std::string quota_text(size_t quota, const char* what) const {
+    return "the quota of " + std::to_string(quota) + ' ' + what + " that namespace " +
+           k8s::quote(object_.key.name_space) + " has";
+  }
+
+  bool has_host_left(const std::string& host, uint32_t rule_index) {
+    if (!quota_.hosts) return true;
+    reading_.hosts_claimed.insert(host);
+    if (!grant_.hosts_over.contains(host)) return true;
+    return stands(where_of_rule(rule_index) + ".host: " + host_text(host) + " exceeds " +
+                      quota_text(*quota_.hosts, "hosts"),
+                  "this rule is left out, the others stay");
+  }
+
+  template <class Where>
+  bool take_quota(Where where) {
+    if (!quota_.routes) return true;
+    if (reading_.quota_routes_wanted++ < grant_.quota_routes) return true;
+    return stands(where() + " exceeds " + quota_text(*quota_.routes, "routes"),
+                  "this route is left out");
+  }
+
+  void read_certificates() {
+    if (!quota_.certificates) return;
+    for (int i = 0; i < ingress_.spec().tls_size(); ++i) {
+      const std::string& secret = ingress_.spec().tls(i).secret_name();
+      if (secret.empty() || !reading_.certificates.insert(secret).second) continue;
+      if (!grant_.certificates_over.contains(secret)) continue;
+      stands("spec.tls[" + std::to_string(i) + "].secretName " + k8s::quote(secret) + " exceeds " +
+                 quota_text(*quota_.certificates, "certificates"),
+             "this certificate is left out");
+    }
   }
 
   // The model as a whole is bounded; the youngest Ingresses do without.
@@ -242,6 +300,8 @@ class Reader {
   const k8s::Object& object_;
   const k8s::Ingress& ingress_;
   const ModelBounds& bounds_;
+  const NamespaceView& view_;
+  const Quota& quota_;
   const Grant& grant_;
   IngressReading reading_;
   Policy policy_;
@@ -264,8 +324,8 @@ std::string host_text(const std::string& host) {
 }
 
 IngressReading read_ingress(const k8s::Object& object, const ModelBounds& bounds,
-                            const Grant& grant) {
-  return Reader(object, bounds, grant).read();
+                            const NamespaceView& name_space, const Grant& grant) {
+  return Reader(object, bounds, name_space, grant).read();
 }
 
 }  // namespace millrace::model

@@ -23,8 +23,11 @@ namespace millrace::model {
 struct Grant {
   static constexpr size_t unbounded = std::numeric_limits<size_t>::max();
 
-  size_t routes = unbounded;             // of routes_max
-  std::set<ServiceKey> denied_policies;  // ways to a Service of which there are too many
+  size_t quota_routes = unbounded;          // of the namespace's quota
+  std::set<std::string> hosts_over;         // the quota
+  std::set<std::string> certificates_over;  // likewise
+  size_t routes = unbounded;                // of routes_max
+  std::set<ServiceKey> denied_policies;     // ways to a Service of which there are too many
 
   bool operator==(const Grant&) const = default;
 };
@@ -48,12 +51,23 @@ struct IngressReading {
   size_t routes_wanted = 0;  // had the grant no bounds
   std::vector<ServiceKey>
       policies;  // those of `backends` and more that are not as they are by default
+  // What counts for quotas, had the grant no bounds.
+  std::set<std::string> hosts_claimed;
+  std::set<std::string> certificates;
+  size_t quota_routes_wanted = 0;
   std::vector<k8s::Problem> problems;
+};
+
+// What is asked of the operator's policy about one namespace. All of it outlives the reading.
+struct NamespaceView {
+  const OwnershipPolicy& policy;
+  const HostOwners& owners;
+  const Labels& labels;
 };
 
 // `object` holds an Ingress, and its body outlives the reading.
 IngressReading read_ingress(const k8s::Object& object, const ModelBounds& bounds,
-                            const Grant& grant);
+                            const NamespaceView& name_space, const Grant& grant);
 
 // "spec.rules[0].http.paths[1]"
 std::string place_in_ingress(uint32_t rule_index, uint32_t path_index);

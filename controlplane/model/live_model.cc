@@ -90,9 +90,17 @@ ServiceKey without_policy(ServiceKey key) {
 
 struct LiveModel::State {
   explicit State(const Options& its_options)
-      : options(its_options), backends(its_options.bounds.services) {}
+      : options(its_options),
+        host_owners(options.ownership),
+        reads_labels(options.ownership.reads_labels()),
+        has_quotas(!options.ownership.quota.is_unset() || !options.ownership.quotas.empty()),
+        backends(its_options.bounds.services) {}
 
   const Options options;
+  const HostOwners host_owners;
+  const bool reads_labels;
+  const bool has_quotas;
+  std::map<std::string, Labels> labels;  // by namespace, if anybody reads them
   std::optional<IngressClasses> classes;
   // Every Ingress; null: not ours.
   std::map<k8s::ObjectKey, std::unique_ptr<IngressRecord>> ingresses;
@@ -111,6 +119,7 @@ struct LiveModel::State {
   std::vector<IngressRecord*> dirty_ingresses;  // to be placed
   std::vector<HostState*> dirty_hosts;
   std::set<ServiceKey> dirty_policies;
+  std::set<std::string> dirty_namespaces;
 
   // `thing` gives the order among the origins of this kind. Most things have nothing to say.
   template <class Thing>
@@ -130,9 +139,12 @@ struct LiveModel::State {
         case Kind::ingress_class: classes_changed = true; break;
         case Kind::service: backends.take_service(change.key, objects.find(change.key)); break;
         case Kind::endpoint_slice: take_slice(change.key, objects.find(change.key)); break;
+        case Kind::name_space:
+          take_namespace(change.key, objects.find(change.key));
+          note_ingresses_of(change.key.name, &changed_ingresses);
+          break;
         case Kind::secret:
-        case Kind::node:
-        case Kind::name_space: break;
+        case Kind::node: break;
       }
     }
     if (classes_changed) {
@@ -144,6 +156,11 @@ struct LiveModel::State {
 
   void take_all(const store::Store& objects) {
     classes.emplace(objects, options);
+    for (auto at = objects.objects().lower_bound({Kind::name_space, "", ""});
+         reads_labels && at != objects.objects().end() && at->first.kind == Kind::name_space;
+         ++at) {
+      take_namespace(at->first, &at->second);
+    }
     for (const auto& [key, object] : objects.objects()) {
       switch (key.kind) {
         case Kind::ingress: take_ingress(key, &object); break;
@@ -152,6 +169,29 @@ struct LiveModel::State {
         default: break;
       }
     }
+  }
+
+  void take_namespace(const k8s::ObjectKey& key, const k8s::Object* object) {
+    if (!reads_labels) return;
+    labels.erase(key.name);
+    if (object == nullptr) return;
+    const auto& its_labels = k8s::metadata_of(*object->body).labels();
+    if (!its_labels.empty()) labels[key.name] = {its_labels.begin(), its_labels.end()};
+  }
+
+  // Its labels may have changed whose hosts they may claim.
+  void note_ingresses_of(const std::string& name_space, std::vector<k8s::ObjectKey>* changed) {
+    if (!reads_labels) return;
+    for (auto at = ingresses.lower_bound({Kind::ingress, name_space, ""});
+         at != ingresses.end() && at->first.name_space == name_space; ++at) {
+      changed->push_back(at->first);
+    }
+  }
+
+  const Labels& labels_of(const std::string& name_space) const {
+    static const Labels none;
+    const auto at = labels.find(name_space);
+    return at == labels.end() ? none : at->second;
   }
 
   // Notes every Ingress that is now ours and was not, or the reverse.
@@ -179,6 +219,7 @@ struct LiveModel::State {
   void take_ingress(const k8s::ObjectKey& key, const k8s::Object* object) {
     auto at = ingresses.lower_bound(key);
     const bool is_known = at != ingresses.end() && at->first == key;
+    if (has_quotas) dirty_namespaces.insert(key.name_space);
     if (is_known) forget(at->second.get());
     if (object == nullptr) {
       if (is_known) ingresses.erase(at);
@@ -219,7 +260,9 @@ struct LiveModel::State {
   // ---- reading, and what is left by others --------------------------------------------------
 
   void read(IngressRecord* record) {
-    record->reading = read_ingress(record->object, options.bounds, record->grant);
+    record->reading = read_ingress(
+        record->object, options.bounds,
+        {options.ownership, host_owners, labels_of(record->object.key.name_space)}, record->grant);
     routes_wanted += record->reading.routes_wanted;
     routes_bounded += record->reading.routes_wanted > record->grant.routes;
     for (const ServiceKey& key : record->reading.policies) {
@@ -251,6 +294,49 @@ struct LiveModel::State {
 
   void touch(IngressRecord* record) {
     if (!std::exchange(record->is_dirty, true)) dirty_ingresses.push_back(record);
+  }
+
+  // A quota is shared out in the order of age.
+  void share_quota(const std::string& name_space) {
+    const Quota& quota = options.ownership.quota_of(name_space);
+    if (quota.is_unset()) return;
+    std::vector<IngressRecord*> by_age;
+    for (auto at = ingresses.lower_bound({Kind::ingress, name_space, ""});
+         at != ingresses.end() && at->first.name_space == name_space; ++at) {
+      if (at->second != nullptr) by_age.push_back(at->second.get());
+    }
+    std::sort(by_age.begin(), by_age.end(), OlderOwner());
+    std::set<std::string> hosts_taken;
+    std::set<std::string> certificates_taken;
+    size_t left = quota.routes.value_or(Grant::unbounded);
+    for (IngressRecord* record : by_age) {
+      Grant next = record->grant;
+      next.hosts_over = take_names(record->reading.hosts_claimed, quota.hosts, &hosts_taken);
+      next.certificates_over =
+          take_names(record->reading.certificates, quota.certificates, &certificates_taken);
+      // Which hosts are left says how many routes are wanted.
+      if (next != record->grant) grant(record, next);
+      const size_t wanted = record->reading.quota_routes_wanted;
+      next.quota_routes = wanted <= left ? Grant::unbounded : left;
+      left -= std::min(left, wanted);
+      if (next != record->grant) grant(record, std::move(next));
+    }
+  }
+
+  // Those for which there is no place beside `taken`.
+  static std::set<std::string> take_names(const std::set<std::string>& names,
+                                          const std::optional<size_t>& quota,
+                                          std::set<std::string>* taken) {
+    std::set<std::string> over;
+    for (const std::string& name : names) {
+      if (taken->contains(name)) continue;
+      if (quota && taken->size() >= *quota) {
+        over.insert(name);
+      } else {
+        taken->insert(name);
+      }
+    }
+    return over;
   }
 
   // routes_max: places are given in the order of age.
@@ -387,6 +473,8 @@ struct LiveModel::State {
   // ---- settling -----------------------------------------------------------------------------
 
   void settle() {
+    for (const std::string& name_space : dirty_namespaces) share_quota(name_space);
+    dirty_namespaces.clear();
     share_routes();
     share_policies();
     for (IngressRecord* record : dirty_ingresses) {

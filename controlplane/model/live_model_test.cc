@@ -74,9 +74,37 @@ TEST(C8LiveModel, KeepsTheBoundsOfTheWholeExactly) {
   }
 }
 
+// Owners by name and by label, and quotas of every kind.
+OwnershipPolicy some_policy(OwnershipMode mode) {
+  OwnershipPolicy policy;
+  policy.mode = mode;
+  policy.owners.push_back({"x", {"x.example"}, {"a"}, Labels{{"team", "red"}}});
+  policy.owners.push_back({"below", {"*.example", "*"}, {"b", "c"}, std::nullopt});
+  policy.quota = {4, 2, 1};
+  policy.quotas["b"] = {std::nullopt, 1, std::nullopt};
+  return policy;
+}
+
+TEST(C8LiveModel, KeepsOwnershipAndQuotasExactly) {
+  for (const OwnershipMode mode : {OwnershipMode::warn, OwnershipMode::enforce}) {
+    Options options;
+    options.ownership = some_policy(mode);
+    for (uint64_t seed = 1; seed <= 30; ++seed) {
+      live_through(seed, options);
+      if (HasFatalFailure()) return;
+    }
+    options.bounds = {8, 4, 2};
+    for (uint64_t seed = 31; seed <= 50; ++seed) {
+      live_through(seed, options);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
 TEST(C8LiveModel, TheOrderOfEventsLeavesNoTrace) {
   Options tight;
   tight.bounds = {20, 8, 3};
+  tight.ownership = some_policy(OwnershipMode::enforce);
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     RandomCluster cluster(seed);
     store::Store expected;
