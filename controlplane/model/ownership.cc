@@ -16,11 +16,14 @@ Result<std::string> parse_pattern(const std::string& text) {
   return parse_host(text);
 }
 
-Quota quota_of_message(const NamespaceQuota& message) {
+Result<Quota> parse_quota(const std::string& where, const NamespaceQuota& message) {
+  if (message.routes() < 0 || message.hosts() < 0 || message.certificates() < 0) {
+    return Error{where + ": a quota is 0 or more"};
+  }
   Quota quota;
-  if (message.has_routes()) quota.routes = message.routes();
-  if (message.has_hosts()) quota.hosts = message.hosts();
-  if (message.has_certificates()) quota.certificates = message.certificates();
+  if (message.has_routes()) quota.routes = static_cast<size_t>(message.routes());
+  if (message.has_hosts()) quota.hosts = static_cast<size_t>(message.hosts());
+  if (message.has_certificates()) quota.certificates = static_cast<size_t>(message.certificates());
   return quota;
 }
 
@@ -105,15 +108,19 @@ Result<OwnershipPolicy> parse_ownership(const OwnershipFile& file) {
   if (!file.quota().namespaces().empty()) {
     return Error{"quota.namespaces: this one is of every namespace that quotas does not name"};
   }
-  policy.quota = quota_of_message(file.quota());
+  const auto quota = parse_quota("quota", file.quota());
+  if (!quota) return Error{quota.error()};
+  policy.quota = *quota;
   for (int i = 0; i < file.quotas_size(); ++i) {
     const NamespaceQuota& message = file.quotas(i);
+    const auto its_quota = parse_quota("quotas[" + std::to_string(i) + ']', message);
+    if (!its_quota) return Error{its_quota.error()};
     const std::string where = "quotas[" + std::to_string(i) + "].namespaces";
     if (message.namespaces().empty()) return Error{where + " is empty"};
     const Status checked = check_namespaces(where, message.namespaces());
     if (!checked) return Error{checked.error()};
     for (const std::string& name : message.namespaces()) {
-      if (!policy.quotas.emplace(name, quota_of_message(message)).second) {
+      if (!policy.quotas.emplace(name, *its_quota).second) {
         return Error{where + ": " + k8s::quote(name) + " has a quota already"};
       }
     }

@@ -80,6 +80,7 @@ TEST(OwnershipFile, WhatIsWrongNamesItsField) {
             "owners[0].namespaces: \"A b\" is no name of a namespace");
   EXPECT_EQ(error("quotas { namespaces: 'a' } quotas { namespaces: 'a' }"),
             "quotas[1].namespaces: \"a\" has a quota already");
+  EXPECT_EQ(error("quota { routes: -1 }"), "quota: a quota is 0 or more");
   EXPECT_EQ(error("quota { namespaces: 'a' }"),
             "quota.namespaces: this one is of every namespace that quotas does not name");
 }
