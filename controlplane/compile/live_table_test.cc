@@ -164,6 +164,21 @@ TEST(LiveTable, ANewServiceIsOneSegmentOfEachKind) {
   EXPECT_EQ(shared, before.segments.size() - 2);
 }
 
+// At the bound a Service leaves the model because another one, of a smaller key, has come; the
+// routes that name it lie in segments that nobody else touches.
+TEST(C8LiveTable, AServiceThatLosesItsPlaceLosesItInEverySegment) {
+  Random random(5);
+  const model::Model model = random_model(random, 2'000);
+  Pair table(model.services.size());
+  table.update(model, difference({}, model));
+  model::Model next = model;
+  next.hosts.insert(next.hosts.begin(), host_of("a.example", 1));
+  next.services.insert(next.services.begin(), {model::ServiceKey{"ns", "a", "80"}, {}});
+  next.services.pop_back();
+  table.update(next, difference(model, next));
+  table.update(model, difference(next, model));
+}
+
 // ---- what is identical -------------------------------------------------------------------------
 
 TEST(C8LiveTable, ObjectsInAnyOrderAndAnyNumberOfRestartsGiveTheSameBytes) {
