@@ -332,8 +332,11 @@ Result<BuiltSegment> RoutesSegmentBuilder::lay() {
   BuiltSegment segment;
   segment.kind = SegmentKind::routes;
   segment.index = index_;
-  segment.bytes = bytes.finish(header);
+  segment.bytes = SharedBytes(bytes.finish(header));
   segment.id = content_hash(segment.bytes);
+  segment.counts.hosts = static_cast<uint32_t>(hosts_.size());
+  segment.counts.routes = static_cast<uint32_t>(routes_.size());
+  segment.counts.shadowed = static_cast<uint32_t>(shadowed_.size());
   return segment;
 }
 

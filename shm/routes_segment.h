@@ -24,10 +24,6 @@ class RoutesSegmentBuilder {
   // format (snapshot_format.h).
   Result<BuiltSegment> build(std::vector<RejectedRoute>& rejected);
 
-  uint32_t host_count() const { return static_cast<uint32_t>(hosts_.size()); }
-  uint32_t route_count() const { return static_cast<uint32_t>(routes_.size()); }
-  uint32_t shadowed_count() const { return static_cast<uint32_t>(shadowed_.size()); }
-
  private:
   // A path other than "/" as Prefix, on its way into its host's record or into the path table.
   struct PathPlan {

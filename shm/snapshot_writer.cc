@@ -128,7 +128,6 @@ struct SnapshotBuilder::State {
   std::unordered_map<uint64_t, uint32_t> route_by_hash;         // of its key; see next_same_hash
   uint32_t cluster_default = index_none;
   uint32_t slot_count = 0;
-  uint64_t features = 0;
 
   uint32_t host_index(std::string_view name) {
     const auto found = host_by_name.find(name);
@@ -210,9 +209,11 @@ ServiceSlot slot_of(std::span<const EndpointRecord> endpoints, std::vector<Endpo
   return slot;
 }
 
-Result<BuiltSegment> build_endpoints_segment(const SnapshotInput& input, uint32_t index,
-                                             uint32_t count, uint32_t first_slot,
-                                             uint32_t slot_count, uint64_t* endpoint_count) {
+// Segment `index` of `count`: slots first_slot and on.
+Result<BuiltSegment> lay_endpoints_segment(const SnapshotInput& input, uint32_t index,
+                                           uint32_t count, uint32_t first_slot,
+                                           uint32_t slot_count) {
+  SegmentCounts counts;
   std::vector<ServiceSlot> slots(slot_count, ServiceSlot{});
   std::vector<ServiceNames> names(slot_count, ServiceNames{});
   std::vector<EndpointRecord> array;
@@ -230,7 +231,8 @@ Result<BuiltSegment> build_endpoints_segment(const SnapshotInput& input, uint32_
     if (record.policy.name_length != 0) {
       slots[slot].policy.name_offset = name(record.policy_name).offset;
     }
-    *endpoint_count += record.endpoint_count;
+    if (!is_unset(record.policy)) counts.features |= feature_policies;
+    counts.endpoints += record.endpoint_count;
     if (array.size() > endpoints_max) return Error{"too many endpoints for one segment"};
   }
   EndpointsHeader header{};
@@ -248,8 +250,9 @@ Result<BuiltSegment> build_endpoints_segment(const SnapshotInput& input, uint32_
   BuiltSegment segment;
   segment.kind = SegmentKind::endpoints;
   segment.index = index;
-  segment.bytes = bytes.finish(header);
+  segment.bytes = SharedBytes(bytes.finish(header));
   segment.id = content_hash(segment.bytes);
+  segment.counts = counts;
   return segment;
 }
 
@@ -284,7 +287,9 @@ SnapshotBuilder::SnapshotBuilder(SnapshotShape shape) : state_(std::make_unique<
   CHECK(std::has_single_bit(shape.routes_segment_count));
   CHECK(shape.routes_segment_count <= segments_per_kind_max);
   CHECK(shape.service_slot_shift <= service_slot_shift_max);
+  CHECK(shape.service_slot_count <= service_slots_max);
   state_->shape = shape;
+  state_->slot_count = shape.service_slot_count;
 }
 SnapshotBuilder::~SnapshotBuilder() = default;
 SnapshotBuilder::SnapshotBuilder(SnapshotBuilder&&) noexcept = default;
@@ -395,7 +400,6 @@ Status SnapshotBuilder::add_service(const ServiceInput& service) {
                    static_cast<uint8_t>(service.policy.hash_source), service.policy.flags,
                    static_cast<uint8_t>(service.policy.name.size()), 0};
   record.policy_name = state.input.names.add(service.policy.name);
-  if (!is_unset(record.policy)) state.features |= feature_policies;
   record.first_endpoint = state.input.endpoints.size();
   record.endpoint_count = static_cast<uint32_t>(endpoints->size());
   state.input.endpoints.insert(state.input.endpoints.end(), endpoints->begin(), endpoints->end());
@@ -404,40 +408,63 @@ Status SnapshotBuilder::add_service(const ServiceInput& service) {
   return Ok{};
 }
 
-Result<BuiltSnapshot> SnapshotBuilder::build(uint64_t version) const {
+Result<BuiltSegment> SnapshotBuilder::build_routes_segment(
+    uint32_t index, std::vector<RejectedRoute>* rejected) const {
+  return RoutesSegmentBuilder(state_->input, index, state_->shape.routes_segment_count)
+      .build(*rejected);
+}
+
+Result<BuiltSegment> SnapshotBuilder::build_endpoints_segment(uint32_t index) const {
   const State& state = *state_;
-  BuiltSnapshot built;
-  built.version = version;
+  const uint32_t per_segment = 1U << state.shape.service_slot_shift;
+  const uint32_t first = index << state.shape.service_slot_shift;
+  return lay_endpoints_segment(state.input, index,
+                               endpoints_segment_count(state.shape, state.slot_count), first,
+                               std::min(per_segment, state.slot_count - first));
+}
+
+Result<BuiltSnapshot> SnapshotBuilder::build(uint64_t version) const {
+  SnapshotShape shape = state_->shape;
+  shape.service_slot_count = state_->slot_count;
+  const uint32_t endpoints_segments = endpoints_segment_count(shape, shape.service_slot_count);
+  if (endpoints_segments > segments_per_kind_max) return Error{"too many endpoints segments"};
+  std::vector<BuiltSegment> segments;
+  std::vector<RejectedRoute> rejected;
+  for (uint32_t i = 0; i < shape.routes_segment_count; ++i) {
+    Result<BuiltSegment> segment = build_routes_segment(i, &rejected);
+    if (!segment.ok()) return Error{segment.error()};
+    segments.push_back(std::move(*segment));
+  }
+  for (uint32_t i = 0; i < endpoints_segments; ++i) {
+    Result<BuiltSegment> segment = build_endpoints_segment(i);
+    if (!segment.ok()) return Error{segment.error()};
+    segments.push_back(std::move(*segment));
+  }
+  BuiltSnapshot built = assemble_snapshot(version, shape, std::move(segments));
+  built.rejected = std::move(rejected);
+  return built;
+}
+
+BuiltSnapshot assemble_snapshot(uint64_t version, const SnapshotShape& shape,
+                                std::vector<BuiltSegment> segments) {
   RootHeader header{};
   header.version = version;
-  header.features_required = state.features;
-  header.routes_segment_count = state.shape.routes_segment_count;
-  header.service_slot_shift = state.shape.service_slot_shift;
-  header.service_slot_count = state.slot_count;
-  for (uint32_t i = 0; i < header.routes_segment_count; ++i) {
-    RoutesSegmentBuilder builder(state.input, i, header.routes_segment_count);
-    Result<BuiltSegment> segment = builder.build(built.rejected);
-    if (!segment.ok()) return Error{segment.error()};
-    header.host_count += builder.host_count();
-    header.route_count += builder.route_count();
-    header.shadowed_count += builder.shadowed_count();
-    built.segments.push_back(std::move(*segment));
+  header.routes_segment_count = shape.routes_segment_count;
+  header.endpoints_segment_count = endpoints_segment_count(shape, shape.service_slot_count);
+  header.service_slot_shift = shape.service_slot_shift;
+  header.service_slot_count = shape.service_slot_count;
+  for (const BuiltSegment& segment : segments) {
+    header.features_required |= segment.counts.features;
+    header.host_count += segment.counts.hosts;
+    header.route_count += segment.counts.routes;
+    header.shadowed_count += segment.counts.shadowed;
+    header.endpoint_count += segment.counts.endpoints;
   }
-  const uint32_t per_segment = 1U << state.shape.service_slot_shift;
-  const uint32_t segments = std::max(1U, (state.slot_count + per_segment - 1) / per_segment);
-  if (segments > segments_per_kind_max) return Error{"too many endpoints segments"};
-  header.endpoints_segment_count = segments;
-  uint64_t endpoint_count = 0;
-  for (uint32_t i = 0; i < segments; ++i) {
-    const uint32_t first = i << state.shape.service_slot_shift;
-    Result<BuiltSegment> segment =
-        build_endpoints_segment(state.input, i, segments, first,
-                                std::min(per_segment, state.slot_count - first), &endpoint_count);
-    if (!segment.ok()) return Error{segment.error()};
-    built.segments.push_back(std::move(*segment));
-  }
-  header.endpoint_count = static_cast<uint32_t>(endpoint_count);
-  built.root = build_root(header, built.segments);
+  CHECK(segments.size() == header.routes_segment_count + header.endpoints_segment_count);
+  BuiltSnapshot built;
+  built.version = version;
+  built.root = build_root(header, segments);
+  built.segments = std::move(segments);
   return built;
 }
 

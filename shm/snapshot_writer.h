@@ -11,9 +11,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/result.h"
 #include "shm/sealed_memory.h"
 #include "shm/snapshot_format.h"
@@ -62,11 +64,43 @@ struct RouteId {
   bool operator==(const RouteId&) const = default;
 };
 
+// Bytes that never change, shared by the snapshots that hold them.
+class SharedBytes {
+ public:
+  SharedBytes() : SharedBytes(std::vector<uint8_t>()) {}
+  explicit SharedBytes(std::vector<uint8_t> bytes)
+      : bytes_(std::make_shared<const std::vector<uint8_t>>(std::move(bytes))) {}
+
+  // Read as either, without a copy.
+  operator const std::vector<uint8_t>&() const { return *bytes_; }
+  operator ByteView() const { return *bytes_; }
+  const uint8_t* data() const { return bytes_->data(); }
+  size_t size() const { return bytes_->size(); }
+  bool operator==(const SharedBytes& other) const {
+    return bytes_ == other.bytes_ || *bytes_ == *other.bytes_;
+  }
+
+ private:
+  std::shared_ptr<const std::vector<uint8_t>> bytes_;  // never null
+};
+
+// What the root says of its segments together.
+struct SegmentCounts {
+  uint32_t hosts = 0;
+  uint32_t routes = 0;
+  uint32_t shadowed = 0;
+  uint32_t endpoints = 0;
+  uint64_t features = 0;  // required of who reads it
+
+  bool operator==(const SegmentCounts&) const = default;
+};
+
 struct BuiltSegment {
   SegmentKind kind = SegmentKind::routes;
   uint32_t index = 0;
   uint64_t id = 0;  // hash of the bytes
-  std::vector<uint8_t> bytes;
+  SharedBytes bytes;
+  SegmentCounts counts;
 };
 
 struct RejectedRoute {
@@ -86,7 +120,24 @@ struct BuiltSnapshot {
 struct SnapshotShape {
   uint32_t routes_segment_count = 1;                     // a power of two
   uint32_t service_slot_shift = service_slot_shift_max;  // 2^shift slots an endpoints segment
+  // How many slots there are at least; more when a route or service names a higher one. Room for
+  // services to come: while there is some, a new one changes one endpoints segment and no other.
+  uint32_t service_slot_count = 0;
+
+  bool operator==(const SnapshotShape&) const = default;
 };
+
+// How many endpoints segments so many slots take.
+constexpr uint32_t endpoints_segment_count(const SnapshotShape& shape, uint32_t slot_count) {
+  const uint64_t per_segment = uint64_t{1} << shape.service_slot_shift;
+  const uint64_t segments = (slot_count + per_segment - 1) >> shape.service_slot_shift;
+  return segments == 0 ? 1 : static_cast<uint32_t>(segments);
+}
+
+// The snapshot that these segments make: all of them, in the directory's order, with slots as the
+// shape says.
+BuiltSnapshot assemble_snapshot(uint64_t version, const SnapshotShape& shape,
+                                std::vector<BuiltSegment> segments);
 
 class SnapshotBuilder {
  public:
@@ -121,6 +172,13 @@ class SnapshotBuilder {
   // The bytes. The builder may be used on, e.g. for another version. Error: the whole exceeds a
   // limit of the format (snapshot_format.h).
   Result<BuiltSnapshot> build(uint64_t version) const;
+
+  // One segment of what build() would make; everything that belongs into other segments may be left
+  // out of the builder. So a part of a table is made without the rest of it. What finds no place is
+  // appended to `rejected`. For an endpoints segment all slots must be below the shape's count.
+  Result<BuiltSegment> build_routes_segment(uint32_t index,
+                                            std::vector<RejectedRoute>* rejected) const;
+  Result<BuiltSegment> build_endpoints_segment(uint32_t index) const;
 
  private:
   struct State;

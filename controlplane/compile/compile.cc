@@ -1,208 +1,23 @@
 #include "controlplane/compile/compile.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
-#include "base/hash.h"
-#include "controlplane/model/limits.h"
-#include "shm/snapshot_format.h"
+#include "controlplane/compile/table_shape.h"
 
 namespace millrace::compile {
-
-namespace {
-
-static_assert(model::host_bytes_max <= shm::host_bytes_max);
-static_assert(model::path_bytes_max <= shm::path_bytes_max);
-static_assert(model::prefix_elements_max <= shm::prefix_elements_max);
-static_assert(model::port_name_bytes_max <= shm::port_name_bytes_max);
-static_assert(model::service_endpoints_max <= shm::endpoints_per_service_max);
-static_assert(model::routes_max <= shm::routes_max && model::routes_max <= shm::hosts_max);
-// Slots given up rest for one publish, so at most twice as many are in sight; and the unusable one.
-static_assert(2 * model::services_max + 1 <= shm::service_slots_max);
-static_assert(k8s::name_bytes_max <= shm::object_name_bytes_max);
-static_assert(model::policy_name_bytes_max <= shm::policy_name_bytes_max);
-
-shm::PathType to_shm(model::PathType type) {
-  switch (type) {
-    case model::PathType::exact: return shm::PathType::exact;
-    case model::PathType::prefix: return shm::PathType::prefix;
-    case model::PathType::implementation_specific: return shm::PathType::implementation_specific;
-  }
-  CHECK(false);
-}
-
-shm::HashSource to_shm(model::HashBy hash_by) {
-  switch (hash_by) {
-    case model::HashBy::nothing: return shm::HashSource::none;
-    case model::HashBy::client_address: return shm::HashSource::client_address;
-    case model::HashBy::path: return shm::HashSource::path;
-    case model::HashBy::header: return shm::HashSource::header;
-    case model::HashBy::cookie: return shm::HashSource::cookie;
-  }
-  CHECK(false);
-}
-
-shm::ServiceBalance to_shm(model::Balance balance) {
-  switch (balance) {
-    case model::Balance::unset: return shm::ServiceBalance::unset;
-    case model::Balance::round_robin: return shm::ServiceBalance::round_robin;
-    case model::Balance::least_requests: return shm::ServiceBalance::least_requests;
-  }
-  CHECK(false);
-}
-
-// Its name is a view of the policy's.
-shm::ServicePolicyInput to_shm(const model::Policy& policy) {
-  shm::ServicePolicyInput input;
-  const bool hashes = policy.hash_by != model::HashBy::nothing;
-  input.balance = hashes ? shm::ServiceBalance::hash : to_shm(policy.balance);
-  input.hash_source = to_shm(policy.hash_by);
-  input.name = policy.sticky_cookie.empty() ? policy.hash_name : policy.sticky_cookie;
-  const auto set = [&](bool wanted, uint8_t flag) {
-    if (wanted) input.flags = static_cast<uint8_t>(input.flags | flag);
-  };
-  set(!policy.sticky_cookie.empty(), shm::policy_sticky_cookie);
-  set(policy.encoded_slash == model::EncodedSlash::pass, shm::policy_passes_encoded_slash);
-  set(policy.encoded_slash == model::EncodedSlash::refuse, shm::policy_refuses_encoded_slash);
-  set(policy.proxy_protocol == 1, shm::policy_proxy_header_v1);
-  set(policy.proxy_protocol == 2, shm::policy_proxy_header_v2);
-  return input;
-}
-
-class Compiler {
- public:
-  Compiler(const model::Model& model, const SlotTable& slots) : model_(model), slots_(slots) {}
-
-  Result<shm::BuiltSnapshot> run(uint64_t version, std::vector<k8s::Problem>* problems) {
-    for (const model::Host& host : model_.hosts) add_host(host);
-    add_cluster_default();
-    for (const model::Service& service : model_.services) add_service(service);
-    auto built = builder_.build(version);
-    if (built) {
-      for (const shm::RejectedRoute& rejected : built->rejected) {
-        note(rejected.route, rejected.reason);
-      }
-    }
-    *problems = problems_.take();
-    return built;
-  }
-
- private:
-  void add_host(const model::Host& host) {
-    if (host.routes.empty() && !host.default_route) {
-      const Status added = builder_.add_host(host.name);
-      if (!added) problems_.add({k8s::Severity::error, {}, "host " + host.name, added.error()});
-      return;
-    }
-    std::vector<std::optional<shm::RouteId>> ids;
-    for (const model::Route& route : host.routes) {
-      ids.push_back(remember(
-          route, builder_.add_route(host.name, route.path, to_shm(route.type), source_of(route))));
-    }
-    for (const model::ShadowedRoute& loser : host.shadowed) {
-      const std::optional<shm::RouteId> winner = ids[loser.winner];
-      if (!winner) continue;
-      check(loser.route,
-            builder_.add_shadowed(host.name, loser.route.path, to_shm(loser.route.type),
-                                  source_of(loser.route), *winner));
-    }
-    if (!host.default_route) return;
-    const auto winner = remember(
-        *host.default_route, builder_.set_host_default(host.name, source_of(*host.default_route)));
-    for (const model::Route& loser : host.shadowed_defaults) {
-      if (winner) {
-        check(loser, builder_.add_shadowed_host_default(host.name, source_of(loser), *winner));
-      }
-    }
-  }
-
-  void add_cluster_default() {
-    if (!model_.cluster_default) return;
-    const auto winner = remember(*model_.cluster_default,
-                                 builder_.set_cluster_default(source_of(*model_.cluster_default)));
-    for (const model::Route& loser : model_.shadowed_cluster_defaults) {
-      if (winner) check(loser, builder_.add_shadowed_cluster_default(source_of(loser), *winner));
-    }
-  }
-
-  void add_service(const model::Service& service) {
-    shm::ServiceInput input;
-    input.slot = slots_.slot_of(service.key);
-    input.service_namespace = service.key.name_space;
-    input.service_name = service.key.service;
-    input.port = service.key.port;
-    input.policy = to_shm(service.key.policy);
-    for (const model::Endpoint& endpoint : service.endpoints) {
-      input.endpoints.push_back({endpoint_id(service.key, endpoint.address, endpoint.port),
-                                 endpoint.address, endpoint.port, endpoint.ready, endpoint.serving,
-                                 endpoint.terminating});
-    }
-    const Status added = builder_.add_service(input);
-    if (!added) {
-      problems_.add({k8s::Severity::error,
-                     {},
-                     "Service " + service.key.text(),
-                     added.error() + "; its requests are answered 503"});
-    }
-  }
-
-  // A backend without a service (a resource, or beyond services_max) leads to the slot of 503.
-  shm::RouteSource source_of(const model::Route& route) const {
-    const bool has_slot = route.backend && slots_.has(*route.backend);
-    return {has_slot ? slots_.slot_of(*route.backend) : SlotTable::unusable_slot,
-            route.source.name_space, route.source.ingress, route.source.rule_index};
-  }
-
-  std::optional<shm::RouteId> remember(const model::Route& route, const Result<shm::RouteId>& id) {
-    if (!id) {
-      problems_.add({k8s::Severity::error,
-                     {},
-                     route.source.object(),
-                     id.error() + "; this route is left out"});
-      return std::nullopt;
-    }
-    if (id->value >= routes_.size()) routes_.resize(id->value + 1, nullptr);
-    routes_[id->value] = &route;
-    return *id;
-  }
-
-  void check(const model::Route& route, const Status& status) {
-    if (!status) {
-      problems_.add({k8s::Severity::note, {}, route.source.object(), status.error()});
-    }
-  }
-
-  void note(shm::RouteId id, const std::string& reason) {
-    const bool known = id.value < routes_.size() && routes_[id.value] != nullptr;
-    problems_.add({k8s::Severity::error,
-                   {},
-                   known ? routes_[id.value]->source.object() : "",
-                   reason + "; this route is left out"});
-  }
-
-  const model::Model& model_;
-  const SlotTable& slots_;
-  shm::SnapshotBuilder builder_;
-  k8s::ProblemList problems_;
-  std::vector<const model::Route*> routes_;  // by the builder's ids
-};
-
-}  // namespace
-
-uint64_t endpoint_id(const model::ServiceKey& key, Ipv4Address address, uint16_t port) {
-  // '/' and ':' stand in no name, so no two different keys give one text.
-  const std::string text = key.name_space + '/' + key.service + ':' + key.port + '/' +
-                           SocketAddress{address, port}.text();
-  const uint64_t id = hash_finish(hash_text(text));
-  return id == 0 ? 1 : id;
-}
 
 Result<Compiled> compile(const model::Model& model, const SlotTable& previous, uint64_t version) {
   Compiled compiled;
   compiled.slots = previous.next(model.services);
-  auto built = Compiler(model, compiled.slots).run(version, &compiled.problems);
+  TablePart part(compiled.slots, table_shape(model.route_count() + model.shadowed_count(),
+                                             compiled.slots.slot_end()));
+  for (const model::Host& host : model.hosts) part.add_host(host);
+  part.add_cluster_default({model.cluster_default, model.shadowed_cluster_defaults});
+  for (const model::Service& service : model.services) part.add_service(service);
+  auto built = part.builder().build(version);
   if (!built) return Error{built.error()};
+  compiled.problems = part.take_problems(built->rejected);
   compiled.snapshot = std::move(*built);
   return compiled;
 }

@@ -1,5 +1,6 @@
-// Model -> the snapshot's bytes. Decides nothing but slots and endpoint ids: the same model and the
-// same slot table give the same bytes.
+// Model -> the snapshot's bytes. Decides nothing but slots, endpoint ids and the shape: the same
+// model and the same slot table give the same bytes. All at once; who is told of changes keeps a
+// LiveTable (live_table.h).
 #pragma once
 
 #include <cstdint>
@@ -8,17 +9,12 @@
 
 #include "base/result.h"
 #include "controlplane/compile/slot_table.h"
+#include "controlplane/compile/table_part.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/model.h"
 #include "shm/snapshot_writer.h"
 
 namespace millrace::compile {
-
-// A hash of namespace, Service, port and address. Connections, ejections and stickiness key on it,
-// so it must outlive everything but the endpoint itself: slices that are renamed or resharded,
-// slots that move when this process starts anew. The Service is a part of it because one pod behind
-// two Services may be well for one port and ill for the other. Never zero.
-uint64_t endpoint_id(const model::ServiceKey& key, Ipv4Address address, uint16_t port);
 
 struct Compiled {
   shm::BuiltSnapshot snapshot;

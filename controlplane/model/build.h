@@ -24,10 +24,20 @@
 #include <vector>
 
 #include "controlplane/k8s/problem.h"
+#include "controlplane/model/limits.h"
 #include "controlplane/model/model.h"
+#include "controlplane/model/ownership.h"
 #include "controlplane/store/store.h"
 
 namespace millrace::model {
+
+// What the model as a whole may hold. At most the constants of the same names in limits.h, which
+// the snapshot's format bears.
+struct ModelBounds {
+  size_t routes = routes_max;
+  size_t services = services_max;
+  size_t service_policies = service_policies_max;
+};
 
 struct Options {
   // The class name that is ours even if no IngressClass object says so.
@@ -37,6 +47,8 @@ struct Options {
   // Ingresses without any class, when no IngressClass is the default: ours. A folder of manifests
   // is written for us; a cluster may be shared.
   bool accept_classless = true;
+  ModelBounds bounds{};
+  OwnershipPolicy ownership{};
 };
 
 struct BuildResult {
@@ -46,6 +58,7 @@ struct BuildResult {
   size_t ingresses_ignored = 0;  // of other classes
 };
 
+// All at once; who is told of changes keeps a LiveModel (live_model.h).
 BuildResult build(const store::Store& objects, const Options& options);
 
 }  // namespace millrace::model

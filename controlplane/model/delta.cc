@@ -17,10 +17,10 @@ std::vector<Change> compare(const std::vector<Value>& before, const std::vector<
   auto old_one = before.begin();
   auto new_one = after.begin();
   while (old_one != before.end() || new_one != after.end()) {
-    const bool only_old = new_one == after.end() ||
-                          (old_one != before.end() && key_of(*old_one) < key_of(*new_one));
-    const bool only_new = old_one == before.end() ||
-                          (new_one != after.end() && key_of(*new_one) < key_of(*old_one));
+    const bool only_old =
+        new_one == after.end() || (old_one != before.end() && key_of(*old_one) < key_of(*new_one));
+    const bool only_new =
+        old_one == before.end() || (new_one != after.end() && key_of(*new_one) < key_of(*old_one));
     if (only_old) {
       changes.push_back({key_of(*old_one), *old_one, std::nullopt});
       ++old_one;
@@ -36,11 +36,12 @@ std::vector<Change> compare(const std::vector<Value>& before, const std::vector<
   return changes;
 }
 
-// One pass over both: few changes in a large model cost one move of its records.
+// Above so many values that come or go, one pass over all is less work than a shift for each.
+constexpr size_t shifts_max = 8;
+
 template <typename Change, typename Value, typename ChangeKey, typename KeyOf>
-void apply_changes(const std::vector<Change>& changes, ChangeKey change_key, KeyOf key_of,
+void merge_changes(const std::vector<Change>& changes, ChangeKey change_key, KeyOf key_of,
                    std::vector<Value>* values) {
-  if (changes.empty()) return;
   std::vector<Value> merged;
   merged.reserve(values->size() + changes.size());
   auto value = values->begin();
@@ -55,6 +56,32 @@ void apply_changes(const std::vector<Change>& changes, ChangeKey change_key, Key
   }
   std::move(value, values->end(), std::back_inserter(merged));
   *values = std::move(merged);
+}
+
+// Few changes in a large model leave most of it where it lies.
+template <typename Change, typename Value, typename ChangeKey, typename KeyOf>
+void apply_changes(const std::vector<Change>& changes, ChangeKey change_key, KeyOf key_of,
+                   std::vector<Value>* values) {
+  const auto shifts = [](const Change& change) {
+    return change.before.has_value() != change.after.has_value();
+  };
+  if (static_cast<size_t>(std::count_if(changes.begin(), changes.end(), shifts)) > shifts_max) {
+    return merge_changes(changes, change_key, key_of, values);
+  }
+  for (const Change& change : changes) {
+    const auto at =
+        std::lower_bound(values->begin(), values->end(), change_key(change),
+                         [&](const Value& value, const auto& key) { return key_of(value) < key; });
+    const bool is_there = at != values->end() && key_of(*at) == change_key(change);
+    CHECK(is_there == change.before.has_value());
+    if (is_there && change.after) {
+      *at = *change.after;
+    } else if (is_there) {
+      values->erase(at);
+    } else if (change.after) {
+      values->insert(at, *change.after);
+    }
+  }
 }
 
 const std::string& name_of(const Host& host) {

@@ -36,8 +36,8 @@ struct ClusterDefault {
 };
 
 struct ModelDelta {
-  std::vector<HostChange> hosts;        // by name
-  std::vector<ServiceChange> services;  // by key
+  std::vector<HostChange> hosts;                                             // by name
+  std::vector<ServiceChange> services;                                       // by key
   std::optional<std::pair<ClusterDefault, ClusterDefault>> cluster_default;  // before, after
 
   bool operator==(const ModelDelta&) const = default;

@@ -9,8 +9,8 @@ namespace {
 
 Model random_model(Random& random) {
   Model model;
-  for (int i = 0; i < 8; ++i) {
-    const std::string name = "h" + std::to_string(i);
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "h" + std::to_string(100 + i);
     if (random.below(3) == 0) continue;
     const ServiceKey key{"ns", name, "80"};
     Host host;

@@ -1,5 +1,7 @@
 #include "controlplane/model/endpoints.h"
 
+#include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "controlplane/model/limits.h"
@@ -29,42 +31,27 @@ bool is_port_number(int32_t port) {
 
 }  // namespace
 
-EndpointResolver::EndpointResolver(const store::Store& objects, k8s::ProblemList* problems)
-    : problems_(problems) {
-  for (const auto& [key, object] : objects.objects()) {
-    if (key.kind == k8s::Kind::service) {
-      services_[{key.name_space, key.name}] = &object;
-    } else if (key.kind == k8s::Kind::endpoint_slice) {
-      const auto& labels = k8s::metadata_of(*object.body).labels();
-      const auto label = labels.find(service_label);
-      if (label == labels.end()) {
-        problems_->add({Severity::warning, object.place, key.text(),
-                        std::string("has no label ") + service_label +
-                            ", so it belongs to no Service and is not used"});
-      } else {
-        slices_[{key.name_space, label->second}].push_back(&object);
-      }
-    }
-  }
+const std::string* service_of_slice(const k8s::EndpointSlice& slice) {
+  const auto& labels = slice.metadata().labels();
+  const auto label = labels.find(service_label);
+  return label == labels.end() ? nullptr : &label->second;
 }
 
-Service EndpointResolver::resolve(const ServiceKey& key, const k8s::Object& user) {
-  Service resolved{key, {}};
+std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s::Object& user) {
   const auto missing = [&](Severity severity, const std::string& sentence) {
-    problems_->add({severity, user.place, user.key.text(),
-                    "backend " + key.text() + ": " + sentence + "; its requests are answered 503"});
-    return resolved;
+    problems_->push_back(
+        {severity, user.place, user.key.text(),
+         "backend " + key.text() + ": " + sentence + "; its requests are answered 503"});
+    return std::vector<Endpoint>();
   };
-  const auto at = services_.find({key.name_space, key.service});
-  if (at == services_.end()) {
+  if (service_.body == nullptr) {
     return missing(Severity::error, "there is no Service " + key.name_space + '/' + key.service);
   }
-  const k8s::Object& object = *at->second;
-  const auto& spec = std::get<k8s::Service>(*object.body).spec();
+  const auto& spec = std::get<k8s::Service>(*service_.body).spec();
   if (spec.type() == "ExternalName") {
     return missing(Severity::error, "the Service is of type ExternalName, which is not served");
   }
-  const k8s::ServicePort* port = find_port(object, key.port);
+  const k8s::ServicePort* port = find_port(key.port);
   if (port == nullptr) {
     return missing(Severity::error, "the Service has no port " + k8s::quote(key.port));
   }
@@ -72,31 +59,29 @@ Service EndpointResolver::resolve(const ServiceKey& key, const k8s::Object& user
     return missing(Severity::error,
                    "the Service's port speaks " + k8s::quote(port->protocol()) + ", not TCP");
   }
-  std::map<SocketAddress, Endpoint> found;
-  const auto slices = slices_.find({key.name_space, key.service});
-  if (slices != slices_.end()) {
-    for (const k8s::Object* slice : slices->second) {
-      if (is_usable(*slice)) collect(*slice, port->name(), &found);
-    }
+  std::vector<Endpoint> found;
+  for (const auto& [name, held] : slices_) {
+    const Slice slice{key.name_space, name, held};
+    if (is_usable(slice)) collect(slice, port->name(), &found);
   }
-  resolved.endpoints = choose_endpoints(found);
-  if (resolved.endpoints.size() > service_endpoints_max) {
-    problems_->add({Severity::error, object.place, object.key.text(),
-                    "has more than " + std::to_string(service_endpoints_max) +
-                        " endpoints; the lowest addresses are used"});
-    resolved.endpoints.resize(service_endpoints_max);
+  merge_endpoints(&found);
+  std::vector<Endpoint> endpoints = choose_endpoints(std::move(found));
+  if (endpoints.size() > service_endpoints_max) {
+    problems_->push_back({Severity::error, service_.place,
+                          "Service " + key.name_space + '/' + key.service,
+                          "has more than " + std::to_string(service_endpoints_max) +
+                              " endpoints; the lowest addresses are used"});
+    endpoints.resize(service_endpoints_max);
   }
-  if (resolved.endpoints.empty()) {
-    return missing(Severity::note, slices == slices_.end()
-                                       ? "the Service has no EndpointSlice"
-                                       : "the Service has no endpoint that is ready");
+  if (endpoints.empty()) {
+    return missing(Severity::note, slices_.empty() ? "the Service has no EndpointSlice"
+                                                   : "the Service has no endpoint that is ready");
   }
-  return resolved;
+  return endpoints;
 }
 
-const k8s::ServicePort* EndpointResolver::find_port(const k8s::Object& object,
-                                                    const std::string& port) const {
-  const auto& ports = std::get<k8s::Service>(*object.body).spec().ports();
+const k8s::ServicePort* EndpointResolver::find_port(const std::string& port) const {
+  const auto& ports = std::get<k8s::Service>(*service_.body).spec().ports();
   const auto number = parse_decimal(port, 65535);
   const k8s::ServicePort* of_other_protocol = nullptr;
   for (const k8s::ServicePort& one : ports) {
@@ -108,35 +93,32 @@ const k8s::ServicePort* EndpointResolver::find_port(const k8s::Object& object,
   return of_other_protocol;
 }
 
-bool EndpointResolver::is_usable(const k8s::Object& slice) {
-  const auto [known, is_new] = slice_usable_.try_emplace(&slice, true);
-  if (!is_new) return known->second;
-  const auto& type = std::get<k8s::EndpointSlice>(*slice.body).address_type();
-  known->second = type == "IPv4";
-  if (!known->second) {
-    const bool is_known_type = type == "IPv6" || type == "FQDN";
-    problems_->add({is_known_type ? Severity::note : Severity::error, slice.place, slice.key.text(),
-                    is_known_type
-                        ? "addressType " + type + " is not served, only IPv4; it is skipped"
-                        : "addressType " + k8s::quote(type) + " is unknown; it is skipped"});
-  }
-  return known->second;
+bool EndpointResolver::is_usable(const Slice& slice) {
+  const auto& type = std::get<k8s::EndpointSlice>(*slice.held.body).address_type();
+  if (type == "IPv4") return true;
+  if (!unusable_slices_.insert(slice.name).second) return false;
+  const bool is_known_type = type == "IPv6" || type == "FQDN";
+  report(is_known_type ? Severity::note : Severity::error, slice,
+         is_known_type ? "addressType " + type + " is not served, only IPv4; it is skipped"
+                       : "addressType " + k8s::quote(type) + " is unknown; it is skipped");
+  return false;
 }
 
-void EndpointResolver::collect(const k8s::Object& slice, const std::string& port_name,
-                               std::map<SocketAddress, Endpoint>* found) {
-  const auto& body = std::get<k8s::EndpointSlice>(*slice.body);
+void EndpointResolver::collect(const Slice& slice, const std::string& port_name,
+                               std::vector<Endpoint>* found) {
+  const auto& body = std::get<k8s::EndpointSlice>(*slice.held.body);
   for (const k8s::EndpointPort& port : body.ports()) {
     if (port.name() != port_name || !is_tcp(port.protocol())) continue;
     if (!is_port_number(port.port())) {
-      problems_->add({Severity::error, slice.place, slice.key.text(),
-                      "port " + k8s::quote(port_name) + " has " +
-                          (port.has_port() ? "the number " + std::to_string(port.port()) +
-                                                 ", which is no TCP port"
-                                           : "no number") +
-                          "; it is skipped"});
+      report(Severity::error, slice,
+             "port " + k8s::quote(port_name) + " has " +
+                 (port.has_port()
+                      ? "the number " + std::to_string(port.port()) + ", which is no TCP port"
+                      : "no number") +
+                 "; it is skipped");
       continue;
     }
+    found->reserve(found->size() + static_cast<size_t>(body.endpoints_size()));
     for (const k8s::Endpoint& endpoint : body.endpoints()) {
       // discovery/v1: ready and serving are true, terminating is false, when they are not set.
       const auto& conditions = endpoint.conditions();
@@ -151,35 +133,56 @@ void EndpointResolver::collect(const k8s::Object& slice, const std::string& port
   }
 }
 
-void EndpointResolver::add_address(const k8s::Object& slice, const std::string& text,
-                                   const Endpoint& conditions,
-                                   std::map<SocketAddress, Endpoint>* found) {
+void EndpointResolver::add_address(const Slice& slice, const std::string& text,
+                                   const Endpoint& conditions, std::vector<Endpoint>* found) {
   const auto address = Ipv4Address::parse(text);
   if (!address || is_special(*address)) {
-    problems_->add({Severity::error, slice.place, slice.key.text(),
-                    "address " + k8s::quote(text) +
-                        (address ? " is no address of a pod" : " is no IPv4 address") +
-                        "; it is skipped"});
+    report(Severity::error, slice,
+           "address " + k8s::quote(text) +
+               (address ? " is no address of a pod" : " is no IPv4 address") + "; it is skipped");
     return;
   }
   Endpoint endpoint = conditions;
   endpoint.address = *address;
-  const auto [at, is_new] = found->try_emplace({*address, endpoint.port}, endpoint);
-  if (is_new) return;
-  // In two slices while it moves from one to the other: either may lag, so the better word counts.
-  at->second.ready |= endpoint.ready;
-  at->second.serving |= endpoint.serving;
-  at->second.terminating &= endpoint.terminating;
+  found->push_back(endpoint);
 }
 
-std::vector<Endpoint> choose_endpoints(const std::map<SocketAddress, Endpoint>& found) {
-  std::vector<Endpoint> ready;
-  std::vector<Endpoint> draining;
-  for (const auto& [address, endpoint] : found) {
-    if (endpoint.ready) ready.push_back(endpoint);
-    if (endpoint.serving && endpoint.terminating) draining.push_back(endpoint);
+void EndpointResolver::report(Severity severity, const Slice& slice, std::string sentence) {
+  problems_->push_back({severity, slice.held.place,
+                        "EndpointSlice " + slice.name_space + '/' + slice.name,
+                        std::move(sentence)});
+}
+
+void merge_endpoints(std::vector<Endpoint>* found) {
+  const auto place = [](const Endpoint& endpoint) {
+    return std::pair(endpoint.address, endpoint.port);
+  };
+  std::sort(found->begin(), found->end(), [&](const Endpoint& left, const Endpoint& right) {
+    return place(left) < place(right);
+  });
+  size_t kept = 0;
+  for (const Endpoint& endpoint : *found) {
+    if (kept == 0 || place((*found)[kept - 1]) != place(endpoint)) {
+      (*found)[kept++] = endpoint;
+      continue;
+    }
+    Endpoint& known = (*found)[kept - 1];
+    known.ready |= endpoint.ready;
+    known.serving |= endpoint.serving;
+    known.terminating &= endpoint.terminating;
   }
-  return ready.empty() ? draining : ready;
+  found->resize(kept);
+}
+
+std::vector<Endpoint> choose_endpoints(std::vector<Endpoint> found) {
+  const auto is_ready = [](const Endpoint& endpoint) { return endpoint.ready; };
+  if (std::any_of(found.begin(), found.end(), is_ready)) {
+    std::erase_if(found, std::not_fn(is_ready));
+  } else {
+    std::erase_if(
+        found, [](const Endpoint& endpoint) { return !endpoint.serving || !endpoint.terminating; });
+  }
+  return found;
 }
 
 }  // namespace millrace::model

@@ -3,43 +3,64 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "controlplane/k8s/objects.pb.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/model.h"
-#include "controlplane/store/store.h"
 
 namespace millrace::model {
 
+// What an object of the cluster says, and where it was read.
+struct HeldObject {
+  k8s::Place place;
+  std::shared_ptr<const k8s::AnyObject> body;  // null: there is no such object
+};
+
+// The name of the Service that an EndpointSlice belongs to; null when it has none.
+const std::string* service_of_slice(const k8s::EndpointSlice& slice);
+
+// One Service with its slices.
 class EndpointResolver {
  public:
-  EndpointResolver(const store::Store& objects, k8s::ProblemList* problems);
+  // Slices by name. Both outlive the resolver.
+  EndpointResolver(const HeldObject& service, const std::map<std::string, HeldObject>& slices,
+                   std::vector<k8s::Problem>* problems)
+      : service_(service), slices_(slices), problems_(problems) {}
 
-  // What a backend of `user` leads to; asked once for each key, with the first Ingress that names
-  // it. A Service, a port or endpoints that are missing leave the list empty, with a problem.
-  Service resolve(const ServiceKey& key, const k8s::Object& user);
+  // What a backend leads to; to be asked once for each key's names, with the oldest Ingress that
+  // names it. A Service, a port or endpoints that are missing leave the list empty, with a problem.
+  std::vector<Endpoint> resolve(const ServiceKey& key, const k8s::Object& user);
 
  private:
-  using Name = std::pair<std::string, std::string>;  // namespace, name
+  struct Slice {
+    const std::string& name_space;
+    const std::string& name;
+    const HeldObject& held;
+  };
 
-  const k8s::ServicePort* find_port(const k8s::Object& object, const std::string& port) const;
-  bool is_usable(const k8s::Object& slice);
-  void collect(const k8s::Object& slice, const std::string& port_name,
-               std::map<SocketAddress, Endpoint>* found);
-  void add_address(const k8s::Object& slice, const std::string& text, const Endpoint& conditions,
-                   std::map<SocketAddress, Endpoint>* found);
+  const k8s::ServicePort* find_port(const std::string& port) const;
+  bool is_usable(const Slice& slice);
+  void collect(const Slice& slice, const std::string& port_name, std::vector<Endpoint>* found);
+  void add_address(const Slice& slice, const std::string& text, const Endpoint& conditions,
+                   std::vector<Endpoint>* found);
+  void report(k8s::Severity severity, const Slice& slice, std::string sentence);
 
-  k8s::ProblemList* problems_;
-  std::map<Name, const k8s::Object*> services_;
-  std::map<Name, std::vector<const k8s::Object*>> slices_;  // by the Service they belong to
-  std::map<const k8s::Object*, bool> slice_usable_;         // said once a slice
+  const HeldObject& service_;
+  const std::map<std::string, HeldObject>& slices_;
+  std::vector<k8s::Problem>* problems_;
+  std::set<std::string> unusable_slices_;  // said once a slice
 };
+
+// Makes one of each address and port in `found`: a pod may be in two slices while it moves from one
+// to the other, and either may lag, so the better word counts.
+void merge_endpoints(std::vector<Endpoint>* found);
 
 // The rule of discovery/v1 for draining: the ready endpoints; when there is none, those that serve
 // while they terminate, so that a rollout of the last pod loses nothing.
-std::vector<Endpoint> choose_endpoints(const std::map<SocketAddress, Endpoint>& found);
+std::vector<Endpoint> choose_endpoints(std::vector<Endpoint> found);
 
 }  // namespace millrace::model

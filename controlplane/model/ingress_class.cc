@@ -11,8 +11,11 @@ constexpr char default_annotation[] = "ingressclass.kubernetes.io/is-default-cla
 
 IngressClasses::IngressClasses(const store::Store& objects, const Options& options)
     : options_(options) {
-  for (const auto& [key, object] : objects.objects()) {
-    if (key.kind != k8s::Kind::ingress_class) continue;
+  // Keys are in the order of kinds.
+  const auto& all = objects.objects();
+  for (auto at = all.lower_bound({k8s::Kind::ingress_class, "", ""});
+       at != all.end() && at->first.kind == k8s::Kind::ingress_class; ++at) {
+    const auto& [key, object] = *at;
     const auto& ingress_class = std::get<k8s::IngressClass>(*object.body);
     is_ours_by_name_[key.name] = ingress_class.spec().controller() == options.controller_name;
     const auto& annotations = ingress_class.metadata().annotations();
@@ -34,7 +37,8 @@ bool IngressClasses::is_ours(const k8s::Object& object, const k8s::Ingress& ingr
     problems->add({severity, object.place, object.key.text(), std::move(sentence)});
   };
   const auto& annotations = ingress.metadata().annotations();
-  const auto legacy = annotations.find(legacy_annotation);
+  // Most have none, and a name to look for is memory to ask for.
+  const auto legacy = annotations.empty() ? annotations.end() : annotations.find(legacy_annotation);
   if (legacy != annotations.end()) {
     const bool ours = is_our_class(legacy->second);
     const std::string& named = ingress.spec().ingress_class_name();

@@ -1,0 +1,83 @@
+// The snapshot of a model, kept true while the model changes: only the segments that a change
+// touches are made again, the others are shared with the snapshot before.
+//
+// What is identical. The bytes depend on the model, on its slots and on nothing else: after any
+// sequence of updates they are those that compile() makes of the same model and slots from nothing.
+// Slots depend on history, because a Service keeps the one it has for as long as routes name it. So
+// two control planes that read the same objects before they publish for the first time have the
+// same bytes, whatever the order in which they read them and however often each of them was
+// restarted; so have two that made the same updates. Of two that have lived through different
+// things the routes, precedence, endpoints and their ids are the same, and the numbers of slots may
+// not be.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "controlplane/compile/slot_table.h"
+#include "controlplane/k8s/problem.h"
+#include "controlplane/model/delta.h"
+#include "controlplane/model/limits.h"
+#include "controlplane/model/model.h"
+#include "shm/snapshot_writer.h"
+
+namespace millrace::compile {
+
+class LiveTable {
+ public:
+  // services_max: the bound of the models it is given (model::ModelBounds). At the bound a Service
+  // may leave a model whose routes still name it.
+  explicit LiveTable(size_t services_max = model::services_max) : services_max_(services_max) {}
+
+  // The table of this model, every segment anew. Services that the table before had keep their
+  // slots. Answers whether the table's content is another one than before. Error: the model exceeds
+  // the format's limits as a whole; the snapshot stays as it was.
+  Result<bool> reset(const model::Model& model);
+
+  // The same after `delta` has led to `model`, from the model of the last reset() or update().
+  // After an error the next update() is a reset().
+  Result<bool> update(const model::Model& model, const model::ModelDelta& delta);
+
+  // Copies no segment. Before the first reset() it is the table of an empty model.
+  shm::BuiltSnapshot snapshot(uint64_t version) const;
+  // Routes and services that the format refused in the present table.
+  std::vector<k8s::Problem> problems() const;
+  const SlotTable& slots() const { return slots_; }
+
+ private:
+  // What one update works with; nothing of the table changes before all of it is made.
+  struct Work {
+    shm::SnapshotShape shape;
+    std::set<uint32_t> routes;  // segments to be made
+    std::set<uint32_t> endpoints;
+    std::vector<shm::BuiltSegment> segments;
+    std::map<uint32_t, std::vector<k8s::Problem>> problems;  // by place in the directory
+  };
+
+  Result<bool> reset_shape(const model::Model& model, Work work);
+  Result<bool> make(const model::Model& model, Work work);
+  Result<shm::BuiltSegment> make_routes(const model::Model& model, const Work& work, uint32_t index,
+                                        std::vector<k8s::Problem>* problems) const;
+  Result<shm::BuiltSegment> make_endpoints(const model::Model& model, const Work& work,
+                                           uint32_t index,
+                                           std::vector<k8s::Problem>* problems) const;
+  void place_host(const std::string& name, bool is_there);
+  void place_all_hosts(const model::Model& model, uint32_t segment_count);
+  void count(const model::ModelDelta& delta);
+
+  size_t services_max_;
+  SlotTable slots_;
+  shm::SnapshotShape shape_;
+  std::vector<shm::BuiltSegment> segments_;                 // in the directory's order
+  std::map<uint32_t, std::vector<k8s::Problem>> problems_;  // by place in the directory, if any
+  std::vector<std::vector<std::string>> hosts_;             // by routes segment; sorted
+  size_t routes_ = 0;                                       // winners and losers
+  bool is_behind_ = true;                                   // the next update is a reset
+};
+
+}  // namespace millrace::compile
