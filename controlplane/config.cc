@@ -136,6 +136,9 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
       "Serve Ingresses that name no class when no IngressClass is the default (with --manifests "
       "true unless said otherwise, with a cluster false)");
   classless->type_name("BOOL");
+  app.add_option("--policy", config.policy,
+                 "File that says which namespaces may claim which hosts, and how much")
+      ->type_name("FILE");
   app.add_flag("--once", config.once,
                "Read, check, print the table and the problems, publish nothing; exit 1 when "
                "something is wrong");

@@ -26,6 +26,7 @@ struct ControlPlaneConfig {
   std::string socket = "/run/millrace/dataplane.sock";
   std::string log_level = "info";
   model::Options model;
+  std::string policy;  // file of host owners and quotas; empty: everybody may claim everything
   bool once = false;
   bool allow_empty = false;
   std::string state_directory;  // empty: "controlplane" beside `socket`

@@ -48,6 +48,7 @@ ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store
     : config_(config),
       source_(std::move(source)),
       reporter_(std::move(reporter)),
+      live_(config.model),
       publisher_(config.socket, {}, seed),
       rollout_(&publisher_, std::move(history), config.shrink),
       api_({&rollout_, &publisher_, &store_, source_.get(), &config_.model, &problems_}) {}
@@ -198,8 +199,9 @@ void ControlLoop::turn_source(Instant now) {
   if (reporter_ != nullptr) {
     for (k8s::Problem& problem : reporter_->problems()) problems.push_back(std::move(problem));
   }
-  const bool is_news = store_.has_changes() || problems != source_problems_ ||
-                       source_->has_synced() != had_synced || built_at_ == Instant();
+  source_has_news_ |= problems != source_problems_ || built_at_ == Instant();
+  const bool is_news =
+      store_.has_changes() || source_has_news_ || source_->has_synced() != had_synced;
   source_problems_ = std::move(problems);
   if (is_news && rebuild_due_ == Instant::never()) {
     rebuild_due_ = std::max(now, built_at_ + hold_off);
@@ -210,22 +212,40 @@ void ControlLoop::turn_source(Instant now) {
 void ControlLoop::rebuild(Instant now) {
   rebuild_due_ = Instant::never();
   built_at_ = now;
+  bool has_news = std::exchange(source_has_news_, false);
   // Of half a view nothing is built; what was seen of it waits in the store.
   if (source_->has_synced()) {
-    model::BuildResult built = model::build(store_, config_.model);
-    const std::string summary = check::summary(built);
     const uint64_t before = publisher_.wanted_version();
-    built_problems_ = std::move(built.problems);
-    rollout_problems_ =
-        rollout_.offer(std::move(built.model), store_.take_changes(), store_, moment());
+    has_news |= follow_store();
     metrics_.note_build(now_of_clock() - now);
     if (publisher_.wanted_version() != before) {
-      spdlog::info("new table, version {}: {}", publisher_.wanted_version(), summary);
+      spdlog::info("new table, version {}: {}", publisher_.wanted_version(),
+                   check::summary(live_.model(), live_.counts()));
     } else {
       changed_at_ = Instant::never();  // nothing goes out
     }
+    if (reporter_ != nullptr && report_due_ == Instant::never()) report_due_ = now + report_delay;
   }
-  gather_problems();
+  if (has_news) gather_problems();
+}
+
+// Brings model and table to what the store says. True when there are other problems than before.
+bool ControlLoop::follow_store() {
+  const std::vector<store::Change> changes = store_.take_changes();
+  model::ModelUpdate update;
+  const bool was_live = std::exchange(is_live_, true);
+  if (was_live) {
+    update = live_.update(store_, changes);
+  } else {
+    live_.rebuild(store_);
+  }
+  const bool differ = !was_live || !update.problems.empty();
+  if (differ) built_problems_ = live_.problems();
+  std::vector<k8s::Problem> of_rollout = rollout_.offer_live(
+      live_.model(), was_live ? &update.delta : nullptr, changes, store_, moment());
+  const bool rollout_differs = of_rollout != rollout_problems_;
+  rollout_problems_ = std::move(of_rollout);
+  return differ || rollout_differs;
 }
 
 void ControlLoop::gather_problems() {
@@ -234,7 +254,7 @@ void ControlLoop::gather_problems() {
   problems_.insert(problems_.end(), rollout_problems_.begin(), rollout_problems_.end());
   problem_log_.say(problems_);
   if (reporter_ != nullptr && source_->has_synced() && report_due_ == Instant::never()) {
-    report_due_ = built_at_ + report_delay;
+    report_due_ = now_of_clock() + report_delay;
   }
 }
 

@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "controlplane/config.h"
 #include "controlplane/metrics/metrics.h"
+#include "controlplane/model/live_model.h"
 #include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
 #include "controlplane/publish/rollout.h"
@@ -50,6 +51,7 @@ class ControlLoop {
  private:
   void turn_source(Instant now);
   void rebuild(Instant now);
+  bool follow_store();
   void gather_problems();
   serve::HttpResponse answer(const serve::HttpRequest& request);
   serve::HttpResponse answer_probe(const serve::HttpRequest& request);
@@ -66,10 +68,13 @@ class ControlLoop {
   std::unique_ptr<store::Source> source_;
   std::unique_ptr<store::Reporter> reporter_;
   store::Store store_;
+  model::LiveModel live_;  // of store_, once the source has synced
+  bool is_live_ = false;
   publish::Publisher publisher_;
   publish::Rollout rollout_;
   publish::GuardWatch guard_watch_;
   std::vector<k8s::Problem> source_problems_;
+  bool source_has_news_ = false;  // of problems that are not gathered yet
   std::vector<k8s::Problem> built_problems_;
   std::vector<k8s::Problem> rollout_problems_;
   std::vector<k8s::Problem> problems_;  // all three

@@ -77,8 +77,8 @@ class ControlLoopTest : public ::testing::Test {
     {
       auto history = history::History::open(root_ / "state", {});
       EXPECT_TRUE(history.ok());
-      ControlLoop loop(config, std::make_unique<MadeUpSource>(std::move(turn)), std::move(*history),
-                       1);
+      ControlLoop loop(config, std::make_unique<MadeUpSource>(std::move(turn)), nullptr,
+                       std::move(*history), 1);
       loop.run(signals_[0]);
     }
     auto history = history::History::open(root_ / "state", {});

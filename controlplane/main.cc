@@ -19,6 +19,7 @@
 #include "controlplane/config.h"
 #include "controlplane/control_loop.h"
 #include "controlplane/folder_source.h"
+#include "controlplane/ownership_file.h"
 
 namespace millrace {
 namespace {
@@ -162,8 +163,13 @@ int run(int argc, char** argv) {
     std::fputs(line.text.c_str(), line.exit_code == 0 ? stdout : stderr);
     return line.exit_code;
   }
-  const ControlPlaneConfig& config = line.config;
+  ControlPlaneConfig config = line.config;
   start_log(config.log_level);
+  if (!config.policy.empty()) {
+    auto policy = read_ownership_file(config.policy);
+    if (!policy) return fail(policy.error());
+    config.model.ownership = std::move(*policy);
+  }
   const int signal_fd = make_signal_fd();
   uint64_t seed = 0;
   if (signal_fd < 0 || getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {

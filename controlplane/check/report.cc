@@ -17,17 +17,20 @@ std::string count_of(size_t count, const char* one, const char* many) {
 
 std::string summary(const model::BuildResult& built) {
   const model::Model& model = built.model;
-  std::string text = count_of(built.ingresses, "Ingress", "Ingresses");
-  if (built.ingresses_ignored > 0) {
-    text += " (and " + std::to_string(built.ingresses_ignored) + " of other classes)";
+  return summary(model, {built.ingresses, built.ingresses_ignored, model.route_count(),
+                         model.shadowed_count(), model.endpoint_count()});
+}
+
+std::string summary(const model::Model& model, const model::ModelCounts& counts) {
+  std::string text = count_of(counts.ingresses, "Ingress", "Ingresses");
+  if (counts.ingresses_ignored > 0) {
+    text += " (and " + std::to_string(counts.ingresses_ignored) + " of other classes)";
   }
   text += ", " + count_of(model.hosts.size(), "host", "hosts");
-  text += ", " + count_of(model.route_count(), "route", "routes");
-  if (model.shadowed_count() > 0) {
-    text += " (and " + std::to_string(model.shadowed_count()) + " shadowed)";
-  }
+  text += ", " + count_of(counts.routes, "route", "routes");
+  if (counts.shadowed > 0) text += " (and " + std::to_string(counts.shadowed) + " shadowed)";
   text += ", " + count_of(model.services.size(), "service port", "service ports");
-  return text + ", " + count_of(model.endpoint_count(), "endpoint", "endpoints");
+  return text + ", " + count_of(counts.endpoints, "endpoint", "endpoints");
 }
 
 std::string report(const store::Store& objects, const std::vector<k8s::Problem>& source_problems,

@@ -16,6 +16,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -33,6 +34,9 @@ class LiveTable {
   // services_max: the bound of the models it is given (model::ModelBounds). At the bound a Service
   // may leave a model whose routes still name it.
   explicit LiveTable(size_t services_max = model::services_max) : services_max_(services_max) {}
+
+  // Slots that Services had in a process before this one; before the first reset().
+  void begin_with(SlotTable slots) { slots_ = std::move(slots); }
 
   // The table of this model, every segment anew. Services that the table before had keep their
   // slots. Answers whether the table's content is another one than before. Error: the model exceeds

@@ -51,8 +51,8 @@ struct Object {
   Place place;
   // Never null, never changed: views and stores share it.
   std::shared_ptr<const AnyObject> body;
-  // Who made the last change to what it asks for (metadata.managedFields), "kubectl-client-side-apply";
-  // empty when its source does not say.
+  // Who made the last change to what it asks for (metadata.managedFields),
+  // "kubectl-client-side-apply"; empty when its source does not say.
   std::string field_manager{};
 };
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
+#include <string>
 
 #include "controlplane/model/endpoints.h"
 
@@ -27,6 +27,28 @@ std::map<model::ServiceKey, model::RouteSource> users_of(const model::Model& tab
   return users;
 }
 
+model::HeldObject held_object(const k8s::Object* object) {
+  if (object == nullptr) return {};
+  return {object->place, object->body};
+}
+
+std::map<std::string, model::HeldObject> slices_of(const model::ServiceKey& key,
+                                                   const store::Store& objects) {
+  std::map<std::string, model::HeldObject> slices;
+  const k8s::ObjectKey first{k8s::Kind::endpoint_slice, key.name_space, ""};
+  for (auto at = objects.objects().lower_bound(first);
+       at != objects.objects().end() && at->first.kind == first.kind &&
+       at->first.name_space == first.name_space;
+       ++at) {
+    const std::string* service =
+        model::service_of_slice(std::get<k8s::EndpointSlice>(*at->second.body));
+    if (service != nullptr && *service == key.service) {
+      slices.emplace(at->first.name, held_object(&at->second));
+    }
+  }
+  return slices;
+}
+
 }  // namespace
 
 model::Model with_current_endpoints(const model::Model& held, const model::Model& asked,
@@ -36,9 +58,7 @@ model::Model with_current_endpoints(const model::Model& held, const model::Model
   table.hosts = held.hosts;
   table.cluster_default = held.cluster_default;
   table.shadowed_cluster_defaults = held.shadowed_cluster_defaults;
-  k8s::ProblemList found;
-  std::optional<model::EndpointResolver> resolver;  // made when the first backend needs it
-  std::map<model::ServiceKey, model::RouteSource> users;
+  std::map<model::ServiceKey, model::RouteSource> users;  // looked for when one is needed
   for (const model::Service& service : held.services) {
     const auto at = std::lower_bound(
         asked.services.begin(), asked.services.end(), service.key,
@@ -47,16 +67,15 @@ model::Model with_current_endpoints(const model::Model& held, const model::Model
       table.services.push_back(*at);
       continue;
     }
-    if (!resolver) {
-      resolver.emplace(objects, &found);
-      found.take();  // about objects: building `asked` has told them already
-      users = users_of(held);
-    }
+    if (users.empty()) users = users_of(held);
     const model::RouteSource& source = users[service.key];
     const k8s::Object user{{k8s::Kind::ingress, source.name_space, source.ingress}, {}, nullptr};
-    table.services.push_back(resolver->resolve(service.key, user));
+    const model::HeldObject object = held_object(
+        objects.find({k8s::Kind::service, service.key.name_space, service.key.service}));
+    const auto slices = slices_of(service.key, objects);
+    model::EndpointResolver resolver(object, slices, problems);
+    table.services.push_back({service.key, resolver.resolve(service.key, user)});
   }
-  for (k8s::Problem& problem : found.take()) problems->push_back(std::move(problem));
   return table;
 }
 

@@ -17,7 +17,7 @@ void Publisher::resume(uint64_t version, model::Model model, compile::SlotTable 
   resumed_version_ = version;
   highest_version_ = std::max(highest_version_, version);
   model_ = std::move(model);
-  slots_ = std::move(slots);
+  table_.begin_with(std::move(slots));
 }
 
 void Publisher::number_after(uint64_t version) {
@@ -26,26 +26,43 @@ void Publisher::number_after(uint64_t version) {
 
 Result<std::vector<k8s::Problem>> Publisher::want(model::Model model) {
   const bool is_known = (wanted_ || resumed_version_ != 0) && model == model_;
-  if (wanted_ && is_known) return wanted_->problems;
-  const uint64_t version = is_known ? resumed_version_ : highest_version_ + 1;
-  auto compiled = compile::compile(model, wanted_slots(), version);
-  if (!compiled) return Error{compiled.error()};
-  std::vector<k8s::Problem> problems = compiled->problems;
+  if (wanted_) {
+    if (is_known) return table_.problems();
+    return want_change(model::difference(model_, model));
+  }
+  const auto made = table_.reset(model);
+  if (!made) return Error{made.error()};
   model_ = std::move(model);
-  wanted_ = std::move(*compiled);
+  adopt(is_known ? resumed_version_ : highest_version_ + 1);
+  return table_.problems();
+}
+
+Result<std::vector<k8s::Problem>> Publisher::want_change(const model::ModelDelta& change) {
+  CHECK(wanted_);
+  model::apply(change, &model_);
+  const auto made = table_.update(model_, change);
+  if (!made) {
+    model::apply(model::reversed(change), &model_);
+    return Error{made.error()};
+  }
+  adopt(highest_version_ + 1);
+  return table_.problems();
+}
+
+void Publisher::adopt(uint64_t version) {
+  wanted_ = table_.snapshot(version);
   highest_version_ = std::max(highest_version_, version);
   if (wanted_is_refused_) due_ = Instant::never();
   wanted_is_refused_ = false;
   // The hello may have come before this process knew what it wants.
   applied_is_ours_ = client_ != nullptr && client_->hello() && is_wanted(*client_->hello());
-  return problems;
 }
 
 // A version is only a number: another control plane may have given it to another table. Ours is
 // there when every segment of it is there too.
 bool Publisher::is_wanted(const shm::ChannelHello& hello) const {
-  return hello.version == wanted_->snapshot.version &&
-         std::all_of(wanted_->snapshot.segments.begin(), wanted_->snapshot.segments.end(),
+  return hello.version == wanted_->version &&
+         std::all_of(wanted_->segments.begin(), wanted_->segments.end(),
                      [&](const shm::BuiltSegment& segment) {
                        return std::find(hello.segment_ids.begin(), hello.segment_ids.end(),
                                         segment.id) != hello.segment_ids.end();
@@ -121,7 +138,7 @@ void Publisher::take(std::vector<shm::ChannelEvent> events, Instant now) {
       case shm::ChannelEvent::Kind::accepted:
         applied_version_ = event.version;
         applied_epoch_ = event.epoch;
-        applied_is_ours_ = wanted_ && event.version == wanted_->snapshot.version;
+        applied_is_ours_ = wanted_ && event.version == wanted_->version;
         in_flight_version_ = 0;
         refusal_.clear();
         pause_ = reconnect_first;
@@ -131,7 +148,7 @@ void Publisher::take(std::vector<shm::ChannelEvent> events, Instant now) {
         break;
       case shm::ChannelEvent::Kind::refused:
         // A table that was wanted meanwhile has not been refused yet.
-        if (wanted_ && in_flight_version_ == wanted_->snapshot.version) {
+        if (wanted_ && in_flight_version_ == wanted_->version) {
           refuse("the data plane refused version " + std::to_string(in_flight_version_) + ": " +
                      event.message,
                  now);
@@ -156,25 +173,22 @@ void Publisher::take_hello(const shm::ChannelHello& hello) {
 }
 
 bool Publisher::data_plane_has_wanted() const {
-  return wanted_ && applied_is_ours_ && applied_version_ == wanted_->snapshot.version;
+  return wanted_ && applied_is_ours_ && applied_version_ == wanted_->version;
 }
 
 void Publisher::publish(Instant now) {
   // Versions only grow: one that the data plane has had, or has had another table under, is
   // stepped over.
-  if (wanted_->snapshot.version <= applied_version_) {
-    auto again = compile::compile(model_, wanted_->slots, highest_version_ + 1);
-    CHECK(again.ok());  // it could be built before, and only the number differs
-    wanted_ = std::move(*again);
-    highest_version_ = wanted_->snapshot.version;
+  if (wanted_->version <= applied_version_) {
+    wanted_ = table_.snapshot(++highest_version_);
   }
-  const Status sent = client_->publish(wanted_->snapshot);
+  const Status sent = client_->publish(*wanted_);
   if (!sent) {
-    return refuse("version " + std::to_string(wanted_->snapshot.version) +
-                      " cannot be published: " + sent.error(),
-                  now);
+    return refuse(
+        "version " + std::to_string(wanted_->version) + " cannot be published: " + sent.error(),
+        now);
   }
-  in_flight_version_ = wanted_->snapshot.version;
+  in_flight_version_ = wanted_->version;
   due_ = now + answer_time_max;
 }
 

@@ -20,7 +20,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "base/unique_fd.h"
-#include "controlplane/compile/compile.h"
+#include "controlplane/compile/live_table.h"
 #include "controlplane/k8s/problem.h"
 #include "shm/channel.h"
 
@@ -56,6 +56,9 @@ class Publisher {
   // The table that the data plane is to have from now on. Answers the routes that the format could
   // not take. Error: the table as a whole cannot be built; the one before stays wanted.
   Result<std::vector<k8s::Problem>> want(model::Model model);
+  // The same by what differs from wanted_model(); behind the first want(), and only if it is not
+  // empty. Costs what the difference concerns.
+  Result<std::vector<k8s::Problem>> want_change(const model::ModelDelta& change);
 
   // Connects or publishes when it is time to. To be called whenever due() has come and after
   // want(), on_readable() and on_writable().
@@ -72,10 +75,10 @@ class Publisher {
   bool is_connected() const { return client_ != nullptr; }
   // 0 before the first want(). May grow without one: when the data plane has, or had, another table
   // under that number.
-  uint64_t wanted_version() const { return wanted_ ? wanted_->snapshot.version : 0; }
+  uint64_t wanted_version() const { return wanted_ ? wanted_->version : 0; }
   // Before the first want(): what resume() said.
   const model::Model& wanted_model() const { return model_; }
-  const compile::SlotTable& wanted_slots() const { return wanted_ ? wanted_->slots : slots_; }
+  const compile::SlotTable& wanted_slots() const { return table_.slots(); }
   bool data_plane_has_wanted() const;
   // The data plane's last refusal of what is wanted; empty when it has not refused.
   const std::string& refusal() const { return refusal_; }
@@ -86,6 +89,7 @@ class Publisher {
   int stats_page_fd() const { return stats_page_.get(); }
 
  private:
+  void adopt(uint64_t version);
   void connect(Instant now);
   void disconnect(Instant now, const std::string& reason);
   void take(std::vector<shm::ChannelEvent> events, Instant now);
@@ -101,11 +105,11 @@ class Publisher {
   Random random_;
   std::unique_ptr<shm::ChannelClient> client_;
 
-  model::Model model_;        // of wanted_, to build it again under another version; see resume()
-  compile::SlotTable slots_;  // of resume()
+  model::Model model_;        // of wanted_; see resume()
+  compile::LiveTable table_;  // of model_
   uint64_t resumed_version_ = 0;
-  std::optional<compile::Compiled> wanted_;  // nothing before the first want()
-  uint64_t highest_version_ = 0;             // ever seen or given
+  std::optional<shm::BuiltSnapshot> wanted_;  // nothing before the first want()
+  uint64_t highest_version_ = 0;              // ever seen or given
   uint64_t applied_version_ = 0;
   uint64_t applied_epoch_ = 0;
   UniqueFd stats_page_;

@@ -88,10 +88,37 @@ Rollout::Rollout(Publisher* publisher, std::unique_ptr<history::History> history
 std::vector<k8s::Problem> Rollout::offer(model::Model asked,
                                          const std::vector<store::Change>& changes,
                                          const store::Store& objects, Moment at) {
-  asked_ = std::move(asked);
+  own_asked_ = std::move(asked);
+  return offer_live(own_asked_, nullptr, changes, objects, at);
+}
+
+std::vector<k8s::Problem> Rollout::offer_live(const model::Model& asked,
+                                              const model::ModelDelta* delta,
+                                              const std::vector<store::Change>& changes,
+                                              const store::Store& objects, Moment at) {
+  asked_ = &asked;
   note(changes);
-  settle(Trigger::objects, objects, at);
+  if (delta == nullptr || !settle_live(*delta, objects, at)) {
+    settle(Trigger::objects, objects, at);
+  }
   return problems_;
+}
+
+// The usual case: nothing is held, and what is published is what was asked for. False: look at
+// everything.
+bool Rollout::settle_live(const model::ModelDelta& delta, const store::Store& objects, Moment at) {
+  static_cast<void>(objects);
+  if (!in_step_ || holds_routes() || !has_published()) return false;
+  if (guard_.check(size_of(published()), size_of(*asked_), at.now)) return false;
+  problems_.clear();
+  guard_.reset();
+  held_back_.clear();
+  in_step_ = publish_change(Trigger::objects, delta, at);
+  if (in_step_) {
+    waiting_.clear();  // what made no difference is no cause
+    waiting_more_ = 0;
+  }
+  return true;
 }
 
 std::optional<std::vector<k8s::Problem>> Rollout::turn(const store::Store& objects, Moment at) {
@@ -140,6 +167,7 @@ void Rollout::settle(Trigger trigger, const store::Store& objects, Moment at) {
   tell_of_guard();
   if (!asked_) return;
   model::Model table = table_wanted(objects);
+  in_step_ = false;
   if (trigger == Trigger::objects && guard_holds(table, at)) {
     // A process that has just started wants what was published before it, not nothing.
     if (!has_published()) publish(trigger, published(), objects, at);
@@ -148,6 +176,7 @@ void Rollout::settle(Trigger trigger, const store::Store& objects, Moment at) {
   guard_.reset();
   held_back_.clear();
   if (!publish(trigger, std::move(table), objects, at) || holds_routes()) return;
+  in_step_ = true;
   waiting_.clear();  // what made no difference is no cause
   waiting_more_ = 0;
 }
@@ -157,7 +186,17 @@ bool Rollout::publish(Trigger trigger, model::Model table, const store::Store& o
   const model::ModelDelta change = model::difference(published(), table);
   if (has_published() && change.empty()) return true;
   if (resumed_ && !has_published()) keep_related(change, objects);
-  Result<std::vector<k8s::Problem>> refused = publisher_->want(std::move(table));
+  if (has_published()) return publish_change(trigger, change, at);
+  return conclude(trigger, publisher_->want(std::move(table)), change, at);
+}
+
+bool Rollout::publish_change(Trigger trigger, const model::ModelDelta& change, Moment at) {
+  if (change.empty()) return true;
+  return conclude(trigger, publisher_->want_change(change), change, at);
+}
+
+bool Rollout::conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>& refused,
+                       const model::ModelDelta& change, Moment at) {
   if (!refused) {
     problems_.push_back({Severity::error,
                          {},

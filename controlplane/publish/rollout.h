@@ -47,6 +47,12 @@ class Rollout {
   // Answers what is wrong with what goes out, all that is true now.
   std::vector<k8s::Problem> offer(model::Model asked, const std::vector<store::Change>& changes,
                                   const store::Store& objects, Moment at);
+  // The same of a model that its owner keeps true, and which stays where it is until the next
+  // offer; `delta` has led to it from what was offered the last time (null: unknown). Costs what
+  // the delta concerns, as long as nothing is held.
+  std::vector<k8s::Problem> offer_live(const model::Model& asked, const model::ModelDelta* delta,
+                                       const std::vector<store::Change>& changes,
+                                       const store::Store& objects, Moment at);
   // The guard asks again when due() has come; otherwise does nothing.
   std::optional<std::vector<k8s::Problem>> turn(const store::Store& objects, Moment at);
   Instant due() const { return guard_.due(); }
@@ -74,7 +80,7 @@ class Rollout {
   bool has_published() const { return publisher_->wanted_version() != 0; }
   const model::Model& published() const { return publisher_->wanted_model(); }
   // What the objects ask for; nullptr before the first offer().
-  const model::Model* asked() const { return asked_ ? &*asked_ : nullptr; }
+  const model::Model* asked() const { return asked_; }
   // Objects whose changes are not published yet.
   const std::map<k8s::ObjectKey, store::Change>& waiting() const { return waiting_; }
   uint64_t waiting_more() const { return waiting_more_; }
@@ -95,6 +101,10 @@ class Rollout {
   model::Model table_wanted(const store::Store& objects);
   bool guard_holds(const model::Model& table, Moment at);
   bool publish(Trigger trigger, model::Model table, const store::Store& objects, Moment at);
+  bool publish_change(Trigger trigger, const model::ModelDelta& change, Moment at);
+  bool settle_live(const model::ModelDelta& delta, const store::Store& objects, Moment at);
+  bool conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>& refused,
+                const model::ModelDelta& change, Moment at);
   void keep_related(const model::ModelDelta& change, const store::Store& objects);
   void record(Trigger trigger, const model::ModelDelta& change, Moment at);
   void take_causes(record::Version* version);
@@ -106,8 +116,10 @@ class Rollout {
   std::unique_ptr<history::History> history_;
   ShrinkGuard guard_;
   record::Hold hold_;
-  model::Model held_;  // hold_.table
-  std::optional<model::Model> asked_;
+  model::Model held_;                    // hold_.table
+  const model::Model* asked_ = nullptr;  // the owner's, or own_asked_
+  model::Model own_asked_;
+  bool in_step_ = false;       // what is published is what is asked for
   history::ContentHash hash_;  // of published()
   std::map<k8s::ObjectKey, store::Change> waiting_;
   uint64_t waiting_more_ = 0;
