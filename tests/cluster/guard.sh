@@ -1,5 +1,6 @@
 #!/bin/bash
 # A version that breaks a route is taken back by the data plane itself, told as an Event, and held until released.
+set -u
 . "$(dirname "$0")/cluster_lab.bash"
 test_lab
 cluster_clean

@@ -19,7 +19,7 @@ SUITES = {
     "rest": (120, ("tidy", "net", "vm")),
     "fuzzing": (60, ("fuzz",)),
     "performance": (120, ("perf",)),
-    "end_to_end": (300, ("e2e",)),
+    "end_to_end": (330, ("e2e",)),
     "cluster": (420, ("cluster",)),
 }
 BUILD_BUDGET_S = 720
