@@ -8,6 +8,7 @@
 
 #include "controlplane/manifests/file.h"
 #include "controlplane/model/build.h"
+#include "controlplane/model/live_model.h"
 
 namespace millrace::publish {
 namespace {
@@ -29,7 +30,8 @@ std::string ingress(const std::string& name, const std::string& backend) {
          backend + ", port: {number: 80}}}}]}}]}\n";
 }
 
-class RolloutTest : public ::testing::Test {
+// Each test twice: with models that are told whole, and with one that follows the store.
+class RolloutTest : public ::testing::TestWithParam<bool> {
  protected:
   RolloutTest() {
     char name[] = "/tmp/millrace-rollout-XXXXXX";
@@ -46,10 +48,24 @@ class RolloutTest : public ::testing::Test {
     ASSERT_TRUE(history.ok()) << history.error();
     rollout_ = std::make_unique<Rollout>(publisher_.get(), std::move(*history), ShrinkLimits{});
     store_ = store::Store();
+    live_.reset();
   }
   void offer(const std::string& manifest) {
     store_.replace(manifests::parse_file("a.yaml", manifest).objects);
-    rollout_->offer(model::build(store_, {}).model, store_.take_changes(), store_, at_);
+    const std::vector<store::Change> changes = store_.take_changes();
+    if (!GetParam()) {
+      rollout_->offer(model::build(store_, {}).model, changes, store_, at_);
+    } else if (live_ == nullptr) {
+      live_ = std::make_unique<model::LiveModel>(model::Options{});
+      live_->rebuild(store_);
+      rollout_->offer_live(live_->model(), nullptr, changes, store_, at_);
+    } else {
+      const model::ModelUpdate update = live_->update(store_, changes);
+      rollout_->offer_live(live_->model(), &update.delta, changes, store_, at_);
+    }
+    if (!rollout_->holds_routes() && rollout_->held_back().empty()) {
+      EXPECT_EQ(rollout_->published(), model::build(store_, {}).model);
+    }
   }
   uint64_t version() { return publisher_->wanted_version(); }
   const record::Version& newest() { return *rollout_->history().find(version()); }
@@ -72,12 +88,13 @@ class RolloutTest : public ::testing::Test {
   std::unique_ptr<Publisher> publisher_;
   std::unique_ptr<Rollout> rollout_;
   store::Store store_;
+  std::unique_ptr<model::LiveModel> live_;
   Moment at_{Instant::from_ns(1'000'000'000'000), 1'795'872'376'042};
 };
 
 const std::string services = service("red", "10.0.0.1") + service("blue", "10.0.0.2");
 
-TEST_F(RolloutTest, EveryTableIsAVersionWithItsCauses) {
+TEST_P(RolloutTest, EveryTableIsAVersionWithItsCauses) {
   offer(services + ingress("a", "red"));
   EXPECT_EQ(version(), 1u);
   EXPECT_EQ(newest().time(), "2026-11-28T13:26:16.042Z");
@@ -94,7 +111,7 @@ TEST_F(RolloutTest, EveryTableIsAVersionWithItsCauses) {
   EXPECT_EQ(newest().previous(), 1);
 }
 
-TEST_F(RolloutTest, C2ARestartWithTheSameObjectsIsNoVersionAndWithOthersNamesThem) {
+TEST_P(RolloutTest, C2ARestartWithTheSameObjectsIsNoVersionAndWithOthersNamesThem) {
   offer(services + ingress("a", "red") + ingress("b", "red"));
   offer(services + ingress("a", "blue") + ingress("b", "red"));
   const std::string hash = newest().content_hash();
@@ -110,7 +127,7 @@ TEST_F(RolloutTest, C2ARestartWithTheSameObjectsIsNoVersionAndWithOthersNamesThe
   EXPECT_EQ(newest().causes(0).name(), "b");
 }
 
-TEST_F(RolloutTest, ARollbackPinsRoutesAndEndpointsGoOn) {
+TEST_P(RolloutTest, ARollbackPinsRoutesAndEndpointsGoOn) {
   offer(services + ingress("a", "red"));
   offer(services + ingress("a", "blue"));
   const auto done = rollout_->rollback(1, store_, at_);
@@ -144,7 +161,7 @@ TEST_F(RolloutTest, ARollbackPinsRoutesAndEndpointsGoOn) {
   EXPECT_FALSE(rollout_->rollback(99, store_, at_).ok());
 }
 
-TEST_F(RolloutTest, AFreezeQueuesAndOutlivesRestarts) {
+TEST_P(RolloutTest, AFreezeQueuesAndOutlivesRestarts) {
   EXPECT_FALSE(rollout_->freeze(false, store_, at_).ok()) << "nothing is there yet";
   offer(services + ingress("a", "red"));
   ASSERT_TRUE(rollout_->freeze(false, store_, at_).ok());
@@ -161,7 +178,7 @@ TEST_F(RolloutTest, AFreezeQueuesAndOutlivesRestarts) {
   EXPECT_EQ(backend("a.example"), "blue");
 }
 
-TEST_F(RolloutTest, AFreezeOfEndpointsHoldsThemToo) {
+TEST_P(RolloutTest, AFreezeOfEndpointsHoldsThemToo) {
   offer(services + ingress("a", "red"));
   ASSERT_TRUE(rollout_->freeze(true, store_, at_).ok());
   offer(service("red", "10.0.0.9") + ingress("a", "red"));
@@ -170,7 +187,7 @@ TEST_F(RolloutTest, AFreezeOfEndpointsHoldsThemToo) {
   EXPECT_EQ(address("red"), "10.0.0.9");
 }
 
-TEST_F(RolloutTest, PinnedAndFrozenAreLetGoOneByOne) {
+TEST_P(RolloutTest, PinnedAndFrozenAreLetGoOneByOne) {
   offer(services + ingress("a", "red"));
   offer(services + ingress("a", "blue"));
   ASSERT_TRUE(rollout_->rollback(1, store_, at_).ok());
@@ -181,7 +198,7 @@ TEST_F(RolloutTest, PinnedAndFrozenAreLetGoOneByOne) {
   EXPECT_EQ(backend("a.example"), "blue");
 }
 
-TEST_F(RolloutTest, C4AnImplausibleTableWaitsForItsConfirmations) {
+TEST_P(RolloutTest, C4AnImplausibleTableWaitsForItsConfirmations) {
   std::string many = services;
   for (int i = 0; i < 30; ++i) many += ingress("h" + std::to_string(i), "red");
   offer(many);
@@ -208,7 +225,7 @@ TEST_F(RolloutTest, C4AnImplausibleTableWaitsForItsConfirmations) {
   EXPECT_EQ(newest().trigger(), "accept");
 }
 
-TEST_F(RolloutTest, ADamagedHoldKeepsWhatIsThere) {
+TEST_P(RolloutTest, ADamagedHoldKeepsWhatIsThere) {
   offer(services + ingress("a", "red"));
   ASSERT_TRUE(rollout_->freeze(false, store_, at_).ok());
   rollout_.reset();
@@ -221,13 +238,51 @@ TEST_F(RolloutTest, ADamagedHoldKeepsWhatIsThere) {
   EXPECT_EQ(backend("a.example"), "red");
 }
 
-TEST_F(RolloutTest, MoreCausesThanAreNamedAreCounted) {
+TEST_P(RolloutTest, MoreCausesThanAreNamedAreCounted) {
   std::string many = services;
   for (int i = 0; i < 150; ++i) many += ingress("h" + std::to_string(i), "red");
   offer(many);
   EXPECT_EQ(newest().causes_size(), 100);
   EXPECT_EQ(newest().causes_more(), 54u);
 }
+
+TEST_P(RolloutTest, WhatTheDataPlaneWentBackFromStaysAwayUntilItIsReleased) {
+  offer(services + ingress("a", "red") + ingress("b", "red"));
+  offer(services + ingress("a", "blue") + ingress("b", "red"));
+  rollout_->guard_went_back({2, 1, "a.example fails"}, store_, at_);
+  EXPECT_EQ(version(), 3u);
+  EXPECT_EQ(backend("a.example"), "red");
+  EXPECT_EQ(newest().trigger(), "guard");
+  ASSERT_EQ(rollout_->problems().size(), 1u);
+  EXPECT_EQ(rollout_->problems()[0].object, "Ingress default/a") << "whose change it was";
+  EXPECT_EQ(rollout_->problems()[0].sentence,
+            "version 2 was taken back: a.example fails; the routes of version 1 answer until "
+            "`millrace release`");
+  // Another change, and another process, bring nothing back.
+  offer(services + ingress("a", "blue") + ingress("b", "blue"));
+  EXPECT_EQ(backend("a.example") + backend("b.example"), "redred");
+  start();
+  offer(services + ingress("a", "blue") + ingress("b", "blue"));
+  EXPECT_EQ(backend("a.example"), "red");
+  EXPECT_EQ(rollout_->problems().size(), 1u);
+  ASSERT_TRUE(rollout_->release(store_, at_).ok());
+  EXPECT_EQ(backend("a.example") + backend("b.example"), "blueblue");
+  EXPECT_TRUE(rollout_->problems().empty());
+  EXPECT_FALSE(rollout_->release(store_, at_).ok());
+}
+
+TEST_P(RolloutTest, AVersionThatIsNotInTheHistoryCannotBePinnedAndIsSaid) {
+  offer(services + ingress("a", "red"));
+  rollout_->take_events();
+  rollout_->guard_went_back({9, 8, "a.example fails"}, store_, at_);
+  EXPECT_FALSE(rollout_->holds_routes());
+  const std::vector<Event> events = rollout_->take_events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].severity, k8s::Severity::error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Model, RolloutTest, ::testing::Bool(),
+                         [](const auto& parameter) { return parameter.param ? "Live" : "Whole"; });
 
 }  // namespace
 }  // namespace millrace::publish

@@ -1,0 +1,68 @@
+#include "controlplane/publish/guard_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string_view>
+
+namespace millrace::publish {
+namespace {
+
+constexpr std::array<std::string_view, 4> names = {"guard_bad_version", "guard_back_to_version",
+                                                   "guard_acts", "guard_warnings"};
+
+class GuardWatchTest : public ::testing::Test {
+ protected:
+  GuardWatchTest() { page_ = make(names); }
+  static std::unique_ptr<shm::StatsPage> make(std::span<const std::string_view> cells) {
+    auto page = shm::StatsPage::create(cells, 1);
+    CHECK(page.ok());
+    return std::move(*page);
+  }
+  // As dataplane/housekeeping.cc does it.
+  void act(uint64_t bad, uint64_t back_to, uint64_t number) {
+    page_->set(0, 0, bad);
+    page_->set(0, 1, back_to);
+    page_->set_last_error("a.example fails");
+    page_->set(0, 2, number);
+  }
+  std::optional<GuardAct> look() {
+    now_ = now_ + guard_look_interval;
+    return watch_.look(page_->fd(), now_);
+  }
+
+  std::unique_ptr<shm::StatsPage> page_;
+  GuardWatch watch_;
+  Instant now_ = Instant::from_ns(1'000'000'000);
+};
+
+TEST_F(GuardWatchTest, EachActOnce) {
+  EXPECT_FALSE(look());
+  act(7, 6, 1);
+  page_->set_applied(3, 6);
+  const auto first = look();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->bad_version, 7u);
+  EXPECT_EQ(first->back_to_version, 6u);
+  EXPECT_EQ(first->sentence, "a.example fails");
+  EXPECT_FALSE(look());
+  act(9, 8, 2);
+  page_->set_applied(4, 8);
+  EXPECT_TRUE(look());
+}
+
+TEST_F(GuardWatchTest, WhatSomebodyHasPublishedSinceIsKnownToThem) {
+  act(7, 6, 1);
+  page_->set_applied(4, 8);
+  EXPECT_FALSE(look());
+}
+
+TEST_F(GuardWatchTest, ADataPlaneThatHasNoGuardAndNoDataPlane) {
+  page_ = make(std::span<const std::string_view>(names).first(2));
+  EXPECT_FALSE(look());
+  EXPECT_FALSE(watch_.look(-1, now_));
+  EXPECT_EQ(watch_.due(), Instant::never());
+}
+
+}  // namespace
+}  // namespace millrace::publish
