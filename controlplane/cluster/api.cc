@@ -43,8 +43,8 @@ HttpTransferId Api::call(ApiRequest request, std::function<void(const ApiAnswer&
     answer->body += bytes;
     return true;
   };
-  handler.end = [answer, on_answer = std::move(on_answer)](
-                    const std::optional<std::string>& failure) {
+  handler.end = [answer,
+                 on_answer = std::move(on_answer)](const std::optional<std::string>& failure) {
     if (failure) {
       answer->http_status = 0;
       answer->failure = *failure;

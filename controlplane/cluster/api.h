@@ -1,5 +1,5 @@
-// The API server as the rest of this room sees it: requests with our credentials, and for short ones
-// the whole answer at once.
+// The API server as the rest of this room sees it: requests with our credentials, and for short
+// ones the whole answer at once.
 #pragma once
 
 #include <functional>

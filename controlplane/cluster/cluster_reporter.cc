@@ -43,7 +43,8 @@ std::vector<k8s::Problem> ClusterReporter::problems() const {
   std::vector<k8s::Problem> problems;
   for (const std::string& failure : {leader_.failure(), status_.failure(), events_.failure()}) {
     if (!failure.empty()) {
-      problems.push_back({k8s::Severity::warning, {}, "", "cannot write to the cluster: " + failure});
+      problems.push_back(
+          {k8s::Severity::warning, {}, "", "cannot write to the cluster: " + failure});
     }
   }
   return problems;

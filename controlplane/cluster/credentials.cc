@@ -145,8 +145,8 @@ Result<Credentials> Credentials::from_kubeconfig(const std::string& path,
   HttpIdentity& identity = credentials.identity_;
   identity.server = without_slash(cluster->cluster().server());
   if (!identity.server.starts_with("https://") && !identity.server.starts_with("http://")) {
-    return wrong("the server " + k8s::quote(identity.server) +
-                 " of cluster " + k8s::quote(cluster->name()) + " is no http or https URL");
+    return wrong("the server " + k8s::quote(identity.server) + " of cluster " +
+                 k8s::quote(cluster->name()) + " is no http or https URL");
   }
   identity.tls_server_name = cluster->cluster().tls_server_name();
   identity.insecure_skip_tls_verify = cluster->cluster().insecure_skip_tls_verify();
@@ -163,15 +163,14 @@ Result<Credentials> Credentials::from_kubeconfig(const std::string& path,
   const struct {
     const std::string& data;
     const std::string& file;
-    std::string HttpIdentity::* into;
+    std::string HttpIdentity::*into;
     const char* name;
-  } parts[] = {{cluster->cluster().certificate_authority_data(),
-                cluster->cluster().certificate_authority(), &HttpIdentity::ca_pem,
-                "certificate-authority-data"},
-               {who.client_certificate_data(), who.client_certificate(),
-                &HttpIdentity::client_certificate_pem, "client-certificate-data"},
-               {who.client_key_data(), who.client_key(), &HttpIdentity::client_key_pem,
-                "client-key-data"}};
+  } parts[] = {
+      {cluster->cluster().certificate_authority_data(), cluster->cluster().certificate_authority(),
+       &HttpIdentity::ca_pem, "certificate-authority-data"},
+      {who.client_certificate_data(), who.client_certificate(),
+       &HttpIdentity::client_certificate_pem, "client-certificate-data"},
+      {who.client_key_data(), who.client_key(), &HttpIdentity::client_key_pem, "client-key-data"}};
   for (const auto& part : parts) {
     if (!part.data.empty()) {
       if (!decode_base64(part.data, &(identity.*part.into))) {
@@ -200,8 +199,8 @@ Result<Credentials> Credentials::in_cluster(std::string_view host, std::string_v
   Credentials credentials;
   credentials.source_ = "the pod's service account";
   const bool is_ipv6 = host.find(':') != std::string_view::npos;
-  credentials.identity_.server = "https://" + (is_ipv6 ? '[' + std::string(host) + ']'
-                                                       : std::string(host)) +
+  credentials.identity_.server = "https://" +
+                                 (is_ipv6 ? '[' + std::string(host) + ']' : std::string(host)) +
                                  ':' + std::string(port);
   for (const Status& added :
        {credentials.add_file(folder + "/token", &HttpIdentity::bearer_token, true),
@@ -211,7 +210,7 @@ Result<Credentials> Credentials::in_cluster(std::string_view host, std::string_v
   return credentials;
 }
 
-Status Credentials::add_file(const std::string& path, std::string HttpIdentity::* into,
+Status Credentials::add_file(const std::string& path, std::string HttpIdentity::*into,
                              bool is_token) {
   File file{into, is_token, {}};
   auto bytes = read_file(path);

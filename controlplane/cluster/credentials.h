@@ -40,12 +40,12 @@ class Credentials {
 
  private:
   struct File {
-    std::string HttpIdentity::* into = nullptr;
+    std::string HttpIdentity::*into = nullptr;
     bool is_token = false;  // white space around it is not part of it
     std::string bytes;
   };
 
-  Status add_file(const std::string& path, std::string HttpIdentity::* into, bool is_token);
+  Status add_file(const std::string& path, std::string HttpIdentity::*into, bool is_token);
   Status read_all();
 
   HttpIdentity identity_;

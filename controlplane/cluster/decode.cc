@@ -89,9 +89,8 @@ std::optional<k8s::Problem> settle(Kind kind, k8s::AnyObject body, k8s::Object* 
   drop_long_values(metadata->mutable_annotations());
   drop_long_values(metadata->mutable_labels());
   object->key = {kind, is_namespaced(kind) ? metadata->namespace_() : "", metadata->name()};
-  const bool is_named =
-      k8s::is_dns_subdomain(object->key.name) &&
-      (!is_namespaced(kind) || k8s::is_dns_subdomain(object->key.name_space));
+  const bool is_named = k8s::is_dns_subdomain(object->key.name) &&
+                        (!is_namespaced(kind) || k8s::is_dns_subdomain(object->key.name_space));
   if (!is_named) {
     return k8s::Problem{Severity::error,
                         {},

@@ -84,10 +84,9 @@ void EventWriter::tell(const std::vector<k8s::Problem>& problems, const store::S
     }
     said_.emplace(name, now);
     const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
-    waiting_.push_back({name_space,
-                        encode_message("events.k8s.io/v1", "Event",
-                                       event_of(problem, *object, name)),
-                        name});
+    waiting_.push_back(
+        {name_space, encode_message("events.k8s.io/v1", "Event", event_of(problem, *object, name)),
+         name});
   }
 }
 
@@ -100,8 +99,8 @@ Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& obje
   const k8s::ObjectMeta& metadata = metadata_of(*object.body);
   Event event;
   event.mutable_metadata()->set_name(std::move(name));
-  event.mutable_metadata()->set_namespace_(
-      object.key.name_space.empty() ? "default" : object.key.name_space);
+  event.mutable_metadata()->set_namespace_(object.key.name_space.empty() ? "default"
+                                                                         : object.key.name_space);
   *event.mutable_event_time() = wall_clock_();
   event.set_reporting_controller(reporting_controller);
   event.set_reporting_instance(instance_);
@@ -141,13 +140,10 @@ void EventWriter::turn(Instant now, bool may_write) {
     Waiting one = std::move(waiting_.front());
     waiting_.pop_front();
     --tokens_;
-    const std::string target =
-        "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
-    under_way_[one.identity] =
-        api_->call({"POST", target, protobuf_content_type, std::move(one.body)},
-                   [this, identity = one.identity](const ApiAnswer& answer) {
-                     take(answer, identity);
-                   });
+    const std::string target = "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
+    under_way_[one.identity] = api_->call(
+        {"POST", target, protobuf_content_type, std::move(one.body)},
+        [this, identity = one.identity](const ApiAnswer& answer) { take(answer, identity); });
   }
 }
 

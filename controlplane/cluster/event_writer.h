@@ -1,7 +1,7 @@
 // Problems of objects as Events beside them (events.k8s.io/v1), so that `kubectl describe` shows
-// them. Each once: an Event's name is a hash of what it says about which object, so after a restart,
-// and from whoever is the leader, the server answers that it is there already. Bounded in all
-// directions: an object that flaps cannot make a storm.
+// them. Each once: an Event's name is a hash of what it says about which object, so after a
+// restart, and from whoever is the leader, the server answers that it is there already. Bounded in
+// all directions: an object that flaps cannot make a storm.
 #pragma once
 
 #include <deque>
@@ -17,7 +17,7 @@
 
 namespace millrace::cluster {
 
-constexpr size_t event_requests_max = 4;     // under way at a time
+constexpr size_t event_requests_max = 4;      // under way at a time
 constexpr size_t events_waiting_max = 5'000;  // what is beyond is counted and not said
 // So many at once, and one more each event_interval.
 constexpr size_t event_burst = 50;

@@ -79,9 +79,9 @@ bool say_head(Transfer* transfer) {
   char* content_type = nullptr;
   curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &content_type);
-  const bool wanted = transfer->handler.head(static_cast<int>(status),
-                                             content_type == nullptr ? "" : content_type,
-                                             retry_after_of(transfer->easy));
+  const bool wanted =
+      transfer->handler.head(static_cast<int>(status), content_type == nullptr ? "" : content_type,
+                             retry_after_of(transfer->easy));
   transfer->is_unwanted = !wanted;
   return wanted;
 }
@@ -145,7 +145,8 @@ struct HttpClient::State {
 
   static int on_timer(CURLM*, long timeout_ms, void* user) {
     auto* state = static_cast<State*>(user);
-    state->due = timeout_ms < 0 ? Instant::never() : state->now + Duration::milliseconds(timeout_ms);
+    state->due =
+        timeout_ms < 0 ? Instant::never() : state->now + Duration::milliseconds(timeout_ms);
     return 0;
   }
 

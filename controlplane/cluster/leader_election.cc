@@ -147,8 +147,8 @@ void LeaderElection::fail(const std::string& reason) {
 // Up to a fifth longer, so that many who wait do not ask in step.
 void LeaderElection::wait(Duration span) {
   const auto span_ns = static_cast<uint64_t>(span.count_ns());
-  due_ = now_ +
-         Duration::nanoseconds(static_cast<int64_t>(random_.between(span_ns, span_ns * 6 / 5)));
+  due_ =
+      now_ + Duration::nanoseconds(static_cast<int64_t>(random_.between(span_ns, span_ns * 6 / 5)));
 }
 
 }  // namespace millrace::cluster

@@ -1,5 +1,6 @@
-// One of several control planes writes status and Events: who holds a Lease (coordination.k8s.io/v1),
-// as client-go's leaderelection does it, so that it is understood by whoever looks.
+// One of several control planes writes status and Events: who holds a Lease
+// (coordination.k8s.io/v1), as client-go's leaderelection does it, so that it is understood by
+// whoever looks.
 //
 // The data plane never depends on it: routes are published by every control plane to its own node.
 //
@@ -69,8 +70,8 @@ class LeaderElection {
   Instant due_;
   HttpTransferId request_ = 0;
   Instant leads_until_;
-  std::string observed_;    // the Lease's spec, serialized
-  Instant observed_at_;     // when it became that
+  std::string observed_;       // the Lease's spec, serialized
+  Instant observed_at_;        // when it became that
   std::optional<Lease> ours_;  // what we wrote last, with its resourceVersion
   std::string holder_;
   uint64_t transitions_ = 0;

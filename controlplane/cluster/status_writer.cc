@@ -144,9 +144,8 @@ bool StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancer
   if (under_way_ == status_requests_max) return false;
   ++under_way_;
   Work& work = work_[name];
-  const std::string target = "/apis/networking.k8s.io/v1/namespaces/" + name.first +
-                             "/ingresses/" + name.second +
-                             "/status?fieldManager=millrace-controlplane";
+  const std::string target = "/apis/networking.k8s.io/v1/namespaces/" + name.first + "/ingresses/" +
+                             name.second + "/status?fieldManager=millrace-controlplane";
   const bool clears = wanted.ingress().empty();
   work.request =
       api_->call({"PATCH", target, "application/merge-patch+json", patch_of(wanted)},

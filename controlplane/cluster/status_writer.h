@@ -1,6 +1,6 @@
-// Writes `status.loadBalancer` of the Ingresses that are served: the addresses at which clients reach
-// us (networking/v1 IngressLoadBalancerStatus). Each one only when it says something else, few at a
-// time, by the leader.
+// Writes `status.loadBalancer` of the Ingresses that are served: the addresses at which clients
+// reach us (networking/v1 IngressLoadBalancerStatus). Each one only when it says something else,
+// few at a time, by the leader.
 #pragma once
 
 #include <map>

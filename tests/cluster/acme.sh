@@ -1,5 +1,6 @@
 #!/bin/bash
 # The HTTP-01 contract of cert-manager: a solver's Ingress for the app's own host answers while the app's is up.
+set -u
 . "$(dirname "$0")/cluster_lab.bash"
 cluster_lab
 lab_stop nginx-pod

@@ -1,5 +1,6 @@
 #!/bin/bash
 # C1, C2: the API server is away: routes stay, also when the control plane starts anew, or both programs do.
+set -u
 . "$(dirname "$0")/cluster_lab.bash"
 cluster_lab
 cluster_controlplane controlplane

@@ -1,5 +1,6 @@
 #!/bin/bash
 # kubectl's objects are routed to real backends, under exactly the rights of deploy/manifests; changes follow.
+set -u
 . "$(dirname "$0")/cluster_lab.bash"
 cluster_lab
 cluster_controlplane controlplane

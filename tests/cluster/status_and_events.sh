@@ -1,5 +1,6 @@
 #!/bin/bash
 # Status and Events are written by the one that holds the Lease, each once; C13: another takes over after kill -9.
+set -u
 . "$(dirname "$0")/cluster_lab.bash"
 cluster_lab
 status_of() { kube -n "$1" get ingress "$2" -o jsonpath='{.status.loadBalancer.ingress[*].ip}'; }
