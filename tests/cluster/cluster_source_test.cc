@@ -245,7 +245,7 @@ TEST_F(ClusterSourceTest, ManyPagesAreOneList) {
     const Instant now = MonotonicClock().now();
     if (const auto request = reflector.start(now)) {
       ++requests;
-      api->call({"GET", request->target, "", ""}, [&](const ApiAnswer& answer) {
+      api->call({"GET", request->target, "", ""}, [&](const ApiAnswer& answer, Instant) {
         ASSERT_TRUE(answer.ok()) << answer.reason();
         reflector.head(
             answer.http_status,
