@@ -44,8 +44,8 @@ HttpTransferId Api::call(ApiRequest request, OnAnswer on_answer) {
     answer->body += bytes;
     return true;
   };
-  handler.end = [this, answer, on_answer = std::move(on_answer)](
-                    const std::optional<std::string>& failure) {
+  handler.end = [this, answer,
+                 on_answer = std::move(on_answer)](const std::optional<std::string>& failure) {
     if (failure) {
       answer->http_status = 0;
       answer->failure = *failure;

@@ -5,8 +5,8 @@
 
 namespace millrace::cluster {
 
-ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options, WallClock wall_clock,
-                                 uint64_t seed)
+ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
+                                 WallClock wall_clock, uint64_t seed)
     : options_(options),
       leader_(api, options.leader, wall_clock, seed),
       status_(api, options.status),

@@ -54,8 +54,8 @@ Result<std::string> read_token(const std::string& path) {
   auto bytes = read_credential(path);
   if (!bytes) return bytes;
   std::string token = trimmed(*bytes);
-  const bool is_text = std::all_of(token.begin(), token.end(),
-                                   [](char c) { return c > 0x20 && c < 0x7f; });
+  const bool is_text =
+      std::all_of(token.begin(), token.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (token.empty() || !is_text) return Error{k8s::printable(path) + ": holds no token"};
   return token;
 }

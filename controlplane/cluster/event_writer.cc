@@ -170,11 +170,11 @@ void EventWriter::turn(Instant now, bool may_write) {
     const std::string target = "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
     ApiRequest request{"POST", target, protobuf_content_type, one.body};
     const std::string identity = one.identity;
-    under_way_[identity] = api_->call(
-        std::move(request), [this, asked = std::move(one)](const ApiAnswer& answer,
-                                                           Instant answered_at) {
-          take(answer, asked, answered_at);
-        });
+    under_way_[identity] =
+        api_->call(std::move(request),
+                   [this, asked = std::move(one)](const ApiAnswer& answer, Instant answered_at) {
+                     take(answer, asked, answered_at);
+                   });
   }
 }
 

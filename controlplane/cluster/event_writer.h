@@ -71,7 +71,7 @@ class EventWriter {
   ApiCaller* api_;
   const std::string instance_;
   WallClock wall_clock_;
-  std::map<std::string, Said> said_;  // by the Event's name
+  std::map<std::string, Said> said_;       // by the Event's name
   std::map<std::string, size_t> said_of_;  // how many of these, by the object's uid
   std::deque<Waiting> waiting_;
   std::map<std::string, HttpTransferId> under_way_;  // by the Event's name

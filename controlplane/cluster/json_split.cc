@@ -85,7 +85,6 @@ class Scanner {
       }
       ++at_;
       if (c == '{' || c == '[') {
-        if (open.size() == json_depth_max) return fail();
         open += c;
       } else if (c == '}' || c == ']') {
         if (open.back() != (c == '}' ? '{' : '[')) return fail();

@@ -15,8 +15,8 @@
 
 #include "base/random.h"
 #include "base/time.h"
-#include "controlplane/cluster/api_caller.h"
 #include "controlplane/cluster/api.pb.h"
+#include "controlplane/cluster/api_caller.h"
 
 namespace millrace::cluster {
 

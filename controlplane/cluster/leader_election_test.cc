@@ -45,15 +45,16 @@ struct Candidate {
             int64_t skew_s = 0)
       : api([server](const ApiRequest& request) { return server->serve(request); },
             std::move(route)),
-        election(&api, options(name),
-                 [this, skew_s] {
-                   google::protobuf::Timestamp at;
-                   const auto ns = static_cast<int64_t>(now.since_origin_ns());
-                   at.set_seconds(1'700'000'000 + skew_s + ns / 1'000'000'000);
-                   at.set_nanos(static_cast<int32_t>(ns % 1'000'000'000));
-                   return at;
-                 },
-                 seed) {}
+        election(
+            &api, options(name),
+            [this, skew_s] {
+              google::protobuf::Timestamp at;
+              const auto ns = static_cast<int64_t>(now.since_origin_ns());
+              at.set_seconds(1'700'000'000 + skew_s + ns / 1'000'000'000);
+              at.set_nanos(static_cast<int32_t>(ns % 1'000'000'000));
+              return at;
+            },
+            seed) {}
   static LeaderOptions options(const std::string& name) {
     LeaderOptions options;
     options.identity = name;
@@ -159,8 +160,8 @@ TEST(LeaderElection, ARefusalIsToldAndTriedAgain) {
   FakeApi api([&](const ApiRequest& request) {
     return allowed ? server.serve(request) : answer_of(403, "leases is forbidden");
   });
-  LeaderElection election(&api, Candidate::options("a"), [] { return google::protobuf::Timestamp(); },
-                          1);
+  LeaderElection election(
+      &api, Candidate::options("a"), [] { return google::protobuf::Timestamp(); }, 1);
   for (int i = 0; i < 200; ++i, now = now + Duration::milliseconds(50)) {
     api.turn(now);
     election.turn(now);
@@ -204,8 +205,8 @@ class Storm {
           one.turn(now_);
           // A process that sleeps, or is frozen for longer than a Lease lasts.
           const bool freezes = stormy_ && random_.chance(0.001);
-          next_turn_[i] = now_ + Duration::milliseconds(static_cast<int64_t>(
-                                     random_.below(freezes ? 20'000 : 200)));
+          next_turn_[i] = now_ + Duration::milliseconds(
+                                     static_cast<int64_t>(random_.below(freezes ? 20'000 : 200)));
         }
         leaders += one.leads(now_);
       }

@@ -161,8 +161,7 @@ bool StatusWriter::write_dropped(const store::Store& store, Instant now) {
 void StatusWriter::end_pass(Instant now) {
   in_pass_ = false;
   std::erase_if(work_, [&](const auto& one) {
-    return one.second.request == 0 && !served_.contains(one.first) &&
-           !dropped_.contains(one.first);
+    return one.second.request == 0 && !served_.contains(one.first) && !dropped_.contains(one.first);
   });
   // Without work the next pass comes when serve() says that something changed.
   due_ = work_.empty() ? Instant::never() : now + look_interval;
@@ -197,11 +196,10 @@ bool StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancer
   const std::string target = "/apis/networking.k8s.io/v1/namespaces/" + name.first + "/ingresses/" +
                              name.second + "/status?fieldManager=millrace-controlplane";
   const bool clears = wanted.ingress().empty();
-  work.request =
-      api_->call({"PATCH", target, "application/merge-patch+json", patch_of(wanted)},
-                 [this, name, clears](const ApiAnswer& answer, Instant answered_at) {
-                   take(name, answer, clears, answered_at);
-                 });
+  work.request = api_->call({"PATCH", target, "application/merge-patch+json", patch_of(wanted)},
+                            [this, name, clears](const ApiAnswer& answer, Instant answered_at) {
+                              take(name, answer, clears, answered_at);
+                            });
   return true;
 }
 

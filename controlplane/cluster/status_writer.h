@@ -49,6 +49,8 @@ class StatusWriter {
   uint64_t written() const { return written_; }
   uint64_t failed() const { return failed_; }
   const std::string& failure() const { return failure_; }
+  // Ingresses that something is known of beside what is served; for tests.
+  size_t remembered() const { return work_.size() + dropped_.size(); }
 
  private:
   struct Work {
