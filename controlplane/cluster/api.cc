@@ -19,6 +19,7 @@ Result<std::unique_ptr<Api>> Api::create(Credentials credentials) {
 }
 
 void Api::turn(Instant now) {
+  now_ = now;
   const ::millrace::Status read = credentials_.refresh(now);
   credentials_problem_ = read ? std::string() : read.error();
   client_->turn(now);
@@ -28,7 +29,7 @@ HttpTransferId Api::start(HttpRequest request, HttpHandler handler) {
   return client_->start(credentials_.identity(), request, std::move(handler));
 }
 
-HttpTransferId Api::call(ApiRequest request, std::function<void(const ApiAnswer&)> on_answer) {
+HttpTransferId Api::call(ApiRequest request, OnAnswer on_answer) {
   auto answer = std::make_shared<ApiAnswer>();
   HttpHandler handler;
   handler.head = [this, answer](int status, const std::string& content_type,
@@ -43,13 +44,13 @@ HttpTransferId Api::call(ApiRequest request, std::function<void(const ApiAnswer&
     answer->body += bytes;
     return true;
   };
-  handler.end = [answer, on_answer = std::move(on_answer)](
-                    const std::optional<std::string>& failure) {
+  handler.end = [this, answer,
+                 on_answer = std::move(on_answer)](const std::optional<std::string>& failure) {
     if (failure) {
       answer->http_status = 0;
       answer->failure = *failure;
     }
-    on_answer(*answer);
+    on_answer(*answer, now_);
   };
   HttpRequest http;
   http.method = std::move(request.method);
@@ -57,6 +58,7 @@ HttpTransferId Api::call(ApiRequest request, std::function<void(const ApiAnswer&
   http.accept = accept_list;
   http.content_type = std::move(request.content_type);
   http.body = std::move(request.body);
+  http.time_max = request.time_max;
   return start(std::move(http), std::move(handler));
 }
 

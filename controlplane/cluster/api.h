@@ -1,14 +1,13 @@
-// The API server as the rest of this room sees it: requests with our credentials, and for short ones
-// the whole answer at once.
+// The API server as the rest of this room sees it: requests with our credentials, and for short
+// ones the whole answer at once.
 #pragma once
 
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "base/time.h"
+#include "controlplane/cluster/api_caller.h"
 #include "controlplane/cluster/credentials.h"
 #include "controlplane/cluster/decode.h"
 #include "controlplane/cluster/http_client.h"
@@ -21,25 +20,7 @@ constexpr char accept_watch[] =
     "application/vnd.kubernetes.protobuf;stream=watch, application/json;stream=watch;q=0.5";
 constexpr size_t answer_bytes_max = 4 << 20;
 
-struct ApiRequest {
-  std::string method = "GET";
-  std::string target;
-  std::string content_type;
-  std::string body;
-};
-
-struct ApiAnswer {
-  int http_status = 0;  // 0: there was none, see `failure`
-  std::optional<Encoding> encoding;
-  std::string body;
-  std::string failure;
-
-  bool ok() const { return http_status >= 200 && http_status < 300; }
-  // "HTTP 403: leases is forbidden: ...", or why there was no answer.
-  std::string reason() const;
-};
-
-class Api {
+class Api : public ApiCaller {
  public:
   static Result<std::unique_ptr<Api>> create(Credentials credentials);
 
@@ -49,9 +30,8 @@ class Api {
 
   // Neither from `head` nor from `body` of a handler.
   HttpTransferId start(HttpRequest request, HttpHandler handler);
-  void cancel(HttpTransferId id) { client_->cancel(id); }
-  // `on_answer` is called once, from turn(), unless the request is canceled.
-  HttpTransferId call(ApiRequest request, std::function<void(const ApiAnswer&)> on_answer);
+  void cancel(HttpTransferId id) override { client_->cancel(id); }
+  HttpTransferId call(ApiRequest request, OnAnswer on_answer) override;
 
   // A 401 was answered: what is on disk may be newer than what we sent.
   void refused() { credentials_.look_at_once(); }
@@ -68,6 +48,7 @@ class Api {
   Credentials credentials_;
   std::unique_ptr<HttpClient> client_;
   std::string credentials_problem_;
+  Instant now_;  // of the turn
 };
 
 }  // namespace millrace::cluster

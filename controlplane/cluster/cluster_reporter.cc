@@ -5,8 +5,8 @@
 
 namespace millrace::cluster {
 
-ClusterReporter::ClusterReporter(Api* api, const ReporterOptions& options, WallClock wall_clock,
-                                 uint64_t seed)
+ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
+                                 WallClock wall_clock, uint64_t seed)
     : options_(options),
       leader_(api, options.leader, wall_clock, seed),
       status_(api, options.status),
@@ -30,8 +30,9 @@ void ClusterReporter::turn(Instant now, const store::Store& store) {
   const bool became_leader = leads && !was_leader_;
   was_leader_ = leads;
   if (has_news_ || became_leader) {
-    // What the leader before us has not come to say is said by us.
-    if (options_.writes_events) events_.tell(report_.problems, store, now);
+    // What the leader before us has not come to say is said by us. While another one leads, nothing
+    // is said, and so none of it is made.
+    if (options_.writes_events && leads) events_.tell(report_.problems, store, now);
     status_.serve(report_.served, now);
     has_news_ = false;
   }
@@ -43,7 +44,8 @@ std::vector<k8s::Problem> ClusterReporter::problems() const {
   std::vector<k8s::Problem> problems;
   for (const std::string& failure : {leader_.failure(), status_.failure(), events_.failure()}) {
     if (!failure.empty()) {
-      problems.push_back({k8s::Severity::warning, {}, "", "cannot write to the cluster: " + failure});
+      problems.push_back(
+          {k8s::Severity::warning, {}, "", "cannot write to the cluster: " + failure});
     }
   }
   return problems;

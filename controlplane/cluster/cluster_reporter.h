@@ -21,7 +21,8 @@ struct ReporterOptions {
 class ClusterReporter : public store::Reporter {
  public:
   // `api` must outlive it, and is turned by its source.
-  ClusterReporter(Api* api, const ReporterOptions& options, WallClock wall_clock, uint64_t seed);
+  ClusterReporter(ApiCaller* api, const ReporterOptions& options, WallClock wall_clock,
+                  uint64_t seed);
 
   void tell(store::Report report) override;
   Instant due(Instant now) const override;

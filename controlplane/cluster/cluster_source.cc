@@ -17,8 +17,8 @@ ClusterSource::ClusterSource(Api* api, const ClusterOptions& options, uint64_t s
     : api_(api), options_(options), random_(seed) {
   add({Kind::ingress_class, "", ""});
   if (options_.namespaces.empty()) {
-    for (Kind kind : {Kind::ingress, Kind::service, Kind::endpoint_slice, Kind::node,
-                      Kind::name_space}) {
+    for (Kind kind :
+         {Kind::ingress, Kind::service, Kind::endpoint_slice, Kind::node, Kind::name_space}) {
       add({kind, "", ""});
     }
   }
@@ -99,9 +99,8 @@ std::vector<k8s::Problem> ClusterSource::problems() const {
     problems.push_back({k8s::Severity::warning,
                         {},
                         "",
-                        "Ingresses name more than " + std::to_string(secrets_max) +
-                            " Secrets; " + std::to_string(secrets_left_out_) +
-                            " of them are not looked at"});
+                        "Ingresses name more than " + std::to_string(secrets_max) + " Secrets; " +
+                            std::to_string(secrets_left_out_) + " of them are not looked at"});
   }
   return problems;
 }

@@ -1,9 +1,9 @@
 // Where the API server is and who we are there: from a kubeconfig file or from what the kubelet
-// mounts into a pod. Everything that lies in a file of its own (token, certificates, key) is looked
-// at again before it is used, so that a rotation needs no restart.
+// mounts into a pod. All of it (token, certificates, key, the kubeconfig itself) is looked at again
+// before it is used, so that a rotation needs no restart.
 #pragma once
 
-#include <map>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -13,7 +13,6 @@
 
 namespace millrace::cluster {
 
-constexpr size_t credential_bytes_max = 1 << 20;  // of one file
 // The kubelet replaces a token when a fifth of its life is left, so a look this often is enough.
 constexpr Duration credential_look_interval = Duration::seconds(10);
 constexpr char service_account_folder[] = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -27,34 +26,24 @@ class Credentials {
   static Result<Credentials> in_cluster(std::string_view host, std::string_view port,
                                         const std::string& folder = service_account_folder);
 
-  // Reads again what has changed on disk, at most every credential_look_interval. Error: a file
-  // cannot be read now; what it held before goes on to count.
-  Status refresh(Instant now);
+  // Reads everything again, at most every credential_look_interval. Error, until a later look
+  // succeeds: it cannot be read now; what it held before goes on to count.
+  ::millrace::Status refresh(Instant now);
   // The next refresh() looks whatever the time: the server refused us.
   void look_at_once() { looked_ = Instant(); }
 
   const HttpIdentity& identity() const { return identity_; }
   const std::string& source() const { return source_; }  // for the log: the file, or "the pod"
-  // The files that are looked at, for messages.
-  size_t file_count() const { return files_.size(); }
 
  private:
-  struct File {
-    std::string HttpIdentity::* into = nullptr;
-    bool is_token = false;  // white space around it is not part of it
-    std::string bytes;
-  };
+  using Read = std::function<Result<HttpIdentity>()>;
+  static Result<Credentials> from(std::string source, Read read);
 
-  Status add_file(const std::string& path, std::string HttpIdentity::* into, bool is_token);
-  Status read_all();
-
+  Read read_;
   HttpIdentity identity_;
   std::string source_;
-  std::multimap<std::string, File> files_;  // by path
   Instant looked_;
+  ::millrace::Status last_look_ = Ok{};
 };
-
-// RFC 4648 4, with padding; white space is skipped. False when it is something else.
-bool decode_base64(std::string_view text, std::string* bytes);
 
 }  // namespace millrace::cluster

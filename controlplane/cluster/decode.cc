@@ -79,6 +79,13 @@ void keep_public_part(k8s::AnyObject* object) {
   }
 }
 
+// kubectl keeps a copy of what it applied in an annotation: of a Secret with its keys, of others
+// another time what stands there anyway.
+void drop_copies(k8s::AnyObject* object, k8s::ObjectMeta* metadata) {
+  metadata->mutable_annotations()->erase("kubectl.kubernetes.io/last-applied-configuration");
+  if (std::holds_alternative<k8s::Secret>(*object)) metadata->clear_annotations();
+}
+
 // What is kept of an object that has been read. The problem when it has no proper name.
 std::optional<k8s::Problem> settle(Kind kind, k8s::AnyObject body, k8s::Object* object) {
   put_inlined_in_place(&body);
@@ -86,12 +93,12 @@ std::optional<k8s::Problem> settle(Kind kind, k8s::AnyObject body, k8s::Object* 
   message_of(&body)->DiscardUnknownFields();
   object->field_manager = k8s::take_field_manager(&body);
   k8s::ObjectMeta* metadata = mutable_metadata_of(&body);
+  drop_copies(&body, metadata);
   drop_long_values(metadata->mutable_annotations());
   drop_long_values(metadata->mutable_labels());
   object->key = {kind, is_namespaced(kind) ? metadata->namespace_() : "", metadata->name()};
-  const bool is_named =
-      k8s::is_dns_subdomain(object->key.name) &&
-      (!is_namespaced(kind) || k8s::is_dns_subdomain(object->key.name_space));
+  const bool is_named = k8s::is_dns_subdomain(object->key.name) &&
+                        (!is_namespaced(kind) || k8s::is_dns_subdomain(object->key.name_space));
   if (!is_named) {
     return k8s::Problem{Severity::error,
                         {},

@@ -41,11 +41,11 @@ enum class WatchEventType { added, modified, deleted, bookmark, error };
 
 struct DecodedEvent {
   WatchEventType type = WatchEventType::error;
-  std::optional<k8s::Object> object;     // added, modified, deleted
-  std::optional<k8s::Problem> problem;   // instead of an object that cannot be read
-  std::string resource_version;          // of the object, also of one that is a bookmark
-  bool ends_initial_events = false;      // of a bookmark: the list at the head of a watch is whole
-  Status status;                         // of an error
+  std::optional<k8s::Object> object;    // added, modified, deleted
+  std::optional<k8s::Problem> problem;  // instead of an object that cannot be read
+  std::string resource_version;         // of the object, also of one that is a bookmark
+  bool ends_initial_events = false;     // of a bookmark: the list at the head of a watch is whole
+  Status status;                        // of an error
 };
 
 // Cuts a watch's stream into events, however it is cut into pieces on its way.
@@ -64,8 +64,8 @@ class WatchDecoder {
 
   k8s::Kind kind_;
   Encoding encoding_;
-  std::string buffer_;    // at most one event and what came with its end
-  size_t searched_ = 0;   // so much of it holds no end of a line
+  std::string buffer_;   // at most one event and what came with its end
+  size_t searched_ = 0;  // so much of it holds no end of a line
 };
 
 // What the server says of a request that it refuses. Always something: without a readable Status

@@ -14,7 +14,16 @@ namespace {
 using k8s::Severity;
 
 constexpr char reporting_controller[] = "millrace.dev/ingress-controller";
+constexpr int http_unauthorized = 401;
 constexpr int http_conflict = 409;
+constexpr int http_too_many = 429;
+constexpr int http_server_error = 500;
+
+// It may well be taken later; other Events would fail as it did.
+bool is_busy(int http_status) {
+  return http_status == 0 || http_status == http_unauthorized || http_status == http_too_many ||
+         http_status >= http_server_error;
+}
 
 // "Ingress shop/cart" back into a key.
 std::optional<k8s::ObjectKey> key_of(const std::string& text) {
@@ -57,7 +66,7 @@ std::string hex(uint64_t number) {
 
 }  // namespace
 
-EventWriter::EventWriter(Api* api, std::string instance, WallClock wall_clock)
+EventWriter::EventWriter(ApiCaller* api, std::string instance, WallClock wall_clock)
     : api_(api), instance_(std::move(instance)), wall_clock_(std::move(wall_clock)) {}
 
 EventWriter::~EventWriter() {
@@ -78,21 +87,36 @@ void EventWriter::tell(const std::vector<k8s::Problem>& problems, const store::S
     while (!name.empty() && (name.back() == '.' || name.back() == '-')) name.pop_back();
     name += '.' + hex(hash_finish(hash_text(what)));
     if (said_.contains(name)) continue;
-    if (waiting_.size() == events_waiting_max || said_.size() == events_remembered_max) {
+    if (waiting_.size() == events_waiting_max || said_.size() == events_remembered_max ||
+        count_of(uid) >= events_of_object_max) {
       ++left_out_;
       continue;
     }
-    said_.emplace(name, now);
+    said_.emplace(name, Said{now, uid});
+    ++said_of_[uid];
     const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
-    waiting_.push_back({name_space,
-                        encode_message("events.k8s.io/v1", "Event",
-                                       event_of(problem, *object, name)),
-                        name});
+    waiting_.push_back(
+        {name_space, encode_message("events.k8s.io/v1", "Event", event_of(problem, *object, name)),
+         name});
   }
 }
 
+size_t EventWriter::count_of(const std::string& uid) const {
+  const auto at = said_of_.find(uid);
+  return at == said_of_.end() ? 0 : at->second;
+}
+
 void EventWriter::forget_old(Instant now) {
-  std::erase_if(said_, [&](const auto& one) { return now - one.second > event_again_after; });
+  for (auto at = said_.begin(); at != said_.end();) {
+    const auto said = at++;
+    if (now - said->second.at > event_again_after) forget(said);
+  }
+}
+
+void EventWriter::forget(std::map<std::string, Said>::iterator said) {
+  const auto count = said_of_.find(said->second.uid);
+  if (--count->second == 0) said_of_.erase(count);
+  said_.erase(said);
 }
 
 Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& object,
@@ -100,8 +124,8 @@ Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& obje
   const k8s::ObjectMeta& metadata = metadata_of(*object.body);
   Event event;
   event.mutable_metadata()->set_name(std::move(name));
-  event.mutable_metadata()->set_namespace_(
-      object.key.name_space.empty() ? "default" : object.key.name_space);
+  event.mutable_metadata()->set_namespace_(object.key.name_space.empty() ? "default"
+                                                                         : object.key.name_space);
   *event.mutable_event_time() = wall_clock_();
   event.set_reporting_controller(reporting_controller);
   event.set_reporting_instance(instance_);
@@ -121,11 +145,10 @@ Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& obje
 
 Instant EventWriter::due() const {
   if (waiting_.empty() || under_way_.size() == event_requests_max) return Instant::never();
-  return tokens_ > 0 ? Instant() : refilled_ + event_interval;
+  return std::max(held_back_until_, tokens_ > 0 ? Instant() : refilled_ + event_interval);
 }
 
 void EventWriter::turn(Instant now, bool may_write) {
-  now_ = now;
   while (refilled_ + event_interval <= now && tokens_ < event_burst) {
     ++tokens_;
     refilled_ = tokens_ == event_burst ? now : refilled_ + event_interval;
@@ -133,38 +156,49 @@ void EventWriter::turn(Instant now, bool may_write) {
   if (tokens_ == event_burst) refilled_ = now;
   if (!may_write) {
     // The leader says the same; what we would say is forgotten, so that we say it if we become it.
-    for (const Waiting& one : waiting_) said_.erase(one.identity);
+    for (const Waiting& one : waiting_) {
+      if (const auto said = said_.find(one.identity); said != said_.end()) forget(said);
+    }
     waiting_.clear();
     return;
   }
-  while (!waiting_.empty() && tokens_ > 0 && under_way_.size() < event_requests_max) {
+  while (!waiting_.empty() && tokens_ > 0 && under_way_.size() < event_requests_max &&
+         now >= held_back_until_) {
     Waiting one = std::move(waiting_.front());
     waiting_.pop_front();
     --tokens_;
-    const std::string target =
-        "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
-    under_way_[one.identity] =
-        api_->call({"POST", target, protobuf_content_type, std::move(one.body)},
-                   [this, identity = one.identity](const ApiAnswer& answer) {
-                     take(answer, identity);
+    const std::string target = "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
+    ApiRequest request{"POST", target, protobuf_content_type, one.body};
+    const std::string identity = one.identity;
+    under_way_[identity] =
+        api_->call(std::move(request),
+                   [this, asked = std::move(one)](const ApiAnswer& answer, Instant answered_at) {
+                     take(answer, asked, answered_at);
                    });
   }
 }
 
-void EventWriter::take(const ApiAnswer& answer, const std::string& identity) {
-  under_way_.erase(identity);
+void EventWriter::take(const ApiAnswer& answer, const Waiting& asked, Instant now) {
+  under_way_.erase(asked.identity);
   if (answer.ok() || answer.http_status == http_conflict) {
     if (answer.ok()) ++written_;
     failure_.clear();
+    hold_ = event_hold_first;
     return;
   }
   ++failed_;
   failure_ = "Event: " + answer.reason();
-  // Said again when the problem is told the next time, no sooner than a minute from now.
-  const auto said = said_.find(identity);
-  if (said != said_.end()) {
-    said->second = now_ + Duration::seconds(60) - event_again_after;
+  if (is_busy(answer.http_status) && asked.tries < event_tries_max) {
+    waiting_.push_front(asked);
+    ++waiting_.front().tries;
+    if (now < held_back_until_) return;  // by one that failed beside it
+    held_back_until_ = now + hold_;
+    hold_ = std::min(hold_ * 2, event_hold_last);
+    return;
   }
+  // Said again when the problem is told the next time, no sooner than a minute from now.
+  const auto said = said_.find(asked.identity);
+  if (said != said_.end()) said->second.at = now + Duration::seconds(60) - event_again_after;
 }
 
 }  // namespace millrace::cluster

@@ -1,7 +1,7 @@
 // Problems of objects as Events beside them (events.k8s.io/v1), so that `kubectl describe` shows
-// them. Each once: an Event's name is a hash of what it says about which object, so after a restart,
-// and from whoever is the leader, the server answers that it is there already. Bounded in all
-// directions: an object that flaps cannot make a storm.
+// them. Each once: an Event's name is a hash of what it says about which object, so after a
+// restart, and from whoever is the leader, the server answers that it is there already. Bounded in
+// all directions: an object that flaps cannot make a storm.
 #pragma once
 
 #include <deque>
@@ -10,14 +10,14 @@
 #include <vector>
 
 #include "base/time.h"
-#include "controlplane/cluster/api.h"
+#include "controlplane/cluster/api_caller.h"
 #include "controlplane/cluster/leader_election.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/store/store.h"
 
 namespace millrace::cluster {
 
-constexpr size_t event_requests_max = 4;     // under way at a time
+constexpr size_t event_requests_max = 4;      // under way at a time
 constexpr size_t events_waiting_max = 5'000;  // what is beyond is counted and not said
 // So many at once, and one more each event_interval.
 constexpr size_t event_burst = 50;
@@ -25,13 +25,19 @@ constexpr Duration event_interval = Duration::milliseconds(100);
 // The same about the same object is said again after this at the earliest: an API server keeps
 // Events for an hour.
 constexpr Duration event_again_after = Duration::seconds(3'600);
+// So many different ones about one object within that time: a sentence with a number in it may be
+// another one every second.
+constexpr size_t events_of_object_max = 16;
+constexpr int event_tries_max = 5;  // in a row; then it is the Event, not the server
+constexpr Duration event_hold_first = Duration::seconds(1);  // when the server does not answer
+constexpr Duration event_hold_last = Duration::seconds(60);
 constexpr size_t events_remembered_max = 50'000;
 constexpr size_t event_note_bytes_max = 1'024;  // events.k8s.io/v1 Event.note
 
 class EventWriter {
  public:
   // `instance`: which control plane says it.
-  EventWriter(Api* api, std::string instance, WallClock wall_clock);
+  EventWriter(ApiCaller* api, std::string instance, WallClock wall_clock);
   ~EventWriter();
 
   // All problems that are true now.
@@ -49,21 +55,30 @@ class EventWriter {
     std::string name_space;
     std::string body;  // an Event in protobuf
     std::string identity;
+    int tries = 0;
+  };
+  struct Said {
+    Instant at;
+    std::string uid;  // of the object
   };
 
   Event event_of(const k8s::Problem& problem, const k8s::Object& object, std::string name) const;
+  size_t count_of(const std::string& uid) const;
   void forget_old(Instant now);
-  void take(const ApiAnswer& answer, const std::string& identity);
+  void forget(std::map<std::string, Said>::iterator said);
+  void take(const ApiAnswer& answer, const Waiting& asked, Instant now);
 
-  Api* api_;
+  ApiCaller* api_;
   const std::string instance_;
   WallClock wall_clock_;
-  std::map<std::string, Instant> said_;  // by the Event's name: when
+  std::map<std::string, Said> said_;       // by the Event's name
+  std::map<std::string, size_t> said_of_;  // how many of these, by the object's uid
   std::deque<Waiting> waiting_;
   std::map<std::string, HttpTransferId> under_way_;  // by the Event's name
   size_t tokens_ = event_burst;
   Instant refilled_;
-  Instant now_;
+  Instant held_back_until_;
+  Duration hold_ = event_hold_first;
   uint64_t written_ = 0;
   uint64_t failed_ = 0;
   uint64_t left_out_ = 0;

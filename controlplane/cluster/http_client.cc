@@ -25,8 +25,6 @@ constexpr long keepalive_idle_seconds = 20;
 constexpr long keepalive_interval_seconds = 5;
 constexpr unsigned unacknowledged_ms_max = 30'000;
 constexpr size_t events_a_turn = 64;
-// What is read between two looks at the handlers.
-constexpr long receive_bytes = 128 << 10;
 
 struct Transfer {
   CURL* easy = nullptr;
@@ -34,9 +32,9 @@ struct Transfer {
   curl_slist* connect_to = nullptr;
   std::string url;
   std::string body;
-  HttpIdentity identity;
   HttpHandler handler;
   bool said_head = false;
+  bool is_canceled = false;  // its handlers are not called; they may be running now
   bool is_unwanted = false;  // a handler said that the rest is not
   std::array<char, CURL_ERROR_SIZE> error{};
 
@@ -72,23 +70,42 @@ std::optional<Duration> retry_after_of(CURL* easy) {
   return Duration::seconds(std::min(seconds, seconds_max));
 }
 
+// libcurl says after how many milliseconds something failed. The same failure is the same sentence
+// for whoever compares them.
+std::string without_times(std::string text) {
+  constexpr std::string_view after = " after ";
+  for (size_t at = text.find(after); at != std::string::npos; at = text.find(after, at + 1)) {
+    const size_t digits = at + after.size();
+    const size_t end = text.find_first_not_of("0123456789", digits);
+    if (end == digits || end == std::string::npos) continue;
+    for (const std::string_view unit : {" milliseconds", " ms"}) {
+      if (text.compare(end, unit.size(), unit) == 0) {
+        text.erase(at, end + unit.size() - at);
+        break;
+      }
+    }
+  }
+  return text;
+}
+
 // Tells the head once, before whatever follows it.
 bool say_head(Transfer* transfer) {
+  if (transfer->is_canceled) return false;
   if (std::exchange(transfer->said_head, true)) return !transfer->is_unwanted;
   long status = 0;
   char* content_type = nullptr;
   curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &content_type);
-  const bool wanted = transfer->handler.head(static_cast<int>(status),
-                                             content_type == nullptr ? "" : content_type,
-                                             retry_after_of(transfer->easy));
+  const bool wanted =
+      transfer->handler.head(static_cast<int>(status), content_type == nullptr ? "" : content_type,
+                             retry_after_of(transfer->easy));
   transfer->is_unwanted = !wanted;
   return wanted;
 }
 
 size_t on_body(char* bytes, size_t size, size_t count, void* user) {
   auto* transfer = static_cast<Transfer*>(user);
-  if (!say_head(transfer)) return CURL_WRITEFUNC_ERROR;
+  if (!say_head(transfer) || transfer->is_canceled) return CURL_WRITEFUNC_ERROR;
   if (transfer->handler.body({bytes, size * count})) return size * count;
   transfer->is_unwanted = true;
   return CURL_WRITEFUNC_ERROR;
@@ -145,7 +162,8 @@ struct HttpClient::State {
 
   static int on_timer(CURLM*, long timeout_ms, void* user) {
     auto* state = static_cast<State*>(user);
-    state->due = timeout_ms < 0 ? Instant::never() : state->now + Duration::milliseconds(timeout_ms);
+    state->due =
+        timeout_ms < 0 ? Instant::never() : state->now + Duration::milliseconds(timeout_ms);
     return 0;
   }
 
@@ -170,9 +188,10 @@ struct HttpClient::State {
     if (code == CURLE_OK) {
       say_head(transfer);
     } else if (!transfer->is_unwanted) {
-      failure = transfer->error[0] != '\0' ? transfer->error.data() : curl_easy_strerror(code);
+      failure = without_times(transfer->error[0] != '\0' ? transfer->error.data()
+                                                         : curl_easy_strerror(code));
     }
-    transfer->handler.end(failure);
+    if (!transfer->is_canceled) transfer->handler.end(failure);
   }
 };
 
@@ -211,6 +230,8 @@ void set_identity(CURL* easy, const HttpIdentity& identity) {
     curl_easy_setopt(easy, option, &blob);
   };
   set_blob(CURLOPT_CAINFO_BLOB, identity.ca_pem);
+  // Else the system's folder of certificates counts beside it.
+  if (!identity.ca_pem.empty()) curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
   set_blob(CURLOPT_SSLCERT_BLOB, identity.client_certificate_pem);
   set_blob(CURLOPT_SSLKEY_BLOB, identity.client_key_pem);
   if (identity.insecure_skip_tls_verify) {
@@ -235,7 +256,6 @@ void set_connection(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, keepalive_idle_seconds);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, keepalive_interval_seconds);
   curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, receive_bytes);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
@@ -243,8 +263,7 @@ void set_connection(CURL* easy) {
 
 // The name in the handshake is the one of the URL (RFC 6066 3): the URL gets the name that the
 // certificate has, and where to connect is told apart.
-void set_server_name(Transfer* transfer) {
-  const std::string& name = transfer->identity.tls_server_name;
+void set_server_name(Transfer* transfer, const std::string& name) {
   CURLU* url = curl_url();
   char* host = nullptr;
   char* port = nullptr;
@@ -274,11 +293,10 @@ HttpTransferId HttpClient::start(const HttpIdentity& identity, const HttpRequest
   CURL* easy = transfer->easy = curl_easy_init();
   CHECK(easy != nullptr);
   transfer->handler = std::move(handler);
-  transfer->identity = identity;
   transfer->body = request.body;
   transfer->url = identity.server + request.target;
   set_connection(easy);
-  set_identity(easy, transfer->identity);
+  set_identity(easy, identity);
   curl_easy_setopt(easy, CURLOPT_URL, transfer->url.c_str());
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error.data());
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -298,7 +316,9 @@ HttpTransferId HttpClient::start(const HttpIdentity& identity, const HttpRequest
     add_header("Content-Type: " + request.content_type);
     add_header("Expect:");  // no 100-continue: bodies are small
   }
-  if (!identity.tls_server_name.empty()) set_server_name(transfer.get());
+  if (!identity.tls_server_name.empty()) {
+    set_server_name(transfer.get(), identity.tls_server_name);
+  }
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
   curl_multi_add_handle(state_->multi, easy);
   const HttpTransferId id = state_->next_id++;
@@ -311,9 +331,7 @@ void HttpClient::cancel(HttpTransferId id) {
   if (at == state_->transfers.end()) return;
   std::unique_ptr<Transfer> transfer = std::move(at->second);
   state_->transfers.erase(at);
-  transfer->handler = {[](int, const std::string&, std::optional<Duration>) { return false; },
-                       [](std::string_view) { return false; },
-                       [](const std::optional<std::string>&) {}};
+  transfer->is_canceled = true;
   if (state_->in_turn) {
     state_->canceled.push_back(std::move(transfer));
   } else {

@@ -19,8 +19,8 @@ namespace millrace::cluster {
 // Who we are and whom we trust, as PEM and text, not as files: with a certificate that changed a
 // new connection is made, since libcurl compares them.
 struct HttpIdentity {
-  std::string server;  // "https://10.0.0.1:6443", without a slash at its end
-  std::string ca_pem;  // empty: the system's certificates
+  std::string server;           // "https://10.0.0.1:6443", without a slash at its end
+  std::string ca_pem;           // empty: the system's certificates
   std::string tls_server_name;  // instead of the server's name; empty: that name
   bool insecure_skip_tls_verify = false;
   std::string client_certificate_pem;

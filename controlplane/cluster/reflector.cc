@@ -11,97 +11,54 @@ using k8s::Severity;
 
 constexpr int http_ok = 200;
 constexpr int http_bad_request = 400;
+constexpr int http_unauthorized = 401;
+constexpr int http_forbidden = 403;
 constexpr int http_gone = 410;
 constexpr int http_unprocessable = 422;
+constexpr int http_too_many = 429;
+constexpr int http_internal_error = 500;
+constexpr int http_gateway_timeout = 504;
 // A refusal is a Status of a few hundred octets; what follows a long one is not kept.
 constexpr size_t refusal_bytes_max = 64 << 10;
 // A page of objects of 1.5 MiB each would not be held; then pages are of no use.
 constexpr size_t page_bytes_max = 256 << 20;
 
-std::string group_path(k8s::Kind kind) {
-  const std::string version(api_version_of(kind));
-  return version.find('/') == std::string::npos ? "/api/" + version : "/apis/" + version;
-}
-
-// Names hold letters, digits, '-' and '.', a continue token is base64: '=' and '/' need escaping.
-std::string escape(std::string_view text) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  std::string escaped;
-  for (char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
-      escaped += c;
-    } else {
-      escaped += '%';
-      escaped += digits[static_cast<uint8_t>(c) >> 4];
-      escaped += digits[static_cast<uint8_t>(c) & 15];
-    }
-  }
-  return escaped;
-}
-
 bool is_gone(const Status& status) {
   return status.code() == http_gone || status.reason() == "Expired" || status.reason() == "Gone";
 }
 
+// Who we are, or how much we ask: true of a list as well.
+bool is_denied(int http_status) {
+  return http_status == http_unauthorized || http_status == http_forbidden ||
+         http_status == http_too_many;
+}
+
+// Not of the server as a whole: it may not take the resourceVersion (one of another cluster, or
+// from before a restored backup; 504 says that it is not there yet), or cannot go on behind it.
+bool is_about_the_watch(const Status& status) {
+  if (is_denied(status.code())) return false;
+  return status.code() <= http_internal_error || status.code() == http_gateway_timeout;
+}
 
 }  // namespace
-
-std::string_view plural_of(k8s::Kind kind) {
-  switch (kind) {
-    case k8s::Kind::ingress: return "ingresses";
-    case k8s::Kind::ingress_class: return "ingressclasses";
-    case k8s::Kind::service: return "services";
-    case k8s::Kind::endpoint_slice: return "endpointslices";
-    case k8s::Kind::secret: return "secrets";
-    case k8s::Kind::node: return "nodes";
-    case k8s::Kind::name_space: return "namespaces";
-  }
-  return "";
-}
-
-std::string resource_path(k8s::Kind kind, const std::string& name_space) {
-  std::string path = group_path(kind) + '/';
-  if (!name_space.empty()) path += "namespaces/" + name_space + '/';
-  return path + std::string(plural_of(kind));
-}
-
-std::string Resource::text() const {
-  std::string text(to_text(kind));
-  if (!name.empty()) return text + ' ' + name_space + '/' + name;
-  if (!is_namespaced(kind)) return text;
-  return text + (name_space.empty() ? " of all namespaces" : " of namespace " + name_space);
-}
 
 Reflector::Reflector(Resource resource, uint64_t seed, int watch_seconds)
     : resource_(std::move(resource)), watch_seconds_(watch_seconds), random_(seed) {}
 
-std::string Reflector::list_target() const {
-  std::string target = resource_path(resource_.kind, resource_.name_space);
-  char separator = '?';
-  const auto add = [&](const std::string& parameter) {
-    target += separator + parameter;
-    separator = '&';
-  };
-  if (!resource_.name.empty()) add("fieldSelector=" + escape("metadata.name=" + resource_.name));
-  if (in_pages_) add("limit=" + std::to_string(list_page_objects));
-  if (!continue_token_.empty()) add("continue=" + escape(continue_token_));
-  return target;
-}
-
-std::string Reflector::watch_target() {
-  std::string target = resource_path(resource_.kind, resource_.name_space) + "?watch=1";
-  if (!resource_.name.empty()) {
-    target += "&fieldSelector=" + escape("metadata.name=" + resource_.name);
-  }
+std::string Reflector::next_target() {
+  if (step_ == Step::list) return list_target(resource_, in_pages_, continue_token_);
   // Spread, so that many watches do not end together.
   const auto seconds = random_.between(watch_seconds_, 2 * watch_seconds_);
-  target += "&allowWatchBookmarks=true&timeoutSeconds=" + std::to_string(seconds);
-  if (step_ == Step::watch_list) {
-    return target + "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=";
-  }
-  return target + "&resourceVersion=" + escape(resource_version_);
+  return step_ == Step::watch_list ? watch_list_target(resource_, seconds)
+                                   : watch_target(resource_, seconds, resource_version_);
+}
+
+void Reflector::begin_list() {
+  ++counts_.lists;
+  pages_ = 0;
+  listed_.clear();
+  problems_.clear();
+  resource_version_.clear();
 }
 
 std::optional<ReflectorRequest> Reflector::start(Instant now) {
@@ -115,14 +72,17 @@ std::optional<ReflectorRequest> Reflector::start(Instant now) {
   retry_after_.reset();
   page_.clear();
   const bool is_list = step_ == Step::list;
-  if (step_ != Step::watch && continue_token_.empty()) {
-    ++counts_.lists;
-    listed_.clear();
-    problems_.clear();
-  }
+  if (step_ != Step::watch && continue_token_.empty()) begin_list();
   if (!is_list) ++counts_.watches;
-  due_ = now + (step_ == Step::watch ? watch_silence_max : list_silence_max);
-  return ReflectorRequest{is_list ? list_target() : watch_target(), !is_list};
+  due_ = answer_due(now);
+  return ReflectorRequest{next_target(), !is_list};
+}
+
+// When the answer under way is given up: for its silence, or because it should have ended.
+Instant Reflector::answer_due(Instant now) const {
+  if (step_ != Step::watch) return std::min(now + list_silence_max, began_ + list_time_max);
+  const Duration watch_time_max = Duration::seconds(2 * watch_seconds_) + list_silence_max;
+  return std::min(now + watch_silence_max, began_ + watch_time_max);
 }
 
 bool Reflector::head(int http_status, std::string_view content_type,
@@ -130,6 +90,7 @@ bool Reflector::head(int http_status, std::string_view content_type,
   http_status_ = http_status;
   encoding_ = encoding_of(content_type);
   retry_after_ = retry_after;
+  due_ = answer_due(now);
   if (http_status == http_ok && !encoding_) {
     fail("the server answers with the content type " + k8s::quote(content_type), now);
     is_settled_ = true;
@@ -137,14 +98,14 @@ bool Reflector::head(int http_status, std::string_view content_type,
   }
   if (http_status == http_ok && step_ != Step::list) {
     decoder_.emplace(resource_.kind, *encoding_);
-    if (step_ == Step::watch) failure_.clear();
+    if (step_ == Step::watch && short_watches_ <= 1) failure_.clear();
   }
   return true;
 }
 
 bool Reflector::body(std::string_view bytes, Instant now, store::Store* store) {
   if (is_settled_) return false;
-  due_ = now + (step_ == Step::watch ? watch_silence_max : list_silence_max);
+  due_ = answer_due(now);
   if (!decoder_) {
     const size_t bytes_max = http_status_ == http_ok ? page_bytes_max : refusal_bytes_max;
     if (page_.size() + bytes.size() <= bytes_max) {
@@ -167,7 +128,7 @@ bool Reflector::body(std::string_view bytes, Instant now, store::Store* store) {
   if (fed) return true;
   // Which event that was is not known: only a new list tells what it said.
   fail(fed.error(), now);
-  list_anew(due_);
+  list_behind_watch(now);
   is_settled_ = true;
   return false;
 }
@@ -175,11 +136,10 @@ bool Reflector::body(std::string_view bytes, Instant now, store::Store* store) {
 bool Reflector::take_event(DecodedEvent event, Instant now, store::Store* store) {
   ++counts_.events;
   switch (event.type) {
-    case WatchEventType::error:
-      take_refusal(event.status, now);
-      return false;
+    case WatchEventType::error: take_refusal(event.status, now); return false;
     case WatchEventType::bookmark:
       if (!event.resource_version.empty()) resource_version_ = event.resource_version;
+      if (step_ == Step::watch) works();
       if (step_ != Step::watch_list || !event.ends_initial_events) return true;
       finish_list(now, store);
       return step_ == Step::watch;
@@ -195,13 +155,9 @@ bool Reflector::take_event(DecodedEvent event, Instant now, store::Store* store)
 
 void Reflector::take_object(DecodedEvent event, store::Store* store) {
   if (event.problem) return note(std::move(*event.problem));
+  if (step_ == Step::watch) works();
   k8s::Object& object = *event.object;
-  if (!belongs_here(object.key)) {
-    return note({Severity::error,
-                 {},
-                 object.key.text(),
-                 "came in answer to a request for " + resource_.text() + "; it is left out"});
-  }
+  if (!resource_.holds(object.key)) return note_stranger(object.key);
   const bool is_deleted = event.type == WatchEventType::deleted;
   if (step_ == Step::watch_list) {
     if (is_deleted) {
@@ -216,9 +172,11 @@ void Reflector::take_object(DecodedEvent event, store::Store* store) {
   }
 }
 
-bool Reflector::belongs_here(const k8s::ObjectKey& key) const {
-  return (resource_.name_space.empty() || key.name_space == resource_.name_space) &&
-         (resource_.name.empty() || key.name == resource_.name);
+void Reflector::note_stranger(const k8s::ObjectKey& key) {
+  note({Severity::error,
+        {},
+        key.text(),
+        "came in answer to a request for " + resource_.text() + "; it is left out"});
 }
 
 void Reflector::end(const std::optional<std::string>& failure, Instant now, store::Store* store) {
@@ -239,26 +197,36 @@ void Reflector::end(const std::optional<std::string>& failure, Instant now, stor
     fail(failure ? *failure : "the watch ended before its list was whole", now);
     return list_anew(due_);
   }
-  if (failure && now - began_ < watch_time_min) {
-    fail(*failure, now);
-  } else {
-    end_watch(now);
-  }
+  const bool did_work = http_status_ == http_ok && now - began_ >= watch_time_min;
+  if (http_status_ == http_ok && !did_work) ++short_watches_;
+  if (!failure || did_work) return end_watch(now);
+  fail(*failure, now);
+  if (now >= relist_due_) list_anew(due_);
 }
 
 void Reflector::give_up(Instant now, store::Store* store) {
   const bool is_list = step_ != Step::watch;
   if (step_ == Step::watch_list && http_status_ == http_ok) can_watch_list_ = false;
-  const Duration silence = is_list ? list_silence_max : watch_silence_max;
-  end("nothing came for " + std::to_string(silence.count_ms() / 1000) + " s", now, store);
+  const bool drips = is_list && now >= began_ + list_time_max;
+  const Duration limit = drips ? list_time_max : is_list ? list_silence_max : watch_silence_max;
+  const std::string seconds = std::to_string(limit.count_ms() / 1'000) + " s";
+  end(drips ? "the list was not whole within " + seconds : "nothing came for " + seconds, now,
+      store);
 }
 
 // A watch that did its work for a while ended, in order or not: it is taken up where it was.
 void Reflector::end_watch(Instant now) {
-  if (now - began_ >= watch_time_min) pause_ = backoff_first;
+  const Duration lasted = now - began_;
+  if (lasted >= backoff_last) list_backoff_.reset();
   if (now >= relist_due_) return list_anew(now);
-  due_ = now + (now - began_ >= watch_time_min ? next_pause() / 2 : next_pause());
-  if (now - began_ >= watch_time_min) pause_ = backoff_first;
+  if (lasted < watch_time_min) {
+    if (short_watches_ > 1) return fail("the server ends every watch at once", now);
+    due_ = now + patient(backoff_.next(&random_));
+    return;
+  }
+  backoff_.reset();
+  works();
+  due_ = now + Backoff::jittered(backoff_first, &random_) / 2;
 }
 
 void Reflector::take_refusal(const Status& status, Instant now) {
@@ -266,11 +234,10 @@ void Reflector::take_refusal(const Status& status, Instant now) {
     ++counts_.gone;
     // The pages of this list are forgotten faster than they are asked for.
     if (step_ == Step::list && !continue_token_.empty()) in_pages_ = false;
-    return list_anew(now + next_pause());
+    return list_behind_watch(now);
   }
-  const bool is_unknown =
-      status.code() == http_bad_request || status.code() == http_unprocessable;
-  if (step_ == Step::watch_list && is_unknown) {
+  if (step_ == Step::watch_list &&
+      (status.code() == http_bad_request || status.code() == http_unprocessable)) {
     can_watch_list_ = false;
     return list_anew(now);
   }
@@ -280,7 +247,11 @@ void Reflector::take_refusal(const Status& status, Instant now) {
   fail((status.code() != 0 ? "HTTP " + std::to_string(status.code()) + ": " : std::string()) +
            k8s::printable(status.message()),
        now);
-  if (step_ != Step::watch) list_anew(due_);
+  if (step_ != Step::watch) return list_anew(due_);
+  if (is_about_the_watch(status) && ++watch_refusals_ >= watch_refusals_max) {
+    return list_behind_watch(now);
+  }
+  if (now >= relist_due_) list_anew(due_);
 }
 
 void Reflector::take_page(Instant now, store::Store* store) {
@@ -288,17 +259,17 @@ void Reflector::take_page(Instant now, store::Store* store) {
                                        : Result<DecodedList>(Error{"the answer is empty"});
   page_.clear();
   page_.shrink_to_fit();
+  if (page && ++pages_ > list_pages_max) page = Error{"the list has no end"};
   if (!page) {
     fail(page.error(), now);
     return list_anew(due_);
   }
   for (k8s::Problem& problem : page->problems) note(std::move(problem));
   for (k8s::Object& object : page->objects) {
-    DecodedEvent event;
-    event.type = WatchEventType::added;
-    event.object = std::move(object);
-    if (belongs_here(event.object->key)) {
-      listed_.insert_or_assign(event.object->key, std::move(*event.object));
+    if (resource_.holds(object.key)) {
+      listed_.insert_or_assign(object.key, std::move(object));
+    } else {
+      note_stranger(object.key);
     }
   }
   resource_version_ = page->resource_version;
@@ -308,6 +279,11 @@ void Reflector::take_page(Instant now, store::Store* store) {
 }
 
 void Reflector::finish_list(Instant now, store::Store* store) {
+  if (resource_version_.empty()) {
+    fail("the list has no resourceVersion", now);
+    return list_anew(due_);
+  }
+  watch_list_failures_ = 0;
   const size_t held_before = held(*store);
   if (is_doubted(held_before)) {
     ++doubts_;
@@ -316,19 +292,25 @@ void Reflector::finish_list(Instant now, store::Store* store) {
              std::to_string(held_before) + " were; they stay until it has said so " +
              std::to_string(shrink_confirmations + 1) + " times",
          now);
-    return list_anew(due_);
+    return list_anew(std::max(due_, now + shrink_pause));
   }
   doubts_ = 0;
   accept_removals_ = false;
   has_synced_ = true;
+  in_pages_ = true;
   replace_all(store);
   listed_.clear();
-  succeed();
+  works();
+  backoff_.reset();
   step_ = Step::watch;
-  due_ = is_under_way_ && decoder_ ? now + watch_silence_max : now;
-  const auto interval = static_cast<uint64_t>(relist_interval.count_ns());
-  relist_due_ = now + Duration::nanoseconds(
-                          static_cast<int64_t>(random_.between(interval, interval + interval / 4)));
+  due_ = is_under_way_ ? answer_due(now) : now;
+  relist_due_ = now + relist_interval + Backoff::jittered(relist_interval / 4, &random_);
+}
+
+void Reflector::accept_removals() {
+  if (doubts_ == 0) return;
+  accept_removals_ = true;
+  if (!is_under_way_) due_ = Instant();
 }
 
 bool Reflector::is_doubted(size_t held_before) const {
@@ -357,43 +339,52 @@ size_t Reflector::held(const store::Store& store) const {
   if (!resource_.name.empty()) return 0;
   size_t count = 0;
   for (auto at = store.objects().lower_bound({resource_.kind, resource_.name_space, ""});
-       at != store.objects().end() && at->first.kind == resource_.kind &&
-       belongs_here(at->first);
-       ++at) {
+       at != store.objects().end() && resource_.holds(at->first); ++at) {
     ++count;
   }
   return count;
 }
 
 void Reflector::list_anew(Instant when) {
-  step_ = can_watch_list_ ? Step::watch_list : Step::list;
+  const bool by_watch = can_watch_list_ && watch_list_failures_ < watch_list_failures_max;
+  step_ = by_watch ? Step::watch_list : Step::list;
   continue_token_.clear();
   listed_.clear();
   due_ = when;
 }
 
+// When the watch, or the list at its head, showed that what we have is of no use.
+void Reflector::list_behind_watch(Instant now) {
+  if (now - began_ >= backoff_last) list_backoff_.reset();
+  list_anew(now + patient(list_backoff_.next(&random_)));
+}
+
+// The server has told us something of use, or kept a watch open.
+void Reflector::works() {
+  failure_.clear();
+  watch_refusals_ = 0;
+  short_watches_ = 0;
+}
+
 void Reflector::fail(std::string sentence, Instant now) {
   ++counts_.failures;
+  if (step_ == Step::watch_list && http_status_ != 0 && !is_denied(http_status_)) {
+    ++watch_list_failures_;
+  }
   failure_ = std::move(sentence);
-  due_ = now + next_pause();
+  due_ = now + patient(backoff_.next(&random_));
 }
 
-void Reflector::succeed() {
-  failure_.clear();
-  pause_ = backoff_first;
-}
-
-// Between half and all of it, so that many watches and many nodes do not come back in step.
-Duration Reflector::next_pause() {
-  const auto pause_ns = static_cast<uint64_t>(pause_.count_ns());
-  const Duration pause =
-      Duration::nanoseconds(static_cast<int64_t>(random_.between(pause_ns / 2, pause_ns)));
-  pause_ = std::min(pause_ * 2, backoff_last);
-  return retry_after_ ? std::max(pause, *retry_after_) : pause;
+// As long as that, or as the server asked for with the answer under way.
+Duration Reflector::patient(Duration pause) const {
+  return retry_after_ ? std::max(pause, std::min(*retry_after_, retry_after_max)) : pause;
 }
 
 void Reflector::note(k8s::Problem problem) {
-  if (problems_.size() < reflector_problems_max) problems_.push_back(std::move(problem));
+  const bool is_known = std::find(problems_.begin(), problems_.end(), problem) != problems_.end();
+  if (!is_known && problems_.size() < reflector_problems_max) {
+    problems_.push_back(std::move(problem));
+  }
 }
 
 std::vector<k8s::Problem> Reflector::problems() const {

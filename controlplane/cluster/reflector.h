@@ -7,12 +7,18 @@
 // - A watch that ends is taken up at the last resourceVersion seen, bookmarks included, without a
 //   new list. resourceVersion is opaque: it is handed back, never compared for order.
 // - 410 Gone, as an HTTP status or as an error inside the stream, means a new list.
-// - A list asks for the most recent state (no resourceVersion), which a server answers from a quorum:
+// - A list asks for the most recent state (no resourceVersion), which a server answers from a
+// quorum:
 //   one that lags cannot take the view back in time.
 // - Failures wait: backoff_first doubling to backoff_last, with jitter; a server's Retry-After is
 //   kept if it is longer.
-// - A list that has lost nearly everything is asked for again, shrink_confirmations times, before
-//   it is believed: an API server with an empty cache, or the wrong cluster, looks like that.
+// - So do new lists that a watch makes necessary (410, a stream that cannot be read, a
+//   resourceVersion that the server does not take): their pause is at its beginning again only
+//   behind a watch of backoff_last, so a server that refuses every watch is not asked for
+//   everything again and again.
+// - A list that has lost nearly everything is asked for again, shrink_confirmations times and
+//   shrink_pause apart, before it is believed: an API server with an empty cache, or the wrong
+//   cluster, looks like that.
 // - Every relist_interval the kind is listed anew, so that whatever a server has failed to tell is
 //   mended within that time.
 #pragma once
@@ -26,7 +32,9 @@
 
 #include "base/random.h"
 #include "base/time.h"
+#include "controlplane/cluster/backoff.h"
 #include "controlplane/cluster/decode.h"
+#include "controlplane/cluster/resource.h"
 #include "controlplane/k8s/object.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/store/store.h"
@@ -40,28 +48,26 @@ constexpr Duration relist_interval = Duration::seconds(1'800);
 constexpr Duration watch_time_min = Duration::seconds(1);
 // What the server is asked to end a watch after; between this and twice as much.
 constexpr int watch_seconds_usual = 300;
-constexpr int list_page_objects = 500;
+// Pages of one list; what has more never ends.
+constexpr int list_pages_max = 10'000;
 // Nothing came for so long: the answer is given up. A watch hears a bookmark about once a minute.
 constexpr Duration list_silence_max = Duration::seconds(30);
 constexpr Duration watch_silence_max = Duration::seconds(150);
+// A page, or the list at the head of a watch, that is not whole after this is given up, however
+// steadily it drips.
+constexpr Duration list_time_max = Duration::seconds(120);
+// A server may ask for more patience than backoff_last, up to this.
+constexpr Duration retry_after_max = Duration::seconds(120);
+// After so many refusals in a row that say that the watch is wrong, not the server busy, or when a
+// new list is due anyway, everything is listed anew.
+constexpr int watch_refusals_max = 5;
+// After so many failures in a row at the head of a watch the list is asked for by pages.
+constexpr int watch_list_failures_max = 3;
 // A relist that holds fewer than a tenth of at least shrink_objects_min objects is implausible.
 constexpr size_t shrink_objects_min = 10;
 constexpr int shrink_confirmations = 3;
+constexpr Duration shrink_pause = Duration::seconds(10);
 constexpr size_t reflector_problems_max = 100;
-
-// What is watched.
-struct Resource {
-  k8s::Kind kind = k8s::Kind::ingress;
-  std::string name_space;  // empty: all, or a kind without namespaces
-  std::string name;        // if not empty, only the object of this name (and namespace)
-
-  auto operator<=>(const Resource&) const = default;
-  std::string text() const;  // "Ingress of all namespaces"
-};
-
-// "/apis/networking.k8s.io/v1/namespaces/shop/ingresses"
-std::string resource_path(k8s::Kind kind, const std::string& name_space);
-std::string_view plural_of(k8s::Kind kind);  // "ingresses"
 
 struct ReflectorRequest {
   std::string target;     // path and query
@@ -99,8 +105,8 @@ class Reflector {
     can_watch_list_ = false;
     if (step_ == Step::watch_list && !is_under_way_) step_ = Step::list;
   }
-  // The next list is believed, however small.
-  void accept_removals() { accept_removals_ = true; }
+  // A small list that is doubted now is asked for at once and believed.
+  void accept_removals();
 
   // For metrics and tests.
   struct Counts {
@@ -120,8 +126,8 @@ class Reflector {
     watch,
   };
 
-  std::string list_target() const;
-  std::string watch_target();
+  std::string next_target();
+  void begin_list();
   bool take_event(DecodedEvent event, Instant now, store::Store* store);
   void take_object(DecodedEvent event, store::Store* store);
   void take_refusal(const Status& status, Instant now);
@@ -129,12 +135,14 @@ class Reflector {
   void finish_list(Instant now, store::Store* store);
   bool is_doubted(size_t held) const;
   void replace_all(store::Store* store);
-  bool belongs_here(const k8s::ObjectKey& key) const;
+  void note_stranger(const k8s::ObjectKey& key);
   void list_anew(Instant when);
+  void list_behind_watch(Instant now);
   void end_watch(Instant now);
+  void works();
   void fail(std::string sentence, Instant now);
-  void succeed();
-  Duration next_pause();
+  Duration patient(Duration pause) const;
+  Instant answer_due(Instant now) const;
   void note(k8s::Problem problem);
   size_t held(const store::Store& store) const;
 
@@ -142,11 +150,12 @@ class Reflector {
   const int watch_seconds_;
   Random random_;
   Step step_ = Step::watch_list;
-  Instant due_;                  // at once at first
+  Instant due_;  // at once at first
   bool is_under_way_ = false;
   Instant began_;
   Instant relist_due_ = Instant::never();
-  Duration pause_ = backoff_first;
+  Backoff backoff_{backoff_first, backoff_last};
+  Backoff list_backoff_{backoff_first, backoff_last};  // of lists that a watch made necessary
   std::optional<Duration> retry_after_;  // what the server asked for with the answer under way
 
   // Of the answer that is coming.
@@ -158,15 +167,20 @@ class Reflector {
 
   std::map<k8s::ObjectKey, k8s::Object> listed_;  // of a list that is not yet whole
   std::string continue_token_;
+  int pages_ = 0;
   std::string resource_version_;  // where a watch takes up
   bool can_watch_list_ = true;
-  bool in_pages_ = true;  // the list; whole where the server forgets pages before they are asked for
+  bool in_pages_ =
+      true;  // the list; whole where the server forgets pages before they are asked for
   bool has_synced_ = false;
   bool accept_removals_ = false;
-  int doubts_ = 0;  // small lists in a row
+  int doubts_ = 0;               // small lists in a row
+  int watch_refusals_ = 0;       // in a row
+  int watch_list_failures_ = 0;  // in a row
+  int short_watches_ = 0;        // in a row; they began and ended before watch_time_min
 
   std::string failure_;  // the last one, until something works again
-  // What cannot be read, by object; bounded.
+  // What could not be read since the last list began, each sentence once; bounded.
   std::vector<k8s::Problem> problems_;
   Counts counts_;
 };

@@ -127,13 +127,13 @@ TEST_F(ClusterSourceTest, WhatIsThereAndWhatComesAndGoes) {
   EXPECT_FALSE(ingress.metadata().resource_version().empty());
   EXPECT_EQ(object->field_manager, "kubectl-client-side-apply");
   ASSERT_NE(find(k8s::Kind::endpoint_slice, "web-1"), nullptr);
-  const auto& slice =
-      std::get<k8s::EndpointSlice>(*find(k8s::Kind::endpoint_slice, "web-1")->body);
+  const auto& slice = std::get<k8s::EndpointSlice>(*find(k8s::Kind::endpoint_slice, "web-1")->body);
   EXPECT_EQ(slice.endpoints(0).addresses(0), "10.1.2.3");
   EXPECT_TRUE(slice.endpoints(0).conditions().ready());
   EXPECT_NE(store_.find({k8s::Kind::name_space, "", name_space_}), nullptr);
 
-  ASSERT_EQ(kube("-n " + name_space_ + " create ingress late --class=millrace "
+  ASSERT_EQ(kube("-n " + name_space_ +
+                 " create ingress late --class=millrace "
                  "--rule=b.example/=web:80"),
             0);
   EXPECT_TRUE(wait_for([&] { return find(k8s::Kind::ingress, "late") != nullptr; }));
@@ -205,7 +205,8 @@ TEST_F(ClusterSourceTest, C1_AServerThatComesBackIsFollowedAgain) {
   ASSERT_TRUE(wait_for([&] { return source_->has_synced(); })) << problems();
   ASSERT_EQ(shell(setting("MILLRACE_TEST_RESTART")), 0) << "kube-apiserver starts anew";
   EXPECT_NE(find(k8s::Kind::ingress, "web"), nullptr) << "nothing is lost while it is away";
-  ASSERT_EQ(kube("-n " + name_space_ + " create ingress late --class=millrace "
+  ASSERT_EQ(kube("-n " + name_space_ +
+                 " create ingress late --class=millrace "
                  "--rule=b.example/=web:80"),
             0);
   EXPECT_TRUE(wait_for([&] { return find(k8s::Kind::ingress, "late") != nullptr; })) << problems();
@@ -244,12 +245,12 @@ TEST_F(ClusterSourceTest, ManyPagesAreOneList) {
     const Instant now = MonotonicClock().now();
     if (const auto request = reflector.start(now)) {
       ++requests;
-      api->call({"GET", request->target, "", ""}, [&](const ApiAnswer& answer) {
+      api->call({"GET", request->target, "", ""}, [&](const ApiAnswer& answer, Instant) {
         ASSERT_TRUE(answer.ok()) << answer.reason();
-        reflector.head(answer.http_status,
-                       answer.encoding == Encoding::json ? "application/json"
-                                                         : protobuf_content_type,
-                       std::nullopt, now);
+        reflector.head(
+            answer.http_status,
+            answer.encoding == Encoding::json ? "application/json" : protobuf_content_type,
+            std::nullopt, now);
         reflector.body(answer.body, now, &store_);
         reflector.end(std::nullopt, now, &store_);
       });

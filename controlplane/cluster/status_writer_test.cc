@@ -1,0 +1,220 @@
+#include "controlplane/cluster/status_writer.h"
+
+#include <gtest/gtest.h>
+
+#include <ctime>
+#include <memory>
+
+#include "controlplane/cluster/fake_api_test_support.h"
+
+namespace millrace::cluster {
+namespace {
+
+class StatusWriterTest : public ::testing::Test {
+ protected:
+  StatusWriterTest() {
+    options_.addresses = {"192.0.2.7"};
+    writer_ = std::make_unique<StatusWriter>(&api_, options_);
+  }
+
+  void add(const std::string& name, const std::string& ip = "") {
+    k8s::Ingress body;
+    body.mutable_metadata()->set_name(name);
+    body.mutable_metadata()->set_namespace_("shop");
+    if (!ip.empty()) body.mutable_status()->mutable_load_balancer()->add_ingress()->set_ip(ip);
+    store_.put({{k8s::Kind::ingress, "shop", name},
+                {},
+                std::make_shared<const k8s::AnyObject>(std::move(body))});
+  }
+  // As the server: what is written comes back by the watch, unless `swallows_`.
+  ApiAnswer serve(const ApiRequest& request) {
+    const size_t begin = request.target.find("/ingresses/") + 11;
+    const std::string name = request.target.substr(begin, request.target.find("/status") - begin);
+    ++requests_[name];
+    EXPECT_EQ(--may_be_asked_[name], 0) << "two at a time for " << name;
+    if (answer_ == 200 && !swallows_) {
+      add(name, request.body.find("192.0.2.7") != std::string::npos ? "192.0.2.7" : "");
+    }
+    return answer_of(answer_, "because");
+  }
+  void run(Duration span, bool may_write = true) {
+    const Instant end = now_ + span;
+    for (; now_ < end; now_ = now_ + Duration::milliseconds(20)) {
+      api_.turn(now_);
+      writer_->turn(now_, store_, may_write);
+    }
+  }
+  void serve_these(std::set<IngressName> names) { writer_->serve(std::move(names), now_); }
+  std::string ip(const std::string& name) const {
+    const auto& object = *store_.find({k8s::Kind::ingress, "shop", name});
+    const auto& status = std::get<k8s::Ingress>(*object.body).status().load_balancer();
+    return status.ingress().empty() ? "" : status.ingress(0).ip();
+  }
+
+  Instant now_ = Instant::from_ns(1'000'000'000'000);
+  StatusOptions options_;
+  store::Store store_;
+  int answer_ = 200;
+  bool swallows_ = false;
+  std::map<std::string, int> requests_;
+  std::map<std::string, int> may_be_asked_;
+  FakeApi api_{[this](const ApiRequest& request) { return serve(request); },
+               [this](FakeApi::Asked* asked) {
+                 const std::string& target = asked->request.target;
+                 const size_t begin = target.find("/ingresses/") + 11;
+                 ++may_be_asked_[target.substr(begin, target.find("/status") - begin)];
+                 asked->arrives = asked->comes = asked->arrives + Duration::milliseconds(30);
+               }};
+  std::unique_ptr<StatusWriter> writer_;
+};
+
+TEST_F(StatusWriterTest, WritesOnceWhatIsNotRight) {
+  add("a");
+  add("b", "192.0.2.7");
+  add("c", "203.0.113.1");
+  serve_these({{"shop", "a"}, {"shop", "b"}, {"shop", "c"}, {"shop", "gone"}});
+  run(Duration::seconds(10));
+  EXPECT_EQ(ip("a") + ip("b") + ip("c"), "192.0.2.7192.0.2.7192.0.2.7");
+  EXPECT_EQ(requests_, (std::map<std::string, int>{{"a", 1}, {"c", 1}}));
+  EXPECT_EQ(writer_->due(), Instant::never()) << "nothing is left to do";
+}
+
+TEST_F(StatusWriterTest, OnlyWhoMayWrites) {
+  add("a");
+  serve_these({{"shop", "a"}});
+  run(Duration::seconds(5), false);
+  EXPECT_EQ(api_.calls, 0u);
+  run(Duration::seconds(5));
+  EXPECT_EQ(ip("a"), "192.0.2.7");
+}
+
+TEST_F(StatusWriterTest, WhatIsServedNoMoreLosesOurAddressAndNoOther) {
+  add("a");
+  add("b", "192.0.2.7");
+  serve_these({{"shop", "a"}, {"shop", "b"}});
+  run(Duration::seconds(5));
+  add("b", "203.0.113.1");  // another controller took it
+  serve_these({});
+  run(Duration::seconds(5));
+  EXPECT_EQ(ip("a"), "");
+  EXPECT_EQ(ip("b"), "203.0.113.1");
+  EXPECT_EQ(writer_->due(), Instant::never());
+}
+
+TEST_F(StatusWriterTest, AServerThatFailsIsAskedLessAndLess) {
+  for (int i = 0; i < 100; ++i) add("i" + std::to_string(i));
+  std::set<IngressName> names;
+  for (int i = 0; i < 100; ++i) names.emplace("shop", "i" + std::to_string(i));
+  for (const int code : {403, 429, 503}) {
+    answer_ = code;
+    const size_t before = api_.calls;
+    serve_these(names);
+    run(Duration::seconds(600));
+    // Eight at a time: 1, 2, 4 ... 60 s apart, and every 60 s.
+    EXPECT_LT(api_.calls - before, status_requests_max * 20) << code;
+    EXPECT_GT(api_.calls - before, status_requests_max * 8) << code;
+    EXPECT_NE(writer_->failure().find("HTTP " + std::to_string(code)), std::string::npos);
+  }
+  answer_ = 200;
+  run(status_hold_last + Duration::seconds(20));
+  EXPECT_EQ(writer_->written(), 100u);
+  EXPECT_EQ(writer_->failure(), "");
+  EXPECT_LE(api_.most_under_way, status_requests_max);
+}
+
+TEST_F(StatusWriterTest, OneThatIsRefusedWaitsAloneWithABackoff) {
+  add("bad");
+  add("good");
+  answer_ = 422;
+  serve_these({{"shop", "bad"}});
+  run(Duration::seconds(3'600));
+  EXPECT_LT(requests_["bad"], 22) << "1, 2, 4 ... 300 s apart";
+  EXPECT_GT(requests_["bad"], 12);
+  answer_ = 200;
+  serve_these({{"shop", "bad"}, {"shop", "good"}});
+  run(Duration::seconds(2));
+  EXPECT_EQ(ip("good"), "192.0.2.7") << "it waits for no other";
+}
+
+TEST_F(StatusWriterTest, AServerThatForgetsWhatItTookIsNotStormed) {
+  add("a");
+  swallows_ = true;
+  serve_these({{"shop", "a"}});
+  run(Duration::seconds(3'600));
+  EXPECT_LT(requests_["a"], 22);
+}
+
+TEST_F(StatusWriterTest, NothingKnownIsNotWritten) {
+  options_.addresses.clear();
+  options_.from_nodes = true;
+  writer_ = std::make_unique<StatusWriter>(&api_, options_);
+  add("a", "192.0.2.9");
+  serve_these({{"shop", "a"}});
+  run(Duration::seconds(5));
+  EXPECT_EQ(api_.calls, 0u);
+  EXPECT_EQ(writer_->due(), Instant::never());
+}
+
+TEST_F(StatusWriterTest, TenThousandAreWrittenInTimeThatGrowsWithThem) {
+  std::set<IngressName> names;
+  for (int i = 0; i < 10'000; ++i) {
+    add("i" + std::to_string(i));
+    names.emplace("shop", "i" + std::to_string(i));
+  }
+  serve_these(names);
+  const std::clock_t began = std::clock();
+  run(Duration::seconds(60));
+  const double took_s = static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
+  EXPECT_EQ(writer_->written(), 10'000u);
+  EXPECT_LT(took_s, 10) << "not all are looked at again with each answer";
+  EXPECT_EQ(writer_->due(), Instant::never());
+}
+
+TEST_F(StatusWriterTest, IngressesThatComeAndGoLeaveNothing) {
+  for (int round = 0; round < 50; ++round) {
+    const std::string name = "i" + std::to_string(round);
+    add(name);
+    serve_these({{"shop", name}});
+    run(Duration::milliseconds(200), round % 2 == 0);
+    store_.remove({k8s::Kind::ingress, "shop", name});
+    serve_these({});
+    run(Duration::milliseconds(200), round % 2 == 0);
+  }
+  run(Duration::seconds(10));
+  EXPECT_EQ(writer_->due(), Instant::never());
+  EXPECT_EQ(writer_->remembered(), 0u);
+}
+
+TEST(WantedStatus, FromTheFirstThatIsSet) {
+  store::Store store;
+  k8s::Node ready;
+  ready.mutable_metadata()->set_name("n");
+  auto* condition = ready.mutable_status()->add_conditions();
+  condition->set_type("Ready");
+  condition->set_status("True");
+  for (const auto& [type, address] : std::vector<std::pair<std::string, std::string>>{
+           {"Hostname", "n"}, {"InternalIP", "fd00::1"}, {"InternalIP", "10.0.0.1"}}) {
+    auto* one = ready.mutable_status()->add_addresses();
+    one->set_type(type);
+    one->set_address(address);
+  }
+  k8s::Node off = ready;
+  off.mutable_metadata()->set_name("off");
+  off.mutable_status()->mutable_addresses(2)->set_address("10.0.0.2");
+  off.mutable_status()->mutable_conditions(0)->set_status("False");
+  for (const k8s::Node& node : {ready, off}) {
+    store.put({{k8s::Kind::node, "", node.metadata().name()},
+               {},
+               std::make_shared<const k8s::AnyObject>(node)});
+  }
+  StatusOptions options;
+  options.from_nodes = true;
+  const auto status = wanted_status(options, store);
+  ASSERT_EQ(status.ingress_size(), 2);
+  EXPECT_EQ(status.ingress(0).ip() + ' ' + status.ingress(1).ip(), "10.0.0.1 fd00::1");
+  options.addresses = {"lb.example"};
+  EXPECT_EQ(wanted_status(options, store).ingress(0).hostname(), "lb.example");
+}
+
+}  // namespace
+}  // namespace millrace::cluster
