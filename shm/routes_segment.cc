@@ -94,7 +94,7 @@ void RoutesSegmentBuilder::reject(uint32_t input, std::vector<RejectedRoute>& re
   has_place_[input] = false;
   rejected.push_back({{input},
                       "host " + quoted(input_.hosts[route.host].name) + " path " +
-                          quoted(std::string_view(route.path).substr(0, 80)) +
+                          quoted(route.path.substr(0, 80)) +
                           " is left out: too many keys share its hash bucket"});
 }
 
@@ -150,10 +150,14 @@ void RoutesSegmentBuilder::split_plans() {
       std::stable_partition(table_plans_.begin(), table_plans_.end(), goes_to_table);
   host_plans_.assign(middle, table_plans_.end());
   table_plans_.erase(middle, table_plans_.end());
+  // By host, by key, the longest first, then by text: all but the text in one word.
+  static_assert(path_bytes_max < 1U << 24);
+  for (PathPlan& plan : host_plans_) {
+    plan.hash = uint64_t{plan.host} << 32 | uint64_t{static_cast<uint8_t>(plan.key)} << 24 |
+                ((1U << 24) - 1 - plan.text.size());
+  }
   std::sort(host_plans_.begin(), host_plans_.end(), [](const PathPlan& a, const PathPlan& b) {
-    const auto longest_first = [](const PathPlan& plan) { return ~plan.text.size(); };
-    return std::tuple(a.host, a.key, longest_first(a), a.text) <
-           std::tuple(b.host, b.key, longest_first(b), b.text);
+    return a.hash != b.hash ? a.hash < b.hash : a.text < b.text;
   });
 }
 
@@ -282,7 +286,7 @@ void RoutesSegmentBuilder::fill_table_paths() {
 
 // Names come last: the texts before them stay in one piece.
 void RoutesSegmentBuilder::fill_names() {
-  const auto name = [this](uint32_t number) { return strings_.add_name(input_.names[number]); };
+  PooledNames name(input_.names, strings_);
   for (uint32_t i = 0; i < routes_.size(); ++i) {
     const RouteInput& route = input_.routes[route_inputs_[i]];
     routes_[i].ingress_namespace = name(route.ingress_namespace);

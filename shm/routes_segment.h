@@ -27,7 +27,7 @@ class RoutesSegmentBuilder {
  private:
   // A path other than "/" as Prefix, on its way into its host's record or into the path table.
   struct PathPlan {
-    uint64_t hash = 0;   // in the table
+    uint64_t hash = 0;   // in the table; in a host's record its place
     uint32_t host = 0;   // index in hosts_
     uint32_t input = 0;  // into SnapshotInput::routes
     PathKey key = PathKey::exact;

@@ -6,11 +6,11 @@
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "shm/snapshot_format.h"
+#include "shm/snapshot_input.h"
 
 namespace millrace::shm {
 
@@ -57,20 +57,33 @@ class StringPool {
     bytes_ += text;
     return ref;
   }
-  // For names that come again and again; `name` outlives the pool.
-  StringRef add_name(std::string_view name) {
-    if (name.empty()) return {0, 0};
-    const auto found = names_.find(name);
-    if (found != names_.end()) return found->second;
-    const StringRef ref = add_text(name);
-    names_.emplace(name, ref);
-    return ref;
-  }
+  void reserve(size_t bytes) { bytes_.reserve(bytes); }
   const std::string& bytes() const { return bytes_; }
 
  private:
   std::string bytes_;
-  std::unordered_map<std::string_view, StringRef> names_;  // of strings that outlive the pool
+};
+
+// Names that come again and again, laid into a pool at their first mention.
+class PooledNames {
+ public:
+  PooledNames(const NameTable& names, StringPool& pool) : names_(names), pool_(pool) {}
+
+  StringRef operator()(uint32_t number) {
+    const uint64_t hash = hash_finish(number);  // no two numbers have the same
+    const uint32_t known = index_.find(hash, [](uint32_t) { return true; });
+    if (known != index_none) return refs_[known];
+    const std::string_view name = names_[number];
+    index_.add(hash, static_cast<uint32_t>(refs_.size()));
+    refs_.push_back(name.empty() ? StringRef{0, 0} : pool_.add_text(name));
+    return refs_.back();
+  }
+
+ private:
+  const NameTable& names_;
+  StringPool& pool_;
+  IndexTable index_;
+  std::vector<StringRef> refs_;
 };
 
 }  // namespace millrace::shm

@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 #include <span>
-#include <unordered_map>
 #include <utility>
 
 #include "shm/content_hash.h"
@@ -124,20 +123,46 @@ Result<std::vector<EndpointRecord>> endpoint_records(const ServiceInput& service
 struct SnapshotBuilder::State {
   SnapshotShape shape;
   SnapshotInput input;
-  std::unordered_map<std::string_view, uint32_t> host_by_name;  // looks at input.hosts
-  std::unordered_map<uint64_t, uint32_t> route_by_hash;         // of its key; see next_same_hash
+  IndexTable host_by_name;
+  IndexTable route_by_key;
   uint32_t cluster_default = index_none;
   uint32_t slot_count = 0;
+  // Routes come by host, and many have the source of the one before: what is as it was is neither
+  // checked nor looked up again.
+  uint32_t last_host = index_none;
+  uint32_t last_namespace = index_none;
+  uint32_t last_ingress = index_none;
 
-  uint32_t host_index(std::string_view name) {
-    const auto found = host_by_name.find(name);
-    if (found != host_by_name.end()) return found->second;
-    const auto index = static_cast<uint32_t>(input.hosts.size());
-    const HostInput& host =
-        input.hosts.emplace_back(HostInput{std::string(name), host_hash(name), false});
-    host_by_name.emplace(host.name, index);
-    return index;
+  uint32_t find_host(std::string_view name) const {
+    if (last_host != index_none && input.hosts[last_host].name == name) return last_host;
+    return host_by_name.find(host_hash(name),
+                             [&](uint32_t index) { return input.hosts[index].name == name; });
   }
+  // Goes before host_index(). Error: it is no host.
+  Status take_host(std::string_view name) {
+    last_host = find_host(name);
+    return last_host == index_none ? check_host(name) : Status(Ok{});
+  }
+  uint32_t host_index(std::string_view name) {
+    if (last_host != index_none) return last_host;
+    const uint64_t hash = host_hash(name);
+    last_host = static_cast<uint32_t>(input.hosts.size());
+    input.hosts.push_back({input.texts.add(name), hash, false});
+    host_by_name.add(hash, last_host);
+    return last_host;
+  }
+  Status take_source(const RouteSource& source) {
+    const bool is_known = last_ingress != index_none && source.service_slot < service_slots_max &&
+                          input.names[last_namespace] == source.ingress_namespace &&
+                          input.names[last_ingress] == source.ingress_name;
+    if (is_known) return Ok{};
+    Status status = check_source(source);
+    if (!status.ok()) return status;
+    last_namespace = input.names.add(source.ingress_namespace);
+    last_ingress = input.names.add(source.ingress_name);
+    return status;
+  }
+  // Of the source that was taken last.
   RouteInput make_route(uint32_t host, RouteKind kind, std::string_view path,
                         const RouteSource& source) {
     RouteInput route;
@@ -146,36 +171,24 @@ struct SnapshotBuilder::State {
     route.path = path;
     route.service_slot = source.service_slot;
     route.rule_index = source.rule_index;
-    route.ingress_namespace = input.names.add(source.ingress_namespace);
-    route.ingress_name = input.names.add(source.ingress_name);
+    route.ingress_namespace = last_namespace;
+    route.ingress_name = last_ingress;
     return route;
   }
   // The route that has the key of this one; nullptr when the key is free.
   const RouteInput* find_key(const RouteInput& route, uint64_t hash) const {
-    const auto first = route_by_hash.find(hash);
-    uint32_t index = first == route_by_hash.end() ? index_none : first->second;
-    for (; index != index_none; index = input.routes[index].next_same_hash) {
-      const RouteInput& other = input.routes[index];
-      if (other.host == route.host && key_of(other.kind) == key_of(route.kind) &&
-          canonical_of(other) == canonical_of(route)) {
-        return &other;
-      }
-    }
-    return nullptr;
+    const uint32_t index = route_by_key.find(hash, [&](uint32_t candidate) {
+      const RouteInput& other = input.routes[candidate];
+      return other.host == route.host && key_of(other.kind) == key_of(route.kind) &&
+             canonical_of(other) == canonical_of(route);
+    });
+    return index == index_none ? nullptr : &input.routes[index];
   }
   RouteId keep(RouteInput route) {
     slot_count = std::max(slot_count, route.service_slot + 1);
-    input.routes.push_back(std::move(route));
+    route.path = input.texts.add(route.path);
+    input.routes.push_back(route);
     return {static_cast<uint32_t>(input.routes.size() - 1)};
-  }
-  RouteId keep_path(RouteInput route, uint64_t hash) {
-    const auto [at, added] =
-        route_by_hash.try_emplace(hash, static_cast<uint32_t>(input.routes.size()));
-    if (!added) {
-      route.next_same_hash = at->second;
-      at->second = static_cast<uint32_t>(input.routes.size());
-    }
-    return keep(std::move(route));
   }
   Status shadow(RouteInput route, RouteId winner) {
     if (winner.value >= input.routes.size()) {
@@ -189,7 +202,8 @@ struct SnapshotBuilder::State {
       return Error{"the winner does not have the host and path of the rule it shadows"};
     }
     slot_count = std::max(slot_count, route.service_slot + 1);
-    input.shadowed.push_back({std::move(route), winner.value});
+    route.path = input.texts.add(route.path);
+    input.shadowed.push_back({route, winner.value});
     return Ok{};
   }
 };
@@ -218,7 +232,7 @@ Result<BuiltSegment> lay_endpoints_segment(const SnapshotInput& input, uint32_t 
   std::vector<ServiceNames> names(slot_count, ServiceNames{});
   std::vector<EndpointRecord> array;
   StringPool strings;
-  const auto name = [&](uint32_t number) { return strings.add_name(input.names[number]); };
+  PooledNames name(input.names, strings);
   for (auto service = input.services.lower_bound(first_slot);
        service != input.services.end() && service->first - first_slot < slot_count; ++service) {
     const uint32_t slot = service->first - first_slot;
@@ -297,12 +311,12 @@ SnapshotBuilder& SnapshotBuilder::operator=(SnapshotBuilder&&) noexcept = defaul
 
 Result<RouteId> SnapshotBuilder::add_route(std::string_view host, std::string_view path,
                                            PathType type, const RouteSource& source) {
-  for (const Status& status : {check_host(host), check_path(path, type), check_source(source)}) {
-    if (!status.ok()) return Error{status.error()};
-  }
   State& state = *state_;
+  if (const Status status = state.take_host(host); !status.ok()) return Error{status.error()};
+  if (const Status status = check_path(path, type); !status.ok()) return Error{status.error()};
+  if (const Status status = state.take_source(source); !status.ok()) return Error{status.error()};
   const uint32_t index = state.host_index(host);
-  RouteInput route = state.make_route(index, kind_of(type), path, source);
+  const RouteInput route = state.make_route(index, kind_of(type), path, source);
   const uint64_t hash = path_hash(index, key_of(route.kind), canonical_of(route));
   if (const RouteInput* taken = state.find_key(route, hash)) {
     return Error{"host " + quoted(host) + " path " + quoted(path) +
@@ -310,24 +324,26 @@ Result<RouteId> SnapshotBuilder::add_route(std::string_view host, std::string_vi
                  std::string(state.input.names[taken->ingress_namespace]) + "/" +
                  std::string(state.input.names[taken->ingress_name])};
   }
-  return state.keep_path(std::move(route), hash);
+  const RouteId id = state.keep(route);
+  state.route_by_key.add(hash, id.value);
+  return id;
 }
 
 Result<RouteId> SnapshotBuilder::set_host_default(std::string_view host,
                                                   const RouteSource& source) {
-  for (const Status& status : {check_host(host), check_source(source)}) {
-    if (!status.ok()) return Error{status.error()};
-  }
-  const uint32_t index = state_->host_index(host);
-  if (state_->input.hosts[index].has_default) {
+  State& state = *state_;
+  if (const Status status = state.take_host(host); !status.ok()) return Error{status.error()};
+  if (const Status status = state.take_source(source); !status.ok()) return Error{status.error()};
+  const uint32_t index = state.host_index(host);
+  if (state.input.hosts[index].has_default) {
     return Error{"host " + quoted(host) + " already has a default backend"};
   }
-  state_->input.hosts[index].has_default = true;
-  return state_->keep(state_->make_route(index, RouteKind::host_default, "", source));
+  state.input.hosts[index].has_default = true;
+  return state.keep(state.make_route(index, RouteKind::host_default, "", source));
 }
 
 Result<RouteId> SnapshotBuilder::set_cluster_default(const RouteSource& source) {
-  const Status status = check_source(source);
+  const Status status = state_->take_source(source);
   if (!status.ok()) return Error{status.error()};
   if (state_->cluster_default != index_none) return Error{"there already is a cluster default"};
   state_->cluster_default = static_cast<uint32_t>(state_->input.routes.size());
@@ -335,36 +351,33 @@ Result<RouteId> SnapshotBuilder::set_cluster_default(const RouteSource& source) 
 }
 
 Status SnapshotBuilder::add_host(std::string_view host) {
-  const Status status = check_host(host);
-  if (!status.ok()) return Error{status.error()};
-  state_->host_index(host);
-  return Ok{};
+  Status status = state_->take_host(host);
+  if (status.ok()) state_->host_index(host);
+  return status;
 }
 
 Status SnapshotBuilder::add_shadowed(std::string_view host, std::string_view path, PathType type,
                                      const RouteSource& source, RouteId winner) {
-  for (const Status& status : {check_host(host), check_path(path, type), check_source(source)}) {
-    if (!status.ok()) return Error{status.error()};
-  }
-  const auto found = state_->host_by_name.find(host);
-  if (found == state_->host_by_name.end()) return Error{"no route has host " + quoted(host)};
-  return state_->shadow(state_->make_route(found->second, kind_of(type), path, source), winner);
+  if (Status status = state_->take_host(host); !status.ok()) return status;
+  if (Status status = check_path(path, type); !status.ok()) return status;
+  if (Status status = state_->take_source(source); !status.ok()) return status;
+  const uint32_t found = state_->last_host;
+  if (found == index_none) return Error{"no route has host " + quoted(host)};
+  return state_->shadow(state_->make_route(found, kind_of(type), path, source), winner);
 }
 
 Status SnapshotBuilder::add_shadowed_host_default(std::string_view host, const RouteSource& source,
                                                   RouteId winner) {
-  for (const Status& status : {check_host(host), check_source(source)}) {
-    if (!status.ok()) return Error{status.error()};
-  }
-  const auto found = state_->host_by_name.find(host);
-  if (found == state_->host_by_name.end()) return Error{"no route has host " + quoted(host)};
-  return state_->shadow(state_->make_route(found->second, RouteKind::host_default, "", source),
-                        winner);
+  if (Status status = state_->take_host(host); !status.ok()) return status;
+  if (Status status = state_->take_source(source); !status.ok()) return status;
+  const uint32_t found = state_->last_host;
+  if (found == index_none) return Error{"no route has host " + quoted(host)};
+  return state_->shadow(state_->make_route(found, RouteKind::host_default, "", source), winner);
 }
 
 Status SnapshotBuilder::add_shadowed_cluster_default(const RouteSource& source, RouteId winner) {
-  const Status status = check_source(source);
-  if (!status.ok()) return Error{status.error()};
+  Status status = state_->take_source(source);
+  if (!status.ok()) return status;
   return state_->shadow(state_->make_route(index_none, RouteKind::cluster_default, "", source),
                         winner);
 }
@@ -403,7 +416,7 @@ Status SnapshotBuilder::add_service(const ServiceInput& service) {
   record.first_endpoint = state.input.endpoints.size();
   record.endpoint_count = static_cast<uint32_t>(endpoints->size());
   state.input.endpoints.insert(state.input.endpoints.end(), endpoints->begin(), endpoints->end());
-  state.input.services.emplace(service.slot, record);
+  state.input.services.emplace_hint(state.input.services.end(), service.slot, record);
   state.slot_count = std::max(state.slot_count, service.slot + 1);
   return Ok{};
 }

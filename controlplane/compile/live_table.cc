@@ -54,15 +54,12 @@ bool same_segments(const std::vector<shm::BuiltSegment>& left,
 }  // namespace
 
 Result<bool> LiveTable::reset(const model::Model& model) {
-  slots_ = slots_.next(model.services);
+  std::vector<uint32_t> slots;
+  slots_ = slots_.next(model.services, &slots);
   routes_ = model.route_count() + model.shadowed_count();
   Work work;
   work.shape = table_shape(routes_, slots_.slot_end());
-  for (uint32_t i = 0; i < work.shape.routes_segment_count; ++i) work.routes.insert(i);
-  const uint32_t endpoints = endpoints_segment_count(work.shape, work.shape.service_slot_count);
-  for (uint32_t i = 0; i < endpoints; ++i) work.endpoints.insert(i);
-  place_all_hosts(model, work.shape.routes_segment_count);
-  return make(model, std::move(work));
+  return make_all(model, slots, std::move(work));
 }
 
 Result<bool> LiveTable::update(const model::Model& model, const model::ModelDelta& delta) {
@@ -85,7 +82,14 @@ Result<bool> LiveTable::update(const model::Model& model, const model::ModelDelt
   slots_.step(removed, added);
   count(delta);
   work.shape = table_shape(routes_, slots_.slot_end());
-  if (work.shape != shape_) return reset_shape(model, std::move(work));
+  if (work.shape != shape_) {
+    std::vector<uint32_t> slots;
+    slots.reserve(model.services.size());
+    for (const model::Service& service : model.services) {
+      slots.push_back(slots_.slot_of(service.key));
+    }
+    return make_all(model, slots, std::move(work));
+  }
   for (const model::ServiceChange& change : delta.services) {
     if (change.after) touch_slot(slots_.slot_of(change.key));
   }
@@ -103,13 +107,18 @@ Result<bool> LiveTable::update(const model::Model& model, const model::ModelDelt
   return make(model, std::move(work));
 }
 
-// Another count of segments or slots of one kind is in every segment of the kind.
-Result<bool> LiveTable::reset_shape(const model::Model& model, Work work) {
+// Every segment. Another count of segments or slots of one kind is in every segment of the kind.
+// slots: of the model's services.
+Result<bool> LiveTable::make_all(const model::Model& model, const std::vector<uint32_t>& slots,
+                                 Work work) {
   for (uint32_t i = 0; i < work.shape.routes_segment_count; ++i) work.routes.insert(i);
   work.endpoints.clear();
   const uint32_t endpoints = endpoints_segment_count(work.shape, work.shape.service_slot_count);
   for (uint32_t i = 0; i < endpoints; ++i) work.endpoints.insert(i);
-  place_all_hosts(model, work.shape.routes_segment_count);
+  WholeModel& whole = work.whole.emplace();
+  place_all_hosts(model, work.shape, &whole.routes);
+  whole.services.resize(work.shape.service_slot_count, nullptr);
+  for (size_t i = 0; i < slots.size(); ++i) whole.services[slots[i]] = &model.services[i];
   return make(model, std::move(work));
 }
 
@@ -147,11 +156,14 @@ Result<bool> LiveTable::make(const model::Model& model, Work work) {
   return changed;
 }
 
-Result<shm::BuiltSegment> LiveTable::make_routes(const model::Model& model, const Work& work,
+Result<shm::BuiltSegment> LiveTable::make_routes(const model::Model& model, Work& work,
                                                  uint32_t index,
                                                  std::vector<k8s::Problem>* problems) const {
-  TablePart part(slots_, work.shape);
-  for (const std::string& name : hosts_[index]) part.add_host(host_of(model, name));
+  TablePart part =
+      work.whole ? std::move(work.whole->routes[index]) : TablePart(slots_, work.shape);
+  if (!work.whole) {
+    for (const std::string& name : hosts_[index]) part.add_host(host_of(model, name));
+  }
   const model::ClusterDefault rest{model.cluster_default, model.shadowed_cluster_defaults};
   if (index == segment_of_host("", work.shape.routes_segment_count)) part.add_cluster_default(rest);
   std::vector<shm::RejectedRoute> rejected;
@@ -168,6 +180,11 @@ Result<shm::BuiltSegment> LiveTable::make_endpoints(const model::Model& model, c
   const uint32_t end =
       std::min(work.shape.service_slot_count, first + (1U << work.shape.service_slot_shift));
   for (uint32_t slot = first; slot < end; ++slot) {
+    if (work.whole) {
+      const model::Service* const service = work.whole->services[slot];
+      if (service != nullptr) part.add_service(*service, slot);
+      continue;
+    }
     const model::ServiceKey* const key = slots_.key_of(slot);
     if (key != nullptr) part.add_service(service_of(model, *key));
   }
@@ -187,10 +204,19 @@ void LiveTable::place_host(const std::string& name, bool is_there) {
   }
 }
 
-void LiveTable::place_all_hosts(const model::Model& model, uint32_t segment_count) {
-  hosts_.assign(segment_count, {});
+void LiveTable::place_all_hosts(const model::Model& model, const shm::SnapshotShape& shape,
+                                std::vector<TablePart>* parts) {
+  const uint32_t segments = shape.routes_segment_count;
+  hosts_.assign(segments, {});
+  parts->reserve(segments);
+  for (uint32_t i = 0; i < segments; ++i) {
+    hosts_[i].reserve(model.hosts.size() / segments + 16);
+    parts->emplace_back(slots_, shape);
+  }
   for (const model::Host& host : model.hosts) {
-    hosts_[segment_of_host(host.name, segment_count)].push_back(host.name);
+    const uint32_t segment = segment_of_host(host.name, segments);
+    hosts_[segment].push_back(host.name);
+    (*parts)[segment].add_host(host);
   }
 }
 

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 
 #include "base/result.h"
 #include "controlplane/compile/slot_table.h"
+#include "controlplane/compile/table_part.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/delta.h"
 #include "controlplane/model/limits.h"
@@ -54,24 +56,32 @@ class LiveTable {
   const SlotTable& slots() const { return slots_; }
 
  private:
+  // A model on its way into all segments: it is walked once, in the order in which it lies in
+  // memory, and nothing is looked up by name.
+  struct WholeModel {
+    std::vector<TablePart> routes;                // by routes segment
+    std::vector<const model::Service*> services;  // by slot; null: nobody's
+  };
   // What one update works with; nothing of the table changes before all of it is made.
   struct Work {
     shm::SnapshotShape shape;
     std::set<uint32_t> routes;  // segments to be made
     std::set<uint32_t> endpoints;
+    std::optional<WholeModel> whole;  // if everything is to be made
     std::vector<shm::BuiltSegment> segments;
     std::map<uint32_t, std::vector<k8s::Problem>> problems;  // by place in the directory
   };
 
-  Result<bool> reset_shape(const model::Model& model, Work work);
+  Result<bool> make_all(const model::Model& model, const std::vector<uint32_t>& slots, Work work);
   Result<bool> make(const model::Model& model, Work work);
-  Result<shm::BuiltSegment> make_routes(const model::Model& model, const Work& work, uint32_t index,
+  Result<shm::BuiltSegment> make_routes(const model::Model& model, Work& work, uint32_t index,
                                         std::vector<k8s::Problem>* problems) const;
   Result<shm::BuiltSegment> make_endpoints(const model::Model& model, const Work& work,
                                            uint32_t index,
                                            std::vector<k8s::Problem>* problems) const;
   void place_host(const std::string& name, bool is_there);
-  void place_all_hosts(const model::Model& model, uint32_t segment_count);
+  void place_all_hosts(const model::Model& model, const shm::SnapshotShape& shape,
+                       std::vector<TablePart>* parts);
   void count(const model::ModelDelta& delta);
 
   size_t services_max_;

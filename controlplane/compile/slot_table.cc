@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <string_view>
-#include <unordered_set>
+#include <utility>
 
 #include "base/check.h"
 
@@ -18,6 +18,12 @@ size_t ServiceKeyHash::operator()(const model::ServiceKey& key) const {
 
 void SlotTable::step(const std::vector<model::ServiceKey>& removed,
                      const std::vector<model::ServiceKey>& added) {
+  begin_step();
+  for (const model::ServiceKey& key : removed) remove(key);
+  for (const model::ServiceKey& key : added) add(key);
+}
+
+void SlotTable::begin_step() {
   free_.insert(resting_.begin(), resting_.end());
   resting_.clear();
   // What is free behind the highest slot in use is as if it had never been there.
@@ -25,25 +31,28 @@ void SlotTable::step(const std::vector<model::ServiceKey>& removed,
     keys_.pop_back();
     free_.erase(static_cast<uint32_t>(keys_.size()));
   }
-  for (const model::ServiceKey& key : removed) {
-    const auto at = slots_.find(key);
-    CHECK(at != slots_.end());
-    resting_.push_back(at->second);
-    keys_[at->second] = nullptr;
-    slots_.erase(at);
+}
+
+void SlotTable::remove(const model::ServiceKey& key) {
+  const auto at = slots_.find(key);
+  CHECK(at != slots_.end());
+  resting_.push_back(at->second);
+  keys_[at->second] = nullptr;
+  slots_.erase(at);
+}
+
+uint32_t SlotTable::add(const model::ServiceKey& key) {
+  auto slot = static_cast<uint32_t>(keys_.size());
+  if (free_.empty()) {
+    keys_.push_back(nullptr);
+  } else {
+    slot = *free_.begin();
+    free_.erase(free_.begin());
   }
-  for (const model::ServiceKey& key : added) {
-    auto slot = static_cast<uint32_t>(keys_.size());
-    if (free_.empty()) {
-      keys_.push_back(nullptr);
-    } else {
-      slot = *free_.begin();
-      free_.erase(free_.begin());
-    }
-    const auto [at, is_new] = slots_.emplace(key, slot);
-    CHECK(is_new);
-    keys_[slot] = &at->first;
-  }
+  const auto [at, is_new] = slots_.emplace(key, slot);
+  CHECK(is_new);
+  keys_[slot] = &at->first;
+  return slot;
 }
 
 SlotTable::SlotTable(const SlotTable& other)
@@ -62,23 +71,27 @@ SlotTable& SlotTable::operator=(SlotTable other) noexcept {
   return *this;
 }
 
-SlotTable SlotTable::next(const std::vector<model::Service>& services) const {
+SlotTable SlotTable::next(const std::vector<model::Service>& services,
+                          std::vector<uint32_t>* slots) const {
   SlotTable table = *this;
-  std::vector<model::ServiceKey> added;
-  std::unordered_set<uint32_t> kept;
-  for (const model::Service& service : services) {
-    const uint32_t slot = find(service.key);
-    if (slot == unusable_slot) {
-      added.push_back(service.key);
-    } else {
-      kept.insert(slot);
+  std::vector<uint32_t> found(services.size(), unusable_slot);
+  std::vector<bool> is_kept(keys_.size(), false);
+  if (!slots_.empty()) {
+    for (size_t i = 0; i < services.size(); ++i) {
+      found[i] = find(services[i].key);
+      is_kept[found[i]] = true;
     }
   }
-  std::vector<model::ServiceKey> removed;
-  for (const auto& [key, slot] : slots_) {
-    if (!kept.contains(slot)) removed.push_back(key);
+  table.begin_step();
+  for (size_t slot = unusable_slot + 1; slot < keys_.size(); ++slot) {
+    if (keys_[slot] != nullptr && !is_kept[slot]) table.remove(*keys_[slot]);
   }
-  table.step(removed, added);
+  table.slots_.reserve(services.size());
+  table.keys_.reserve(services.size() + 1);
+  for (size_t i = 0; i < services.size(); ++i) {
+    if (found[i] == unusable_slot) found[i] = table.add(services[i].key);
+  }
+  if (slots != nullptr) *slots = std::move(found);
   return table;
 }
 

@@ -35,8 +35,10 @@ class SlotTable {
   void step(const std::vector<model::ServiceKey>& removed,
             const std::vector<model::ServiceKey>& added);
 
-  // The same by what is there afterwards (sorted by key), and beside this table.
-  SlotTable next(const std::vector<model::Service>& services) const;
+  // The same by what is there afterwards (sorted by key), and beside this table. slots: the slot of
+  // each service, if somebody wants them.
+  SlotTable next(const std::vector<model::Service>& services,
+                 std::vector<uint32_t>* slots = nullptr) const;
 
   // One that was noted down. Slots that are given twice, or the unusable one, are no table of ours:
   // nothing.
@@ -55,6 +57,10 @@ class SlotTable {
   }
 
  private:
+  void begin_step();
+  void remove(const model::ServiceKey& key);
+  uint32_t add(const model::ServiceKey& key);
+
   std::unordered_map<model::ServiceKey, uint32_t, ServiceKeyHash> slots_;
   std::vector<const model::ServiceKey*> keys_{
       nullptr};                    // by slot; into slots_, which does not move

@@ -143,13 +143,14 @@ void TablePart::add_cluster_default(const model::ClusterDefault& rest) {
   }
 }
 
-void TablePart::add_service(const model::Service& service) {
-  shm::ServiceInput input;
-  input.slot = slots_.slot_of(service.key);
+void TablePart::add_service(const model::Service& service, uint32_t slot) {
+  shm::ServiceInput& input = service_;
+  input.slot = slot;
   input.service_namespace = service.key.name_space;
   input.service_name = service.key.service;
   input.port = service.key.port;
   input.policy = to_shm(service.key.policy);
+  input.endpoints.clear();
   input.endpoints.reserve(service.endpoints.size());
   const uint64_t hash = hash_of(service.key);
   for (const model::Endpoint& endpoint : service.endpoints) {
@@ -173,8 +174,16 @@ std::vector<k8s::Problem> TablePart::take_problems(
 }
 
 // A backend without a service (a resource, or beyond services_max) leads to the slot of 503.
-shm::RouteSource TablePart::source_of(const model::Route& route) const {
-  const uint32_t slot = route.backend ? slots_.find(*route.backend) : SlotTable::unusable_slot;
+// Most routes of an Ingress lead where the one before does.
+shm::RouteSource TablePart::source_of(const model::Route& route) {
+  uint32_t slot = SlotTable::unusable_slot;
+  if (route.backend) {
+    if (last_backend_ == nullptr || *last_backend_ != *route.backend) {
+      last_slot_ = slots_.find(*route.backend);
+    }
+    last_backend_ = &*route.backend;
+    slot = last_slot_;
+  }
   return {slot, route.source.name_space, route.source.ingress, route.source.rule_index};
 }
 

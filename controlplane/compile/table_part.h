@@ -31,14 +31,17 @@ class TablePart {
   // In the order of names, and of keys.
   void add_host(const model::Host& host);
   void add_cluster_default(const model::ClusterDefault& rest);
-  void add_service(const model::Service& service);
+  void add_service(const model::Service& service) {
+    add_service(service, slots_.slot_of(service.key));
+  }
+  void add_service(const model::Service& service, uint32_t slot);
 
   const shm::SnapshotBuilder& builder() const { return builder_; }
   // What the format refused, with what its builder rejected in the end.
   std::vector<k8s::Problem> take_problems(const std::vector<shm::RejectedRoute>& rejected);
 
  private:
-  shm::RouteSource source_of(const model::Route& route) const;
+  shm::RouteSource source_of(const model::Route& route);
   std::optional<shm::RouteId> remember(const model::Route& route, const Result<shm::RouteId>& id);
   void check(const model::Route& route, const Status& status);
   void note(shm::RouteId id, const std::string& reason);
@@ -47,6 +50,9 @@ class TablePart {
   shm::SnapshotBuilder builder_;
   k8s::ProblemList problems_;
   std::vector<const model::Route*> routes_;  // by the builder's ids
+  const model::ServiceKey* last_backend_ = nullptr;
+  uint32_t last_slot_ = SlotTable::unusable_slot;
+  shm::ServiceInput service_;  // whose memory the next one takes over
 };
 
 }  // namespace millrace::compile

@@ -37,13 +37,21 @@ bool goes_before(const Candidate& left, const Candidate& right) {
   return std::tie(left.rule_index, left.path_index) < std::tie(right.rule_index, right.path_index);
 }
 
+// Into a route as it is made: a list of them is filled where it lies.
+void fill(const Candidate& candidate, Route* route) {
+  route->type = candidate.type;
+  route->path = candidate.path;
+  if (candidate.backend != nullptr) route->backend.emplace(*candidate.backend);
+  const k8s::ObjectKey& key = candidate.owner->object.key;
+  route->source.name_space = key.name_space;
+  route->source.ingress = key.name;
+  route->source.rule_index = candidate.rule_index;
+  route->source.path_index = candidate.path_index;
+}
+
 Route route_of(const Candidate& candidate) {
   Route route;
-  route.type = candidate.type;
-  route.path = candidate.path;
-  if (candidate.backend != nullptr) route.backend = *candidate.backend;
-  const k8s::ObjectKey& key = candidate.owner->object.key;
-  route.source = {key.name_space, key.name, candidate.rule_index, candidate.path_index};
+  fill(candidate, &route);
   return route;
 }
 
@@ -119,7 +127,7 @@ Host HostRules::settle(const std::string& name, std::vector<k8s::Problem>* probl
   for (const Candidate& candidate : paths_) {
     if (winner == nullptr || key_of(candidate) != key_of(*winner)) {
       winner = &candidate;
-      host.routes.push_back(route_of(candidate));
+      fill(candidate, &host.routes.emplace_back());
     } else {
       problems->push_back(shadowed_problem(candidate, *winner, host_text(name)));
       host.shadowed.push_back({route_of(candidate), host.routes.size() - 1});

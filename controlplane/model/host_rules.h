@@ -38,6 +38,10 @@ struct Candidate {
 
 class HostRules {
  public:
+  // So many paths are about to be added.
+  void expect(size_t count) {
+    if (paths_.empty()) paths_.reserve(count);
+  }
   void add(const Candidate& candidate) { paths_.push_back(candidate); }
   void add_default(const Candidate& candidate) { defaults_.push_back(candidate); }
   void remove(const RouteOwner* owner);

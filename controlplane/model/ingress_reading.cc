@@ -65,14 +65,16 @@ class Reader {
         grant_(grant) {}
 
   IngressReading read() {
-    k8s::ProblemList policy_problems;
-    policy_ = parse_policy(object_, ingress_, &policy_problems);
-    reading_.problems = policy_problems.take();
+    if (!ingress_.metadata().annotations().empty()) {
+      k8s::ProblemList policy_problems;
+      policy_ = parse_policy(object_, ingress_, &policy_problems);
+      reading_.problems = policy_problems.take();
+    }
     const auto& spec = ingress_.spec();
     read_certificates();
     if (spec.rules_size() == 0) {
       if (spec.has_default_backend()) {
-        if (may_claim("", "spec.defaultBackend")) add_default(no_index);
+        if (may_claim("", [] { return std::string("spec.defaultBackend"); })) add_default(no_index);
       } else {
         report(Severity::error, "has neither rules nor a defaultBackend; it routes nothing");
       }
@@ -107,12 +109,16 @@ class Reader {
       report(Severity::note, where_of_rule(index) + ".host: " + k8s::quote(rule.host()) +
                                  " is matched as " + k8s::quote(*name));
     }
-    if (!may_claim(*name, where_of_rule(index)) || !has_host_left(*name, index)) return;
+    if (!may_claim(*name, [&] { return where_of_rule(index); }) || !has_host_left(*name, index))
+      return;
     const uint32_t host = host_index(std::move(*name));
     const auto& paths = rule.value().http().paths();
     if (paths.empty() && rule.value().has_http()) {
       report(Severity::warning, where_of_rule(index) + ".http has no paths; the requests of " +
                                     host_text(reading_.hosts[host]) + " go to the default backend");
+    }
+    if (reading_.routes.empty()) {
+      reading_.routes.reserve(std::min(static_cast<size_t>(paths.size()), ingress_paths_max));
     }
     for (int i = 0; i < paths.size(); ++i) {
       if (paths_ == ingress_paths_max) {
@@ -170,10 +176,11 @@ class Reader {
     return true;
   }
 
-  bool may_claim(const std::string& host, const std::string& where) {
+  template <class Where>
+  bool may_claim(const std::string& host, Where where) {
     const auto refusal = view_.owners.refusal(object_.key.name_space, view_.labels, host);
     if (!refusal) return true;
-    return stands(where + " claims " + host_text(host) + ", but " + *refusal,
+    return stands(where() + " claims " + host_text(host) + ", but " + *refusal,
                   "this rule is left out, the others stay");
   }
 

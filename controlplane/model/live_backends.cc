@@ -1,6 +1,7 @@
 #include "controlplane/model/live_backends.h"
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -13,51 +14,104 @@ namespace {
 using k8s::Severity;
 
 // NUL stands in no name, and texts have the order of pairs.
-std::string full_name(const std::string& name_space, const std::string& name) {
-  std::string text;
-  text.reserve(name_space.size() + 1 + name.size());
-  return text.append(name_space).append(1, '\0').append(name);
+std::string order_of(const FullName& name) {
+  return std::string(name.name_space).append(1, '\0').append(name.name);
+}
+
+size_t hash_of(const FullName& name) {
+  const std::hash<std::string_view> hash;
+  return hash(name.name_space) * 31 + hash(name.name);
 }
 
 }  // namespace
 
 // One Service, whether it exists or is only named.
 struct LiveService {
-  std::string full_name;
+  std::string name_space;
+  std::string name;
   HeldObject object;
   std::map<std::string, HeldObject> slices;            // by name
   std::vector<std::unique_ptr<LiveBackend>> backends;  // by key
   bool is_dirty = false;
+  size_t dirty_place = 0;  // into LiveBackends::dirty_, while it is dirty
 
+  FullName full_name() const { return {name_space, name}; }
   bool is_empty() const { return object.body == nullptr && slices.empty() && backends.empty(); }
 };
 
 LiveBackends::LiveBackends(size_t services_max) : services_max_(services_max) {}
 LiveBackends::~LiveBackends() = default;
 
-LiveService* LiveBackends::find_or_make(const std::string& name_space, const std::string& name) {
-  const auto [at, is_new] = services_.try_emplace(full_name(name_space, name));
-  if (is_new) {
-    at->second = std::make_unique<LiveService>();
-    at->second->full_name = at->first;
+size_t LiveBackends::ByName::operator()(const FullName& name) const {
+  return hash_of(name);
+}
+size_t LiveBackends::ByName::operator()(const std::unique_ptr<LiveService>& service) const {
+  return hash_of(service->full_name());
+}
+bool LiveBackends::ByName::operator()(const FullName& left,
+                                      const std::unique_ptr<LiveService>& right) const {
+  return left == right->full_name();
+}
+bool LiveBackends::ByName::operator()(const std::unique_ptr<LiveService>& left,
+                                      const FullName& right) const {
+  return left->full_name() == right;
+}
+bool LiveBackends::ByName::operator()(const std::unique_ptr<LiveService>& left,
+                                      const std::unique_ptr<LiveService>& right) const {
+  return left->full_name() == right->full_name();
+}
+
+void LiveBackends::reserve(size_t services, size_t slices) {
+  services_.reserve(services);
+  of_slice_.reserve(slices);
+  dirty_.reserve(services);
+}
+
+LiveService* LiveBackends::find_or_make(const FullName& name) {
+  // Objects and the Ingresses that name them come in one order: mostly it is the one that was asked
+  // for last, or the one behind it.
+  for (size_t place = last_found_; place < std::min(last_found_ + 2, dirty_.size()); ++place) {
+    if (dirty_[place]->full_name() != name) continue;
+    last_found_ = place;
+    return dirty_[place];
   }
-  return at->second.get();
+  const auto at = services_.find(name);
+  if (at != services_.end()) {
+    if ((*at)->is_dirty) last_found_ = (*at)->dirty_place;
+    return at->get();
+  }
+  auto service = std::make_unique<LiveService>();
+  service->name_space = name.name_space;
+  service->name = name.name;
+  return services_.insert(std::move(service)).first->get();
+}
+
+LiveBackends::SliceOwners::iterator LiveBackends::find_slice(const FullName& slice, size_t hash,
+                                                             const std::string& name) {
+  auto [at, end] = of_slice_.equal_range(hash);
+  for (; at != end; ++at) {
+    if (at->second->name_space == slice.name_space && at->second->slices.contains(name)) return at;
+  }
+  return of_slice_.end();
 }
 
 void LiveBackends::touch(LiveService* service) {
-  if (!std::exchange(service->is_dirty, true)) dirty_.push_back(service);
+  if (std::exchange(service->is_dirty, true)) return;
+  service->dirty_place = dirty_.size();
+  dirty_.push_back(service);
 }
 
 void LiveBackends::take_service(const k8s::ObjectKey& key, const k8s::Object* object) {
-  LiveService* const service = find_or_make(key.name_space, key.name);
+  LiveService* const service = find_or_make({key.name_space, key.name});
   service->object = object == nullptr ? HeldObject{} : HeldObject{object->place, object->body};
   touch(service);
 }
 
 void LiveBackends::take_slice(const k8s::ObjectKey& key, const k8s::Object* object,
                               std::vector<k8s::Problem>* problems) {
-  const std::string name = full_name(key.name_space, key.name);
-  const auto known = of_slice_.find(name);
+  const FullName name{key.name_space, key.name};
+  const size_t hash = hash_of(name);
+  const auto known = find_slice(name, hash, key.name);
   if (known != of_slice_.end()) {
     known->second->slices.erase(key.name);
     touch(known->second);
@@ -72,18 +126,18 @@ void LiveBackends::take_slice(const k8s::ObjectKey& key, const k8s::Object* obje
                          "and is not used"});
     return;
   }
-  LiveService* const service = find_or_make(key.name_space, *owner);
+  LiveService* const service = find_or_make({key.name_space, *owner});
   service->slices.insert_or_assign(key.name, HeldObject{object->place, object->body});
   touch(service);
   if (known != of_slice_.end()) {
     known->second = service;
   } else {
-    of_slice_.emplace(name, service);
+    of_slice_.emplace(hash, service);
   }
 }
 
-LiveBackend* LiveBackends::use(const ServiceKey& key, const RouteOwner* user) {
-  LiveService* const service = find_or_make(key.name_space, key.service);
+LiveBackend* LiveBackends::use(ServiceKey key, const RouteOwner* user) {
+  LiveService* const service = find_or_make({key.name_space, key.service});
   const auto at = std::lower_bound(
       service->backends.begin(), service->backends.end(), key,
       [](const auto& backend, const ServiceKey& wanted) { return backend->key < wanted; });
@@ -92,7 +146,7 @@ LiveBackend* LiveBackends::use(const ServiceKey& key, const RouteOwner* user) {
     backend = at->get();
   } else {
     backend = service->backends.insert(at, std::make_unique<LiveBackend>())->get();
-    backend->key = key;
+    backend->key = std::move(key);
     backend->service = service;
     ++backend_count_;
   }
@@ -115,7 +169,7 @@ void LiveBackends::leave(LiveBackend* backend, const RouteOwner* user) {
 void LiveBackends::share_places() {
   if (backend_count_ <= services_max_ && left_out_count_ == 0) return;
   std::vector<LiveBackend*> by_key;
-  for (const auto& [name, service] : services_) {
+  for (const auto& service : services_) {
     for (const auto& backend : service->backends) by_key.push_back(backend.get());
   }
   std::sort(by_key.begin(), by_key.end(), [](const LiveBackend* left, const LiveBackend* right) {
@@ -131,32 +185,50 @@ void LiveBackends::share_places() {
   }
 }
 
-std::vector<ServiceChange> LiveBackends::settle(const std::vector<Service>& before,
-                                                ProblemBook* problems) {
+void LiveBackends::begin_settling() {
   for (LiveService* service : dirty_) {
     backend_count_ -= std::erase_if(service->backends,
                                     [](const auto& backend) { return backend->users.empty(); });
   }
   share_places();
-  std::sort(dirty_.begin(), dirty_.end(), [](const LiveService* left, const LiveService* right) {
-    return left->full_name < right->full_name;
-  });
+  const auto by_name = [](const LiveService* left, const LiveService* right) {
+    return left->full_name() < right->full_name();
+  };
+  // The store's objects come in this order.
+  if (!std::is_sorted(dirty_.begin(), dirty_.end(), by_name)) {
+    std::sort(dirty_.begin(), dirty_.end(), by_name);
+  }
+}
+
+std::vector<ServiceChange> LiveBackends::settle(const std::vector<Service>& before,
+                                                ProblemBook* problems) {
+  begin_settling();
   std::vector<ServiceChange> changes;
   changes.reserve(dirty_.size());
   for (LiveService* service : dirty_) {
     service->is_dirty = false;
     settle_one(service, before, problems, &changes);
-    if (service->is_empty()) services_.erase(services_.find(service->full_name));
+    if (service->is_empty()) services_.erase(services_.find(service->full_name()));
   }
   dirty_.clear();
   return changes;
 }
 
+std::vector<Service> LiveBackends::settle_all(ProblemBook* problems) {
+  begin_settling();
+  std::vector<Service> services;
+  services.reserve(backend_count_);
+  for (LiveService* service : dirty_) {
+    service->is_dirty = false;
+    resolve(service, problems, &services);
+  }
+  dirty_.clear();
+  return services;
+}
+
 void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& before,
                               ProblemBook* problems, std::vector<ServiceChange>* changes) {
-  const size_t separator = service->full_name.find('\0');
-  const ServiceKey first{
-      service->full_name.substr(0, separator), service->full_name.substr(separator + 1), "", {}};
+  const ServiceKey first{service->name_space, service->name, "", {}};
   auto old_one =
       std::lower_bound(before.begin(), before.end(), first,
                        [](const Service& left, const ServiceKey& key) { return left.key < key; });
@@ -164,7 +236,9 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
     return old_one != before.end() && old_one->key.name_space == first.name_space &&
            old_one->key.service == first.service;
   };
-  for (Service& now : resolve(service, problems)) {
+  std::vector<Service> services;
+  resolve(service, problems, &services);
+  for (Service& now : services) {
     for (; is_old() && old_one->key < now.key; ++old_one) {
       changes->push_back({old_one->key, *old_one, std::nullopt});
     }
@@ -179,8 +253,9 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
   for (; is_old(); ++old_one) changes->push_back({old_one->key, *old_one, std::nullopt});
 }
 
-std::vector<Service> LiveBackends::resolve(LiveService* service, ProblemBook* problems) {
-  std::vector<Service> services;
+// Appends what its backends lead to.
+void LiveBackends::resolve(LiveService* service, ProblemBook* problems,
+                           std::vector<Service>* services) {
   std::vector<k8s::Problem> said;
   EndpointResolver resolver(service->object, service->slices, &said);
   for (const auto& backend : service->backends) {
@@ -193,15 +268,14 @@ std::vector<Service> LiveBackends::resolve(LiveService* service, ProblemBook* pr
       continue;
     }
     // The same Service port under another policy stands behind it: it is looked at once.
-    const bool is_known = !services.empty() && services.back().key.names() == key.names();
+    const bool is_known = !services->empty() && services->back().key.names() == key.names();
     std::vector<Endpoint> endpoints =
-        is_known ? services.back().endpoints : resolver.resolve(key, user);
-    services.push_back({key, std::move(endpoints)});
+        is_known ? services->back().endpoints : resolver.resolve(key, user);
+    services->push_back({key, std::move(endpoints)});
   }
   if (!said.empty() || !problems->empty()) {
-    problems->set({ProblemOrigin::Kind::service, service->full_name}, std::move(said));
+    problems->set({ProblemOrigin::Kind::service, order_of(service->full_name())}, std::move(said));
   }
-  return services;
 }
 
 }  // namespace millrace::model

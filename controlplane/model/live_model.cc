@@ -1,13 +1,14 @@
 #include "controlplane/model/live_model.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
@@ -70,10 +71,45 @@ struct HostState {
   bool is_dirty = false;
 };
 
-struct TextHash {
+// Hosts by their own names.
+struct ByName {
   using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  static std::string_view name_of(std::string_view name) { return name; }
+  static std::string_view name_of(const std::unique_ptr<HostState>& host) { return host->name; }
+  template <class Named>
+  size_t operator()(const Named& one) const {
+    return std::hash<std::string_view>()(name_of(one));
+  }
+  template <class Left, class Right>
+  bool operator()(const Left& left, const Right& right) const {
+    return name_of(left) == name_of(right);
+  }
 };
+
+// Objects are spread over memory and read once, one behind the other: what is read soon is fetched
+// while the one before is looked at, one step of its chain of pointers at a time.
+void fetch_ahead(const std::vector<const k8s::Object*>& objects, size_t at) {
+  constexpr size_t step = 3;
+  const auto ahead = [&](size_t steps) {
+    return at + steps * step < objects.size() ? objects[at + steps * step] : nullptr;
+  };
+  const auto fetch = [](const void* from) { __builtin_prefetch(from); };
+  const auto ingress_ahead = [&](size_t steps) {
+    const k8s::Object* const object = ahead(steps);
+    return object == nullptr ? nullptr : std::get_if<k8s::Ingress>(object->body.get());
+  };
+  if (const k8s::Object* const object = ahead(4)) {
+    fetch(object);
+    fetch(&object->body);
+  }
+  if (const k8s::Object* const object = ahead(3)) fetch(object->body.get());
+  if (const k8s::Ingress* const ingress = ingress_ahead(2)) {
+    fetch(&ingress->metadata());
+    fetch(&ingress->spec());
+  }
+  const k8s::Ingress* const ingress = ingress_ahead(1);
+  if (ingress != nullptr && ingress->spec().rules_size() > 0) fetch(&ingress->spec().rules(0));
+}
 
 // Of one Service port: who asks for which policy.
 struct PolicyUsers {
@@ -104,7 +140,7 @@ struct LiveModel::State {
   std::optional<IngressClasses> classes;
   // Every Ingress; null: not ours.
   std::map<k8s::ObjectKey, std::unique_ptr<IngressRecord>> ingresses;
-  std::unordered_map<std::string, std::unique_ptr<HostState>, TextHash, std::equal_to<>> hosts;
+  std::unordered_set<std::unique_ptr<HostState>, ByName, ByName> hosts;
   HostState cluster;
   LiveBackends backends;
   std::map<ServiceKey, PolicyUsers> policies;  // by the key without one
@@ -118,6 +154,7 @@ struct LiveModel::State {
   // Of the update under way.
   std::vector<IngressRecord*> dirty_ingresses;  // to be placed
   std::vector<HostState*> dirty_hosts;
+  std::vector<HostState*> hosts_of_reading;  // of the Ingress that is being placed
   std::set<ServiceKey> dirty_policies;
   std::set<std::string> dirty_namespaces;
 
@@ -161,9 +198,27 @@ struct LiveModel::State {
          ++at) {
       take_namespace(at->first, &at->second);
     }
+    std::vector<const k8s::Object*> all;
+    all.reserve(objects.size());
+    std::array<size_t, k8s::kind_count> counts_by_kind{};
     for (const auto& [key, object] : objects.objects()) {
+      ++counts_by_kind[static_cast<size_t>(key.kind)];
+      all.push_back(&object);
+    }
+    const auto count_of = [&](Kind kind) { return counts_by_kind[static_cast<size_t>(kind)]; };
+    dirty_ingresses.reserve(count_of(Kind::ingress));
+    hosts.reserve(count_of(Kind::ingress));
+    dirty_hosts.reserve(count_of(Kind::ingress));
+    backends.reserve(count_of(Kind::service), count_of(Kind::endpoint_slice));
+    for (size_t i = 0; i < all.size(); ++i) {
+      fetch_ahead(all, i);
+      const k8s::Object& object = *all[i];
+      const k8s::ObjectKey& key = object.key;
       switch (key.kind) {
-        case Kind::ingress: take_ingress(key, &object); break;
+        case Kind::ingress:
+          if (has_quotas) dirty_namespaces.insert(key.name_space);
+          ingresses.emplace_hint(ingresses.end(), key, record_of(object));
+          break;
         case Kind::service: backends.take_service(key, &object); break;
         case Kind::endpoint_slice: take_slice(key, &object); break;
         default: break;
@@ -226,22 +281,27 @@ struct LiveModel::State {
       say(Origin::Kind::ingress_class, key, {});
       return;
     }
-    std::unique_ptr<IngressRecord> record;
-    if (is_ours(*object)) {
-      record = std::make_unique<IngressRecord>();
-      record->object = *object;
-      record->age = age_of(*object);
-      read(record.get());
-      touch(record.get());
-      ++counts.ingresses;
-    } else {
-      ++counts.ingresses_ignored;
-    }
+    std::unique_ptr<IngressRecord> record = record_of(*object);
     if (is_known) {
       at->second = std::move(record);
     } else {
       ingresses.emplace_hint(at, key, std::move(record));
     }
+  }
+
+  // Read and counted; null: not ours.
+  std::unique_ptr<IngressRecord> record_of(const k8s::Object& object) {
+    if (!is_ours(object)) {
+      ++counts.ingresses_ignored;
+      return nullptr;
+    }
+    auto record = std::make_unique<IngressRecord>();
+    record->object = object;
+    record->age = age_of(object);
+    read(record.get());
+    touch(record.get());
+    ++counts.ingresses;
+    return record;
   }
 
   // Leaves no trace of an Ingress; null: one that is not ours.
@@ -410,10 +470,11 @@ struct LiveModel::State {
   HostState* host_of(const std::string& name) {
     auto at = hosts.find(name);
     if (at == hosts.end()) {
-      at = hosts.emplace(name, std::make_unique<HostState>()).first;
-      at->second->name = name;
+      auto host = std::make_unique<HostState>();
+      host->name = name;
+      at = hosts.insert(std::move(host)).first;
     }
-    return at->second.get();
+    return at->get();
   }
 
   void touch(HostState* host) {
@@ -422,16 +483,20 @@ struct LiveModel::State {
   }
 
   void place(IngressRecord* record) {
-    const IngressReading& reading = record->reading;
-    for (const ServiceKey& key : reading.backends) {
-      record->backends.push_back(backends.use(key, record));
+    IngressReading& reading = record->reading;
+    record->backends.reserve(reading.backends.size());
+    for (ServiceKey& key : reading.backends) {
+      record->backends.push_back(backends.use(std::move(key), record));
     }
-    std::vector<HostState*> of_reading;
+    reading.backends = {};  // the records of backends have them
+    std::vector<HostState*>& of_reading = hosts_of_reading;
+    of_reading.clear();
     for (const std::string& name : reading.hosts) {
       of_reading.push_back(host_of(name));
       ++of_reading.back()->mentions;
       touch(of_reading.back());
     }
+    if (of_reading.size() == 1) of_reading[0]->rules.expect(reading.routes.size());
     for (const AskedRoute& route : reading.routes) {
       HostState* const host = route.host == no_index ? &cluster : of_reading[route.host];
       if (host == &cluster) touch(host);
@@ -472,7 +537,38 @@ struct LiveModel::State {
 
   // ---- settling -----------------------------------------------------------------------------
 
+  // What there is in `objects`, and nothing else, in a State that knows nothing yet: nothing is
+  // compared with a model before.
+  void rebuild(const store::Store& objects) {
+    take_all(objects);
+    share_and_place();
+    sort_dirty_hosts();
+    model.hosts.reserve(dirty_hosts.size());
+    for (HostState* host : dirty_hosts) {
+      host->is_dirty = false;
+      std::vector<k8s::Problem> said;
+      CHECK(host->mentions > 0);
+      model.hosts.push_back(host->rules.settle(host->name, &said));
+      say(Origin::Kind::host, host->name, std::move(said));
+    }
+    dirty_hosts.clear();
+    model.services = backends.settle_all(&problems);
+    settle_cluster();
+    apply(std::exchange(delta, {}), &model);
+    counts.routes = model.route_count();
+    counts.shadowed = model.shadowed_count();
+    counts.endpoints = model.endpoint_count();
+    problems.forget_changes();
+  }
+
   void settle() {
+    share_and_place();
+    settle_hosts();
+    settle_cluster();
+    settle_services();
+  }
+
+  void share_and_place() {
     for (const std::string& name_space : dirty_namespaces) share_quota(name_space);
     dirty_namespaces.clear();
     share_routes();
@@ -482,15 +578,18 @@ struct LiveModel::State {
       place(record);
     }
     dirty_ingresses.clear();
-    settle_hosts();
-    settle_cluster();
-    settle_services();
+  }
+
+  void sort_dirty_hosts() {
+    const auto by_name = [](const HostState* left, const HostState* right) {
+      return left->name < right->name;
+    };
+    if (std::is_sorted(dirty_hosts.begin(), dirty_hosts.end(), by_name)) return;
+    std::sort(dirty_hosts.begin(), dirty_hosts.end(), by_name);
   }
 
   void settle_hosts() {
-    std::sort(
-        dirty_hosts.begin(), dirty_hosts.end(),
-        [](const HostState* left, const HostState* right) { return left->name < right->name; });
+    sort_dirty_hosts();
     delta.hosts.reserve(dirty_hosts.size());
     for (HostState* host : dirty_hosts) {
       host->is_dirty = false;
@@ -562,22 +661,7 @@ LiveModel& LiveModel::operator=(LiveModel&&) noexcept = default;
 
 void LiveModel::rebuild(const store::Store& objects) {
   state_ = std::make_unique<State>(Options(state_->options));
-  state_->take_all(objects);
-  state_->settle();
-  state_->count_delta();
-  // There is nothing that the changes would be copied beside.
-  state_->model.hosts.reserve(state_->delta.hosts.size());
-  state_->model.services.reserve(state_->delta.services.size());
-  for (HostChange& change : state_->delta.hosts) {
-    state_->model.hosts.push_back(std::move(*change.after));
-  }
-  for (ServiceChange& change : state_->delta.services) {
-    state_->model.services.push_back(std::move(*change.after));
-  }
-  state_->delta.hosts.clear();
-  state_->delta.services.clear();
-  apply(std::exchange(state_->delta, {}), &state_->model);
-  state_->problems.forget_changes();
+  state_->rebuild(objects);
 }
 
 ModelUpdate LiveModel::update(const store::Store& objects,

@@ -13,6 +13,17 @@ bool can_stand_in_a_request_path(char c) {
   return byte > 0x20 && byte < 0x7f && c != '?' && c != '#';
 }
 
+// What most paths are: no octet in them that makes a sequence which only some types allow.
+bool is_plain(std::string_view path) {
+  char previous = '\0';
+  for (const char c : path) {
+    if (!can_stand_in_a_request_path(c) || c == '%') return false;
+    if (previous == '/' && (c == '/' || c == '.')) return false;
+    previous = c;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::optional<PathType> parse_path_type(std::string_view text) {
@@ -27,10 +38,11 @@ Status check_path(std::string_view path, PathType type) {
   if (path.size() > path_bytes_max) {
     return Error{"is longer than " + std::to_string(path_bytes_max) + " bytes"};
   }
-  if (!std::all_of(path.begin(), path.end(), can_stand_in_a_request_path)) {
+  const bool plain = is_plain(path);
+  if (!plain && !std::all_of(path.begin(), path.end(), can_stand_in_a_request_path)) {
     return Error{"holds a byte that no request path holds; write it percent-encoded"};
   }
-  if (type != PathType::implementation_specific) {
+  if (!plain && type != PathType::implementation_specific) {
     for (std::string_view sequence : {"//", "/./", "/../", "%2f", "%2F"}) {
       if (path.find(sequence) != std::string_view::npos) {
         return Error{"holds \"" + std::string(sequence) + "\", which pathType " + to_text(type) +
