@@ -146,6 +146,7 @@ void ControlLoop::run(int signal_fd) {
       gather_problems();
     }
     for (const auto& server : servers_) server->turn(now);
+    follow_rollout();
     report(now);
   }
 }
@@ -157,6 +158,19 @@ void ControlLoop::follow_guard() {
   rollout_.guard_went_back(*act, store_, at);
   rollout_problems_ = rollout_.problems();
   gather_problems();
+}
+
+// An operator's word (by the API, by SIGHUP) changes what goes out and what is wrong with it.
+void ControlLoop::follow_rollout() {
+  if (rollout_.problems() != rollout_problems_) {
+    rollout_problems_ = rollout_.problems();
+    gather_problems();
+  }
+  if (publisher_.wanted_version() == reported_version_) return;
+  reported_version_ = publisher_.wanted_version();
+  if (reporter_ != nullptr && report_due_ == Instant::never()) {
+    report_due_ = now_of_clock() + report_delay;
+  }
 }
 
 // The reporter's requests are the source's descriptor's, so it is turned behind the source.

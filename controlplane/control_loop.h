@@ -57,6 +57,7 @@ class ControlLoop {
   serve::HttpResponse answer_probe(const serve::HttpRequest& request);
   void report(Instant now);
   void follow_guard();
+  void follow_rollout();
   void stop();
   serve::HttpResponse scrape() const;
   void note_progress(Instant now);
@@ -87,6 +88,7 @@ class ControlLoop {
   Instant rebuild_due_ = Instant::never();
   Instant built_at_;  // when the newest table was made
   Instant report_due_ = Instant::never();
+  uint64_t reported_version_ = 0;  // of the table that was reported last
 };
 
 }  // namespace millrace

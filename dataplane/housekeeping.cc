@@ -87,6 +87,8 @@ void Housekeeping::after_install() {
   guard::Installed next{current.owner, current.traffic};
   if (next.snapshot == installed_.snapshot) return;
   guard_.installed(installed_, next, clock_.now());
+  verdict_.reset();
+  said_verdict_ = false;
   installed_ = std::move(next);
 }
 
@@ -100,7 +102,8 @@ void Housekeeping::save_current() {
 
 // Goes back by itself: whoever published the table may be gone by now.
 void Housekeeping::watch_tables() {
-  const auto verdict = guard_.turn(installed_, clock_.now());
+  auto verdict = std::exchange(verdict_, std::nullopt);
+  if (!verdict) verdict = guard_.turn(installed_, clock_.now());
   if (!verdict) return;
   const uint64_t back_to = verdict->before->version();
   if (parts_.guard.mode == guard::Mode::warn) {
@@ -111,22 +114,27 @@ void Housekeeping::watch_tables() {
   }
   const auto epoch = parts_.cell.install(verdict->before);
   if (!epoch.ok()) {
-    spdlog::error("table version {} does harm ({}), but going back to version {} failed: {}",
-                  verdict->bad_version, verdict->sentence, back_to, epoch.error());
+    if (!said_verdict_) {
+      spdlog::error("table version {} does harm ({}), but going back to version {} failed: {}",
+                    verdict->bad_version, verdict->sentence, back_to, epoch.error());
+    }
+    said_verdict_ = true;
+    verdict_ = std::move(verdict);  // again at the next tick, unless another table comes
     return;
   }
   wake_worker();
   spdlog::error("back to table version {} from version {} (epoch {}): {}", back_to,
                 verdict->bad_version, *epoch, verdict->sentence);
+  guard_.forget();
+  const shm::InstalledSnapshot& current = parts_.cell.current();
+  installed_ = {current.owner, current.traffic};
+  save_current();
+  // Behind what saving may say: the control plane reads the sentence with the cells.
   parts_.stats.set_last_error(verdict->sentence);
   parts_.stats.set(0, parts_.first_guard_cell, verdict->bad_version);
   parts_.stats.set(0, parts_.first_guard_cell + 1, back_to);
   std::atomic_thread_fence(std::memory_order_release);
   parts_.stats.set(0, parts_.first_guard_cell + 2, ++guard_acts_);
-  guard_.forget();
-  const shm::InstalledSnapshot& current = parts_.cell.current();
-  installed_ = {current.owner, current.traffic};
-  save_current();
 }
 
 // True while the worker's answer is awaited.

@@ -74,7 +74,9 @@ class Housekeeping {
   int64_t last_second_ = 0;
   std::vector<bool> links_up_;  // as said in the log
   guard::PublishGuard guard_;
-  guard::Installed installed_;  // what is in force, with its rows
+  guard::Installed installed_;             // what is in force, with its rows
+  std::optional<guard::Verdict> verdict_;  // that could not be carried out yet
+  bool said_verdict_ = false;
   uint64_t guard_acts_ = 0;
   uint64_t guard_warnings_ = 0;
 };

@@ -26,10 +26,11 @@ std::optional<GuardAct> GuardWatch::look(int stats_fd, Instant now) {
     page_ = std::move(*mapped);
     due_ = now;
   }
-  if (page_ == nullptr || now < due_) return std::nullopt;
+  if (page_ == nullptr) return std::nullopt;
   due_ = now + guard_look_interval;
   const shm::StatsReading reading = page_->read();
-  if (reading.pid != seen_pid_ || reading.start_time_unix_ns != seen_start_) {
+  const bool is_first = reading.pid != seen_pid_ || reading.start_time_unix_ns != seen_start_;
+  if (is_first) {
     seen_pid_ = reading.pid;
     seen_start_ = reading.start_time_unix_ns;
     seen_ = 0;
@@ -39,8 +40,9 @@ std::optional<GuardAct> GuardWatch::look(int stats_fd, Instant now) {
   seen_ = acts;
   GuardAct act{cell(reading, "guard_bad_version"), cell(reading, "guard_back_to_version"),
                reading.last_error};
-  // Something was published since: by a control plane that knew of it.
-  if (reading.applied_version > act.bad_version) return std::nullopt;
+  // Of an act from before our time: what was published since is of a control plane that knew of it.
+  // One under our eyes is always ours to follow, whatever of ours has arrived behind it.
+  if (is_first && reading.applied_version > act.bad_version) return std::nullopt;
   return act;
 }
 

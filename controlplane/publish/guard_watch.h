@@ -12,6 +12,7 @@
 
 namespace millrace::publish {
 
+// Without anything else to do.
 constexpr Duration guard_look_interval = Duration::milliseconds(250);
 
 struct GuardAct {

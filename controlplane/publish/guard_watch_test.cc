@@ -51,10 +51,23 @@ TEST_F(GuardWatchTest, EachActOnce) {
   EXPECT_TRUE(look());
 }
 
-TEST_F(GuardWatchTest, WhatSomebodyHasPublishedSinceIsKnownToThem) {
+TEST_F(GuardWatchTest, WhatSomebodyHasPublishedSinceAnActBeforeOurTimeIsKnownToThem) {
   act(7, 6, 1);
   page_->set_applied(4, 8);
   EXPECT_FALSE(look());
+}
+
+TEST_F(GuardWatchTest, AnActUnderOurEyesCountsWhateverHasArrivedBehindIt) {
+  EXPECT_FALSE(look());
+  act(7, 6, 1);
+  page_->set_applied(4, 8);  // a table of ours that was on its way
+  EXPECT_TRUE(look());
+}
+
+TEST_F(GuardWatchTest, NoPublishSlipsBetweenTwoLooks) {
+  EXPECT_FALSE(watch_.look(page_->fd(), now_));
+  act(7, 6, 1);
+  EXPECT_TRUE(watch_.look(page_->fd(), now_));
 }
 
 TEST_F(GuardWatchTest, ADataPlaneThatHasNoGuardAndNoDataPlane) {

@@ -60,6 +60,12 @@ class Publisher {
   // empty. Costs what the difference concerns.
   Result<std::vector<k8s::Problem>> want_change(const model::ModelDelta& change);
 
+  // The data plane has gone back to this version by itself: what is wanted is not there any more.
+  void went_back(uint64_t version) {
+    applied_version_ = version;
+    applied_is_ours_ = false;
+  }
+
   // Connects or publishes when it is time to. To be called whenever due() has come and after
   // want(), on_readable() and on_writable().
   void turn(Instant now);

@@ -362,6 +362,11 @@ Result<std::string> Rollout::release(const store::Store& objects, Moment at) {
 
 void Rollout::guard_went_back(const GuardAct& act, const store::Store& objects, Moment at) {
   Result<model::Model> table = history_->model_at(act.back_to_version);
+  // A number that ours had once is, in the data plane, another one's table.
+  if (table &&
+      history_->find(act.back_to_version)->number() != static_cast<double>(act.back_to_version)) {
+    table = Error{"it is of another history"};
+  }
   const std::string what = "the data plane went back from version " +
                            std::to_string(act.bad_version) + " to version " +
                            std::to_string(act.back_to_version) + ": " + act.sentence;
@@ -372,6 +377,7 @@ void Rollout::guard_went_back(const GuardAct& act, const store::Store& objects, 
             "failed");
     return;
   }
+  publisher_->went_back(act.back_to_version);
   held_ = std::move(*table);
   hold_.set_pinned_version(history_->find(act.back_to_version)->number());
   hold_.set_pinned_time(rfc3339(at.unix_ms));
