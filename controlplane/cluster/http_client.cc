@@ -257,6 +257,8 @@ void set_connection(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, keepalive_interval_seconds);
   curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT,
+                   1L);  // a name that is being looked up is not waited for
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent);
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "shm/snapshot_format.h"
 
 namespace millrace::compile {
 
@@ -97,7 +98,10 @@ SlotTable SlotTable::next(const std::vector<model::Service>& services,
 
 std::optional<SlotTable> SlotTable::from(const std::map<model::ServiceKey, uint32_t>& slots) {
   uint32_t end = unusable_slot + 1;
-  for (const auto& [key, slot] : slots) end = std::max(end, slot + 1);
+  for (const auto& [key, slot] : slots) {
+    if (slot >= shm::service_slots_max) return std::nullopt;
+    end = std::max(end, slot + 1);
+  }
   SlotTable table;
   table.keys_.resize(end, nullptr);
   for (const auto& [key, slot] : slots) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <set>
+#include <utility>
 
 namespace millrace::guard {
 
@@ -78,7 +80,10 @@ void PublishGuard::installed(const Installed& before, const Installed& after, In
   }
   set_mark(now);
   Trial trial{before, after, now, counts_.total(), {}, {}};
-  for (RouteChange& change : find_route_changes(before.snapshot->view(), after.snapshot->view())) {
+  std::vector<RouteChange> changes =
+      find_route_changes(before.snapshot->view(), after.snapshot->view());
+  acquit_mended(changes, before, after);
+  for (RouteChange& change : changes) {
     Suspect suspect;
     suspect.row = after.rows->route(change.after.segment, change.after.route);
     suspect.past = past_of(before.rows->route(change.before.segment, change.before.route));
@@ -95,6 +100,24 @@ void PublishGuard::installed(const Installed& before, const Installed& after, In
   }
   if (trials_.size() == trials_max) trials_.pop_front();
   trials_.push_back(std::move(trial));
+}
+
+// Whose route leads elsewhere again, or is gone, is not judged any more: the mistake was mended.
+void PublishGuard::acquit_mended(const std::vector<RouteChange>& changes, const Installed& before,
+                                 const Installed& after) {
+  if (trials_.empty()) return;
+  std::set<uint32_t> moved;
+  std::set<uint32_t> present;
+  for (const RouteChange& change : changes) {
+    moved.insert(after.rows->route(change.after.segment, change.after.route).row);
+    moved.insert(before.rows->route(change.before.segment, change.before.route).row);
+  }
+  for (const TrafficRef& row : after.rows->routes) present.insert(row.row);
+  for (Trial& trial : trials_) {
+    std::erase_if(trial.suspects, [&](const Suspect& suspect) {
+      return moved.contains(suspect.row.row) || !present.contains(suspect.row.row);
+    });
+  }
 }
 
 std::optional<Verdict> PublishGuard::turn(const Installed& current, Instant now) {
@@ -123,21 +146,22 @@ std::optional<std::string> PublishGuard::judge(Trial& trial, const Installed& cu
   others.failures -= std::min(others.failures, changed.failures);
   TrafficCount together_since, together_past;
   std::optional<std::string> blamed;
-  std::erase_if(trial.suspects, [&](const Suspect& suspect) {
-    if (blamed) return false;
+  std::vector<Suspect> left;  // all are looked at beside one another, so none goes meanwhile
+  for (const Suspect& suspect : trial.suspects) {
     const TrafficCount now = counts_.count(suspect.row);
     // Its row has gone to another route: it is in no table any more.
-    if (now.requests < suspect.at_install.requests) return true;
+    if (now.requests < suspect.at_install.requests) continue;
     const TrafficCount since = now - suspect.at_install;
-    if (is_acquitted(trial, suspect, since, current)) return true;
+    if (is_acquitted(trial, suspect, since, current)) continue;
     together_since += since;
     together_past += suspect.past;
-    if (since.requests < limits_.requests_min) return false;
-    if (is_jump(since, suspect.past, others)) {
-      blamed = sentence_of(suspect.text, since, suspect.past, others);
+    if (since.requests >= limits_.requests_min) {
+      if (!is_jump(since, suspect.past, others)) continue;
+      if (!blamed) blamed = sentence_of(suspect.text, since, suspect.past, others);
     }
-    return !blamed;
-  });
+    left.push_back(suspect);
+  }
+  trial.suspects = std::move(left);
   if (!blamed && together_since.requests >= limits_.requests_min && trial.suspects.size() > 1 &&
       is_jump(together_since, together_past, others)) {
     blamed = sentence_of(std::to_string(trial.suspects.size()) + " changed routes, among them " +

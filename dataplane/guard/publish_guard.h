@@ -99,6 +99,8 @@ class PublishGuard {
     std::vector<std::pair<uint32_t, shm::TrafficCount>> rows;  // generation and count
   };
 
+  void acquit_mended(const std::vector<RouteChange>& changes, const Installed& before,
+                     const Installed& after);
   void set_mark(Instant now);
   shm::TrafficCount past_of(shm::TrafficRef row) const;
   std::optional<std::string> judge(Trial& trial, const Installed& current);

@@ -199,6 +199,26 @@ TEST_F(PublishGuardTest, ALaterTableDoesNotHideTheBadOne) {
   EXPECT_EQ(verdict->before, good_table);
 }
 
+TEST_F(PublishGuardTest, AMistakeThatWasMendedTakesNothingBack) {
+  install(tables_.make(usual));
+  live({"a.example", "b.example"});
+  tables_.endpoints("two", {});
+  install(tables_.make(changed));
+  ask("a.example", 0, 30);
+  EXPECT_FALSE(turn());
+  // Mended, and something else comes with it.
+  install(tables_.make({{"a.example", "/", "three"}, {"b.example", "/", "other"}}));
+  ask("a.example", 40, 0);
+  ask("b.example", 60, 0);
+  EXPECT_FALSE(turn());
+  // Or taken out altogether.
+  install(tables_.make(changed));
+  ask("a.example", 0, 30);
+  install(tables_.make({{"b.example", "/", "other"}}));
+  EXPECT_FALSE(turn());
+  EXPECT_EQ(guard_->watched(), 0U);
+}
+
 TEST_F(PublishGuardTest, NobodyAskedOrNobodyToldIsNotJudged) {
   install(tables_.make(usual));
   live({"b.example"});  // a.example has no past

@@ -15,14 +15,14 @@ import sys
 
 # Suite -> budget in seconds and the labels it is made of. What has none of the labels is `rest`.
 SUITES = {
-    "unit_and_simulation": (300, ("unit", "sim")),
+    "unit_and_simulation": (420, ("unit", "sim")),
     "rest": (120, ("tidy", "net", "vm")),
-    "fuzzing": (60, ("fuzz",)),
+    "fuzzing": (90, ("fuzz",)),
     "performance": (120, ("perf",)),
     "end_to_end": (330, ("e2e",)),
     "cluster": (420, ("cluster",)),
 }
-BUILD_BUDGET_S = 720
+BUILD_BUDGET_S = 1500
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 COPIED = ("LABELS", "TIMEOUT", "SKIP_RETURN_CODE", "RUN_SERIAL", "ENVIRONMENT", "PROCESSORS", "COST",
