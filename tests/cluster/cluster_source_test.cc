@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 
@@ -39,8 +41,10 @@ class ClusterSourceTest : public ::testing::Test {
   }
   int apply(const std::string& yaml) { return kube("-n " + name_space_ + " apply -f -", yaml); }
 
-  void open(ClusterOptions options = {}) {
-    auto credentials = Credentials::from_kubeconfig(setting("MILLRACE_TEST_KUBECONFIG"), "");
+  // `kubeconfig`: empty for the administrator's.
+  void open(ClusterOptions options = {}, const std::string& kubeconfig = "") {
+    auto credentials = Credentials::from_kubeconfig(
+        kubeconfig.empty() ? setting("MILLRACE_TEST_KUBECONFIG") : kubeconfig, "");
     ASSERT_TRUE(credentials.ok()) << credentials.error();
     auto api = Api::create(std::move(*credentials));
     ASSERT_TRUE(api.ok()) << api.error();
@@ -49,9 +53,59 @@ class ClusterSourceTest : public ::testing::Test {
     source_ = std::make_unique<ClusterSource>(api_.get(), options, 1);
   }
 
+  // What a shell command prints.
+  static std::string output_of(const std::string& command) {
+    std::string text;
+    FILE* pipe = popen(command.c_str(), "r");
+    char buffer[4096];
+    for (size_t count; pipe != nullptr && (count = fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
+      text.append(buffer, count);
+    }
+    if (pipe != nullptr) pclose(pipe);
+    return text;
+  }
+  // Connections of this process to the server.
+  static int connections() {
+    return std::atoi(
+        output_of("ss -Htnp state established | grep -c 'pid=" + std::to_string(getpid()) + ",'")
+            .c_str());
+  }
+  std::string token(const std::string& account, const std::string& lasts) {
+    std::string text = output_of(setting("MILLRACE_TEST_KUBECTL") + " -n " + name_space_ +
+                                 " create token " + account + " --duration " + lasts);
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+  }
+  // Of a ServiceAccount of the test's namespace whose token lies in a file.
+  std::string kubeconfig_with_token_file(const std::string& token_file) {
+    const std::string admin = output_of("cat " + setting("MILLRACE_TEST_KUBECONFIG"));
+    const std::string server = admin.substr(
+        admin.find("https://"), admin.find('"', admin.find("https://")) - admin.find("https://"));
+    const std::string folder = setting("MILLRACE_TEST_SERVER");
+    const std::string file = folder + "/" + name_space_ + ".kubeconfig";
+    std::ofstream(file) << "clusters: [{name: c, cluster: {server: \"" << server
+                        << "\", certificate-authority: certificates/apiserver.crt}}]\n"
+                        << "users: [{name: u, user: {tokenFile: " << token_file << "}}]\n"
+                        << "contexts: [{name: x, context: {cluster: c, user: u}}]\n"
+                        << "current-context: x\n";
+    return file;
+  }
+  // A file of deploy/manifests/ingress, said of the test's namespace and an account there.
+  std::string rights(const std::string& file) {
+    std::ifstream stream(setting("MILLRACE_TEST_MANIFESTS") + "/" + file);
+    std::string text{std::istreambuf_iterator<char>(stream), {}};
+    for (size_t at; (at = text.find("namespace: shop")) != std::string::npos;) {
+      text.replace(at, 15, "namespace: " + name_space_);
+    }
+    for (size_t at; (at = text.find("namespace: millrace}")) != std::string::npos;) {
+      text.replace(at, 20, "namespace: " + name_space_ + "}");
+    }
+    return text;
+  }
+
   // Turns the source until `done`, for ten seconds at most.
-  bool wait_for(const std::function<bool()>& done) {
-    const Instant end = MonotonicClock().now() + Duration::seconds(10);
+  bool wait_for(const std::function<bool()>& done, int seconds = 10) {
+    const Instant end = MonotonicClock().now() + Duration::seconds(seconds);
     while (true) {
       const Instant now = MonotonicClock().now();
       source_->turn(now, &store_);
@@ -262,6 +316,150 @@ TEST_F(ClusterSourceTest, ManyPagesAreOneList) {
   EXPECT_TRUE(reflector.has_synced());
   EXPECT_EQ(requests, 3);
   EXPECT_EQ(store_.size(), 1'203u);
+}
+
+TEST_F(ClusterSourceTest, AllWatchesShareOneConnectionOfHttp2) {
+  open();
+  ASSERT_TRUE(wait_for([&] { return source_->has_synced(); })) << problems();
+  EXPECT_EQ(connections(), 1);
+  // 150 Secrets by name: beyond the streams of one connection, and far below one each.
+  ClusterOptions options;
+  options.watch_secrets = true;
+  open(options);
+  ASSERT_TRUE(wait_for([&] { return source_->has_synced(); })) << problems();
+  std::set<std::pair<std::string, std::string>> names;
+  for (int i = 0; i < 150; ++i) names.emplace(name_space_, "s" + std::to_string(i));
+  source_->watch_secrets(names, &store_);
+  EXPECT_TRUE(wait_for([&] { return source_->counts().watches >= 156; })) << problems();
+  wait_for([] { return false; }, 3);
+  EXPECT_EQ(problems(), "");
+  EXPECT_GE(connections(), 1);
+  EXPECT_LE(connections(), 4);
+  source_->watch_secrets({}, &store_);
+  ASSERT_EQ(kube("-n " + name_space_ + " create service clusterip after --tcp=80:80"), 0);
+  EXPECT_TRUE(wait_for([&] { return find(k8s::Kind::service, "after") != nullptr; }))
+      << "streams that were canceled cost the others nothing";
+  EXPECT_EQ(source_->counts().failures, 0u);
+}
+
+TEST_F(ClusterSourceTest, C12_ATokenThatRunsOutIsReplacedWithoutARestart) {
+  ASSERT_EQ(kube("-n " + name_space_ + " create serviceaccount millrace-controlplane"), 0);
+  ASSERT_EQ(kube("apply -f -", rights("rbac-of-a-namespace.yaml")), 0);
+  const std::string file = setting("MILLRACE_TEST_SERVER") + "/" + name_space_ + ".token";
+  std::ofstream(file) << token("millrace-controlplane", "10m");
+  ClusterOptions options;
+  options.namespaces = {name_space_};
+  options.watch_seconds = 2;
+  open(options, kubeconfig_with_token_file(file));
+  ASSERT_TRUE(wait_for([&] { return source_->has_synced(); })) << problems();
+  EXPECT_EQ(problems(), "") << "these rights suffice";
+  // The account is made anew: every token of before is of nobody.
+  ASSERT_EQ(kube("-n " + name_space_ + " delete serviceaccount millrace-controlplane"), 0);
+  ASSERT_EQ(kube("-n " + name_space_ + " create serviceaccount millrace-controlplane"), 0);
+  EXPECT_TRUE(wait_for([&] { return problems().find("HTTP 401") != std::string::npos; }, 30))
+      << problems();
+  std::ofstream(file) << token("millrace-controlplane", "10m");
+  EXPECT_TRUE(wait_for([&] { return problems().empty(); }, 40)) << problems();
+  ASSERT_EQ(apply(web), 0);
+  EXPECT_TRUE(wait_for([&] { return find(k8s::Kind::ingress, "web") != nullptr; }));
+}
+
+TEST_F(ClusterSourceTest, C11_SecretsUnderTheRightsOfOneNamespace) {
+  ASSERT_EQ(kube("-n " + name_space_ + " create serviceaccount millrace-controlplane"), 0);
+  ASSERT_EQ(kube("apply -f -", rights("rbac-of-a-namespace.yaml")), 0);
+  ASSERT_EQ(kube("apply -f -", rights("secrets-of-a-namespace.yaml")), 0);
+  for (const char* name : {"shop-tls", "other"}) {
+    ASSERT_EQ(
+        kube("-n " + name_space_ + " create secret generic " + name + " --from-literal=tls.key=k"),
+        0);
+  }
+  const std::string file = setting("MILLRACE_TEST_SERVER") + "/" + name_space_ + ".token";
+  std::ofstream(file) << token("millrace-controlplane", "10m");
+  ClusterOptions options;
+  options.namespaces = {name_space_};
+  options.watch_secrets = true;
+  open(options, kubeconfig_with_token_file(file));
+  source_->watch_secrets({{name_space_, "shop-tls"}, {name_space_, "other"}}, &store_);
+  EXPECT_TRUE(wait_for([&] { return find(k8s::Kind::secret, "shop-tls") != nullptr; }));
+  EXPECT_TRUE(wait_for([&] { return problems().find("/other: HTTP 403") != std::string::npos; }))
+      << problems();
+  EXPECT_EQ(find(k8s::Kind::secret, "other"), nullptr);
+  EXPECT_TRUE(source_->has_synced()) << "a Secret that may not be read holds back nothing";
+}
+
+TEST_F(ClusterSourceTest, EveryWayOfWritingIsFollowed) {
+  open();
+  ASSERT_TRUE(wait_for([&] { return source_->has_synced(); })) << problems();
+  const auto rule = [](const std::string& host) {
+    return "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: w}\nspec: {rules: "
+           "[{host: " +
+           host +
+           ", http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: "
+           "{number: 80}}}}]}}]}\n";
+  };
+  const auto becomes = [&](const std::string& host, const std::string& manager) {
+    return wait_for([&] {
+      const k8s::Object* object = find(k8s::Kind::ingress, "w");
+      return object != nullptr && object->field_manager == manager &&
+             std::get<k8s::Ingress>(*object->body).spec().rules(0).host() == host;
+    });
+  };
+  const std::string in = "-n " + name_space_ + " ";
+  ASSERT_EQ(kube(in + "apply --server-side -f -", rule("a.example")), 0);
+  EXPECT_TRUE(becomes("a.example", "kubectl"));
+  EXPECT_NE(
+      kube(in + "apply --server-side --field-manager other -f - 2>/dev/null", rule("b.example")), 0)
+      << "a conflict of managers changes nothing";
+  ASSERT_EQ(kube(in + "apply --server-side --force-conflicts --field-manager other -f -",
+                 rule("b.example")),
+            0);
+  EXPECT_TRUE(becomes("b.example", "other"));
+  ASSERT_EQ(kube(in + "replace -f -", rule("c.example")), 0);
+  EXPECT_TRUE(becomes("c.example", "kubectl-replace"));
+  ASSERT_EQ(shell("EDITOR='sed -i s/c.example/d.example/' " + setting("MILLRACE_TEST_KUBECTL") +
+                  ' ' + in + "edit ingress w >/dev/null"),
+            0);
+  EXPECT_TRUE(becomes("d.example", "kubectl-edit"));
+  ASSERT_EQ(kube(in + "replace --force -f - 2>/dev/null", rule("e.example")), 0);
+  EXPECT_TRUE(becomes("e.example", "kubectl-replace"));
+  EXPECT_EQ(problems(), "");
+}
+
+TEST_F(ClusterSourceTest, TenThousandIngresses) {
+  constexpr int ingress_count = 10'000;
+  const std::string folder = ::testing::TempDir() + "/many-" + name_space_;
+  ASSERT_EQ(shell("mkdir -p " + folder), 0);
+  // Four at a time: one kubectl creates a few hundred a second.
+  std::string all;
+  for (int part = 0; part < 4; ++part) {
+    const std::string file = folder + "/" + std::to_string(part) + ".yaml";
+    std::ofstream stream(file);
+    for (int i = part; i < ingress_count; i += 4) {
+      stream
+          << "---\n{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: i" << i
+          << "}, spec: {ingressClassName: millrace, rules: [{host: h" << i
+          << ".example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, "
+             "port: {number: 80}}}}]}}]}}\n";
+    }
+    all += setting("MILLRACE_TEST_KUBECTL") + " -n " + name_space_ + " create -f " + file +
+           " >/dev/null & ";
+  }
+  ASSERT_EQ(shell(all + "wait"), 0);
+  const Instant began = MonotonicClock().now();
+  open();
+  ASSERT_TRUE(wait_for([&] { return source_->has_synced(); }, 60)) << problems();
+  const Duration took = MonotonicClock().now() - began;
+  EXPECT_EQ(std::count_if(store_.objects().begin(), store_.objects().end(),
+                          [&](const auto& one) {
+                            return one.first.kind == k8s::Kind::ingress &&
+                                   one.first.name_space == name_space_;
+                          }),
+            ingress_count);
+  std::printf("ingresses=%d from_start_to_synced_ms=%lld\n", ingress_count,
+              static_cast<long long>(took.count_ms()));
+  EXPECT_LT(took, Duration::seconds(20));
+  shell("rm -rf " + folder);
+  kube("delete ingress -n " + name_space_ + " --all --wait=false");
 }
 
 }  // namespace
