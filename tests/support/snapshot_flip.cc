@@ -75,8 +75,20 @@ class Sender {
   std::unique_ptr<ChannelClient> client_;
 };
 
-std::vector<uint8_t>& part(BuiltSnapshot& built, size_t index) {
-  return index == 0 ? built.root : built.segments[index - 1].bytes;
+const std::vector<uint8_t>& part(const BuiltSnapshot& built, size_t index) {
+  if (index == 0) return built.root;
+  return built.segments[index - 1].bytes;
+}
+
+// Segments share their bytes with who else has them: a changed one is another one.
+void flip(BuiltSnapshot& built, size_t index, size_t offset, uint8_t pattern) {
+  std::vector<uint8_t> bytes = part(built, index);
+  bytes[offset] ^= pattern;
+  if (index == 0) {
+    built.root = std::move(bytes);
+  } else {
+    built.segments[index - 1].bytes = shm::SharedBytes(std::move(bytes));
+  }
 }
 
 void mend(BuiltSnapshot& built) {
@@ -107,7 +119,7 @@ Counts flip_all(Sender& sender, const BuiltSnapshot& right, size_t step) {
     for (size_t at = 0; at < part(base, index).size(); at += step) {
       BuiltSnapshot changed = right;
       // Another pattern at each place, never zero.
-      part(changed, index)[at] ^= static_cast<uint8_t>(at % 255 + 1);
+      flip(changed, index, at, static_cast<uint8_t>(at % 255 + 1));
       ++counts.flipped;
       counts.refused += !sender.accepted(changed);
       mend(changed);
