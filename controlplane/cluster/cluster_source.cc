@@ -40,20 +40,38 @@ void ClusterSource::add(Resource resource) {
 
 Instant ClusterSource::due(Instant) const {
   Instant due = api_->due();
-  for (const auto& watch : watches_) due = std::min(due, watch->reflector.due());
+  const bool secrets_wait = secrets_beginning() >= secret_starts_max;
+  for (const auto& watch : watches_) {
+    // A head that comes, or an end, lets it begin.
+    if (secrets_wait && watch->is_secret() && watch->transfer == 0) continue;
+    due = std::min(due, watch->reflector.due());
+  }
   return due;
+}
+
+size_t ClusterSource::secrets_beginning() const {
+  return static_cast<size_t>(std::count_if(watches_.begin(), watches_.end(), [](const auto& one) {
+    return one->is_secret() && one->is_beginning;
+  }));
 }
 
 void ClusterSource::turn(Instant now, store::Store* store) {
   now_ = now;
   store_ = store;
   api_->turn(now);
+  size_t beginning = secrets_beginning();
   for (const auto& watch : watches_) {
     if (watch->reflector.is_silent(now)) {
       api_->cancel(std::exchange(watch->transfer, 0));
+      if (watch->is_secret()) beginning -= watch->is_beginning;
+      watch->is_beginning = false;
       watch->reflector.give_up(now, store);
     }
-    if (const auto request = watch->reflector.start(now)) start(watch.get(), *request);
+    if (watch->is_secret() && beginning >= secret_starts_max) continue;
+    if (const auto request = watch->reflector.start(now)) {
+      start(watch.get(), *request);
+      beginning += watch->is_secret();
+    }
   }
   store_ = nullptr;
 }
@@ -66,6 +84,7 @@ void ClusterSource::start(Watch* watch, const ReflectorRequest& request) {
   HttpHandler handler;
   handler.head = [this, watch](int status, const std::string& content_type,
                                std::optional<Duration> retry_after) {
+    watch->is_beginning = false;
     if (status == http_unauthorized) api_->refused();
     return watch->reflector.head(status, content_type, retry_after, now_);
   };
@@ -74,8 +93,10 @@ void ClusterSource::start(Watch* watch, const ReflectorRequest& request) {
   };
   handler.end = [this, watch](const std::optional<std::string>& failure) {
     watch->transfer = 0;
+    watch->is_beginning = false;
     watch->reflector.end(failure, now_, store_);
   };
+  watch->is_beginning = true;
   watch->transfer = api_->start(std::move(http), std::move(handler));
 }
 

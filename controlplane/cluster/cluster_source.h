@@ -18,6 +18,10 @@ namespace millrace::cluster {
 
 // TLS Secrets that Ingresses name, each watched by itself: what is beyond is not looked at.
 constexpr size_t secrets_max = 1'000;
+// So many of their watches begin at a time. libcurl opens a connection for each transfer that finds
+// all others full (a server allows about a hundred streams on one), and with a thousand at once
+// that would be nine hundred.
+constexpr size_t secret_starts_max = 4;
 
 struct ClusterOptions {
   // Only these; empty: all. Kinds without namespaces are watched as they are, but for Node and
@@ -56,10 +60,14 @@ class ClusterSource : public store::Source {
         : reflector(std::move(resource), seed, watch_seconds) {}
     Reflector reflector;
     HttpTransferId transfer = 0;  // 0: none under way
+    bool is_beginning = false;    // asked, and no head has come
+
+    bool is_secret() const { return reflector.resource().kind == k8s::Kind::secret; }
   };
 
   void add(Resource resource);
   void start(Watch* watch, const ReflectorRequest& request);
+  size_t secrets_beginning() const;
 
   Api* api_;
   const ClusterOptions options_;
