@@ -34,7 +34,8 @@ kube -n home patch ingress leaving --type=merge -p '{"spec":{"ingressClassName":
 lab_until 10 has_status home leaving '' || fail 'the status of an Ingress of another class stays'
 
 # A second control plane, for another data plane that is not there: it waits, and takes over when the first is killed.
-socket=$lab_dir/none.sock cluster_controlplane second --status-address 192.0.2.7
+mkdir -p "$lab_dir/second" # its history is its own
+socket=$lab_dir/second/none.sock cluster_controlplane second --status-address 192.0.2.7
 sleep 3
 [ "$(holder)" = "$first" ] || fail 'the Lease changed hands beside a living holder'
 lab_signal controlplane KILL
