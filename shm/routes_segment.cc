@@ -204,7 +204,8 @@ void RoutesSegmentBuilder::fill_hosts() {
     record.kind = static_cast<uint8_t>(kind);
     record.root = {index_none, 0};
     record.rest = {index_none, 0};
-    if (host.name.size() <= host_text_bytes_max) {
+    // The name for all hosts is empty, and lies nowhere.
+    if (!host.name.empty() && host.name.size() <= host_text_bytes_max) {
       std::memcpy(record.text, host.name.data(), host.name.size());
     }
     hosts_.push_back(record);
