@@ -15,7 +15,7 @@ import sys
 
 # Suite -> budget in seconds and the labels it is made of. What has none of the labels is `rest`.
 SUITES = {
-    "unit_and_simulation": (420, ("unit", "sim")),
+    "unit_and_simulation": (600, ("unit", "sim")),
     "rest": (120, ("tidy", "net", "vm")),
     "fuzzing": (90, ("fuzz",)),
     "performance": (120, ("perf",)),
