@@ -18,8 +18,6 @@ void add_cluster_options(CLI::App& app, ControlPlaneConfig* config) {
   app.add_option("--watch-namespace", config->cluster.namespaces,
                  "Only this namespace; may be given more than once")
       ->type_name("NAME");
-  app.add_flag("--watch-secrets", config->cluster.watch_secrets,
-               "Look at the TLS Secrets that Ingresses name (needs the right to)");
   app.add_option("--status-address", config->reporter.status.addresses,
                  "What to write to status.loadBalancer of Ingresses: an IP address or host name; "
                  "may be given more than once")
