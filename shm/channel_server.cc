@@ -268,7 +268,9 @@ Result<std::shared_ptr<const Snapshot>> ChannelServer::State::open(Connection& c
     }
     segments.push_back(std::make_shared<const MappedBytes>(std::move(*memory)));
   }
-  return Snapshot::create(std::move(*root), std::move(segments));
+  const std::vector<std::shared_ptr<const Snapshot>> known(cell->window().begin(),
+                                                           cell->window().end());
+  return Snapshot::create(std::move(*root), std::move(segments), known);
 }
 
 std::optional<ChannelClose> ChannelServer::State::answer(Connection& connection,

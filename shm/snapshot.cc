@@ -6,12 +6,16 @@
 
 namespace millrace::shm {
 
-Result<std::shared_ptr<const Snapshot>> Snapshot::create(MappedBytes root,
-                                                         std::vector<SegmentMemory> segments) {
+Result<std::shared_ptr<const Snapshot>> Snapshot::create(
+    MappedBytes root, std::vector<SegmentMemory> segments,
+    std::span<const std::shared_ptr<const Snapshot>> known) {
   std::vector<ByteView> views;
   views.reserve(segments.size());
   for (const SegmentMemory& segment : segments) views.push_back(segment->view());
-  Result<SnapshotView> view = SnapshotView::validate(root.view(), views);
+  std::vector<const SnapshotView*> known_views;
+  known_views.reserve(known.size());
+  for (const std::shared_ptr<const Snapshot>& one : known) known_views.push_back(&one->view());
+  Result<SnapshotView> view = SnapshotView::validate(root.view(), views, known_views);
   if (!view.ok()) return Error{view.error()};
   return std::shared_ptr<const Snapshot>(
       new Snapshot(std::move(root), std::move(segments), std::move(*view)));

@@ -3,7 +3,10 @@
 //
 // validate() reads every byte once and checks every offset, length, index, enum, order, bucket and
 // name (one pass, time linear in the size). It does not lean on the checksum: bytes whose checksums
-// were mended by a hostile writer are still either refused or safe to read completely.
+// were mended by a hostile writer are still either refused or safe to read completely. What is
+// internal to a segment depends on its bytes alone, so a segment that is still in the memory in
+// which an earlier view has validated it is not read a second time; what reaches across segments is
+// checked for every snapshot, from facts that are kept with the validated segment.
 #pragma once
 
 #include <cstdint>
@@ -78,7 +81,12 @@ class SnapshotView {
  public:
   // `segments` in the directory's order, each 8-byte aligned, as `root` is; the bytes must stay as
   // they are while the view is used. Error: one sentence naming the record and the field.
-  static Result<SnapshotView> validate(ByteView root, std::span<const ByteView> segments);
+  //
+  // `known`: earlier views. Their memory must be there and must not have changed since they were
+  // validated, so that a segment at the same address holds the same bytes. They change neither the
+  // verdict nor the sentence, only how long it takes.
+  static Result<SnapshotView> validate(ByteView root, std::span<const ByteView> segments,
+                                       std::span<const SnapshotView* const> known = {});
 
   uint64_t version() const { return root_->version; }
   const RootHeader& root() const { return *root_; }
@@ -92,6 +100,12 @@ class SnapshotView {
   const RoutesSegment& routes_segment(uint32_t index) const { return routes_[index]; }
   uint32_t endpoints_segment_count() const { return root_->endpoints_segment_count; }
   const EndpointsSegment& endpoints_segment(uint32_t index) const { return endpoints_[index]; }
+
+  // Of the segment at this place of the directory: the same one in two views exactly when it was
+  // read once for both. As long as somebody holds it, no other segment gets it.
+  const std::shared_ptr<const void>& segment_identity(uint32_t place) const {
+    return facts_[place].identity;
+  }
 
   const RouteRecord& route(RouteRef ref) const { return routes_[ref.segment].routes[ref.route]; }
   std::string_view text(RouteRef ref, StringRef string) const {
@@ -133,6 +147,13 @@ class SnapshotView {
 
  private:
   friend class SnapshotValidator;
+  // What the next snapshot with this segment must know of it, to be checked against its own root.
+  struct SegmentFacts {
+    std::shared_ptr<const void> identity;
+    uint64_t endpoint_count = 0;    // in slots and array together
+    uint32_t service_slot_end = 0;  // one behind the highest that a route or loser names
+    bool has_policies = false;
+  };
   SnapshotView() = default;
   const EndpointsSegment& segment_of_slot(uint32_t slot) const {
     return endpoints_[slot >> root_->service_slot_shift];
@@ -145,16 +166,20 @@ class SnapshotView {
   RouteRef empty_host_;
   uint32_t slot_mask_ = 0;
   bool has_wildcards_ = false;
+  std::vector<SegmentFacts> facts_;  // by place in the directory; the data path never reads it
 };
 
 // The memory of one segment, shared by all the snapshots that name it.
 using SegmentMemory = std::shared_ptr<const MappedBytes>;
 
-// A validated snapshot together with its memory. Immutable; made and dropped by housekeeping only.
+// A validated snapshot together with its memory. Immutable; made by housekeeping, and dropped by it
+// or by whoever it gave it to for saving.
 class Snapshot {
  public:
-  static Result<std::shared_ptr<const Snapshot>> create(MappedBytes root,
-                                                        std::vector<SegmentMemory> segments);
+  // `known`: snapshots of which it may share segments; those are not read again.
+  static Result<std::shared_ptr<const Snapshot>> create(
+      MappedBytes root, std::vector<SegmentMemory> segments,
+      std::span<const std::shared_ptr<const Snapshot>> known = {});
   // Copies what the builder made; for tests, tools and the built-in snapshot.
   static Result<std::shared_ptr<const Snapshot>> from_bytes(ByteView root,
                                                             std::span<const ByteView> segments);

@@ -8,19 +8,21 @@
 
 namespace millrace::shm {
 
-Result<SnapshotView> SnapshotView::validate(ByteView root, std::span<const ByteView> segments) {
-  return SnapshotValidator(root, segments).run();
+Result<SnapshotView> SnapshotView::validate(ByteView root, std::span<const ByteView> segments,
+                                            std::span<const SnapshotView* const> known) {
+  return SnapshotValidator(root, segments, known).run();
 }
 
 Result<SnapshotView> SnapshotValidator::run() {
   if (!check_root() || !check_directory()) return Error{error_};
   view_.routes_.resize(root_->routes_segment_count);
   view_.endpoints_.resize(root_->endpoints_segment_count);
+  view_.facts_.resize(root_->segment_count);
   for (uint32_t i = 0; i < root_->routes_segment_count; ++i) {
-    if (!check_routes_segment(i)) return Error{error_};
+    if (!take_known_routes_segment(i) && !check_routes_segment(i)) return Error{error_};
   }
   for (uint32_t i = 0; i < root_->endpoints_segment_count; ++i) {
-    if (!check_endpoints_segment(i)) return Error{error_};
+    if (!take_known_endpoints_segment(i) && !check_endpoints_segment(i)) return Error{error_};
   }
   if (!check_sums()) return Error{error_};
   view_.root_ = root_;

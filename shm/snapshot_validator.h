@@ -1,7 +1,8 @@
 // The validator, as its parts share it (snapshot_validate.cc: the root and what segments have in
 // common; validate_routes.cc; validate_endpoints.cc). Readers call SnapshotView::validate().
 //
-// Everything a reader will ever index or follow is proven here, once, in one pass a section. Time
+// Everything a reader will ever index or follow is proven here, once, in one pass a section. The
+// part of it that known views have proven is in validate_known.cc. Time
 // is linear in the bytes: names and paths that are hashed lie one behind the other in the strings,
 // so no run of bytes is hashed for many records.
 #pragma once
@@ -23,8 +24,9 @@ namespace millrace::shm {
 // Checks one snapshot; used once.
 class SnapshotValidator {
  public:
-  SnapshotValidator(ByteView root, std::span<const ByteView> segments)
-      : root_bytes_(root), segment_bytes_(segments) {}
+  SnapshotValidator(ByteView root, std::span<const ByteView> segments,
+                    std::span<const SnapshotView* const> known)
+      : root_bytes_(root), segment_bytes_(segments), known_(known) {}
 
   Result<SnapshotView> run();
 
@@ -52,6 +54,18 @@ class SnapshotValidator {
   // A string that is hashed or compared whole: they follow one another without overlap.
   bool take_text(const char* record, uint32_t index, const char* field, StringRef ref,
                  uint32_t length_max);
+
+  // A segment that some known view has validated in the same memory, and that fits this root as it
+  // fitted that one's, is taken as it is. One that does not fit is checked like any other, and so
+  // refused with the same sentence.
+  bool is_of_view(uint32_t place, const SnapshotView& known, uint32_t known_place,
+                  const void* first_section, size_t header_bytes) const;
+  bool take_known_routes_segment(uint32_t index);
+  bool take_known_endpoints_segment(uint32_t index);
+  void add_routes_segment(uint32_t index, const RoutesSegment& segment);
+  // Which service slots are an endpoints segment's.
+  uint64_t first_slot_of_range(uint32_t index) const;
+  uint64_t slots_of_range(uint32_t index) const;
 
   bool check_routes_segment(uint32_t index);
   bool check_hosts(uint32_t segment);
@@ -82,6 +96,7 @@ class SnapshotValidator {
 
   ByteView root_bytes_;
   std::span<const ByteView> segment_bytes_;
+  std::span<const SnapshotView* const> known_;
   const RootHeader* root_ = nullptr;
   const SegmentEntry* directory_ = nullptr;
   SnapshotView view_;
@@ -93,6 +108,7 @@ class SnapshotValidator {
   uint64_t at_ = 0;        // where the next section begins
   uint64_t text_end_ = 0;  // where the next hashed text may begin, in the strings
   uint64_t string_bytes_ = 0;
+  SnapshotView::SegmentFacts facts_;
   RoutesSegment routes_;
   std::vector<uint8_t> referred_;  // by route: some path or default leads to it
   std::vector<uint64_t> depths_;   // by host
@@ -112,6 +128,7 @@ const Header* SnapshotValidator::open_segment(ByteView bytes, const SegmentEntry
                                               uint64_t magic) {
   bytes_ = bytes;
   text_end_ = 0;
+  facts_ = {};
   if (bytes.size() < sizeof(Header) || bytes.size() % 8 != 0) {
     fail("its size does not hold its header");
     return nullptr;

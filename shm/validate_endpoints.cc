@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <memory>
+
 #include "base/address.h"
 #include "shm/service_policy.h"
 #include "shm/snapshot_validator.h"
@@ -23,17 +26,27 @@ bool SnapshotValidator::check_endpoints_segment(uint32_t index) {
   s.first_slot = header->first_slot;
   s.slot_count = header->slots.count;
   s.endpoint_count = header->endpoints.count;
-  const uint64_t first = uint64_t{index} << root_->service_slot_shift;
-  const uint64_t per_segment = uint64_t{1} << root_->service_slot_shift;
-  const uint64_t left = root_->service_slot_count - first;
-  if (s.first_slot != first) return fail("first_slot is not where its range begins");
-  if (s.slot_count != (left < per_segment ? left : per_segment)) {
-    return fail("slots: count is not its range's");
+  if (s.first_slot != first_slot_of_range(index)) {
+    return fail("first_slot is not where its range begins");
   }
+  if (s.slot_count != slots_of_range(index)) return fail("slots: count is not its range's");
   if (header->names.count != s.slot_count) return fail("names: count is not that of the slots");
   if (!check_slots(s)) return false;
+  endpoint_sum_ += facts_.endpoint_count;
+  facts_.identity = std::make_shared<char>();
+  view_.facts_[place] = facts_;
   view_.endpoints_[index] = s;
   return true;
+}
+
+uint64_t SnapshotValidator::first_slot_of_range(uint32_t index) const {
+  return uint64_t{index} << root_->service_slot_shift;
+}
+
+// The last range ends where the slots do.
+uint64_t SnapshotValidator::slots_of_range(uint32_t index) const {
+  const uint64_t left = root_->service_slot_count - first_slot_of_range(index);
+  return std::min(left, uint64_t{1} << root_->service_slot_shift);
 }
 
 bool SnapshotValidator::check_slots(const EndpointsSegment& segment) {
@@ -88,13 +101,14 @@ bool SnapshotValidator::check_slot(const EndpointsSegment& segment, uint32_t ind
       return fail("slot %u: endpoint %u: id is out of order or twice", index, i);
     }
   }
-  endpoint_sum_ += endpoints.size();
+  facts_.endpoint_count += endpoints.size();
   return true;
 }
 
 bool SnapshotValidator::check_policy(const EndpointsSegment& segment, uint32_t index) {
   const ServicePolicy& policy = segment.slots[index].policy;
   if (is_unset(policy)) return true;
+  facts_.has_policies = true;
   if ((root_->features_required & feature_policies) == 0) {
     return fail("slot %u: has a policy, and features_required does not say so", index);
   }

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <memory>
 #include <tuple>
 
 #include "shm/snapshot_hash.h"
@@ -55,16 +57,22 @@ bool SnapshotValidator::check_routes_segment(uint32_t index) {
       !check_shadowed()) {
     return false;
   }
-  host_sum_ += s.host_count;
-  route_sum_ += s.route_count;
-  shadowed_sum_ += s.shadowed_count;
-  view_.has_wildcards_ |= s.has_wildcards;
-  if (s.empty_host != index_none) view_.empty_host_ = {index, s.empty_host};
-  if (s.cluster_default_route != index_none) {
-    view_.cluster_default_ = {index, s.cluster_default_route};
-  }
-  view_.routes_[index] = s;
+  facts_.identity = std::make_shared<char>();
+  view_.facts_[index] = facts_;
+  add_routes_segment(index, s);
   return true;
+}
+
+void SnapshotValidator::add_routes_segment(uint32_t index, const RoutesSegment& segment) {
+  host_sum_ += segment.host_count;
+  route_sum_ += segment.route_count;
+  shadowed_sum_ += segment.shadowed_count;
+  view_.has_wildcards_ |= segment.has_wildcards;
+  if (segment.empty_host != index_none) view_.empty_host_ = {index, segment.empty_host};
+  if (segment.cluster_default_route != index_none) {
+    view_.cluster_default_ = {index, segment.cluster_default_route};
+  }
+  view_.routes_[index] = segment;
 }
 
 bool SnapshotValidator::check_hosts(uint32_t segment) {
@@ -117,6 +125,7 @@ bool SnapshotValidator::check_route(const char* record, uint32_t index, const Ro
   if (route.service_slot >= root_->service_slot_count) {
     return fail("%s %u: service_slot %u does not exist", record, index, route.service_slot);
   }
+  facts_.service_slot_end = std::max(facts_.service_slot_end, route.service_slot + 1);
   if (route.kind < static_cast<uint8_t>(RouteKind::exact) ||
       route.kind > static_cast<uint8_t>(RouteKind::cluster_default)) {
     return fail("%s %u: kind is unknown", record, index);
