@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -15,16 +14,19 @@
 #include <vector>
 
 #include "base/address.h"
-#include "base/time.h"
 #include "controlplane/compile/live_table.h"
 #include "controlplane/model/live_model.h"
 #include "perf/controlplane/cluster_objects.h"
+#include "perf/controlplane/step_time.h"
 #include "shm/sealed_memory.h"
 #include "shm/snapshot.h"
 
 namespace {
 
 using namespace millrace;
+using perf::ms_of;
+using perf::print;
+using Time = perf::StepTime;
 
 constexpr const char* usage_text =
     "usage: controlplane_bench [--ingresses N] [--paths N] [--endpoints N] [--changes N] "
@@ -84,45 +86,6 @@ double resident_mib() {
   size_t resident = 0;
   statm >> total >> resident;
   return static_cast<double>(resident) * 4096 / (1 << 20);
-}
-
-// On a machine that others use as well the processor's time says what a step costs, and the wall
-// clock's what it took this time.
-struct Time {
-  double wall_ms = 0;
-  double cpu_ms = 0;
-
-  Time operator+(const Time& other) const {
-    return {wall_ms + other.wall_ms, cpu_ms + other.cpu_ms};
-  }
-};
-
-double cpu_ms() {
-  timespec time{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
-}
-
-Time ms_of(const std::function<void()>& step) {
-  const double cpu_before = cpu_ms();
-  const Instant before = MonotonicClock().now();
-  step();
-  const auto wall_ns = static_cast<double>((MonotonicClock().now() - before).count_ns());
-  return {wall_ns / 1e6, cpu_ms() - cpu_before};
-}
-
-void print(const char* what, const std::vector<Time>& times) {
-  const size_t count = times.size();
-  std::printf("%-26s", what);
-  for (const auto& [name, of] :
-       {std::pair{"cpu", &Time::cpu_ms}, std::pair{"wall", &Time::wall_ms}}) {
-    std::vector<double> sorted;
-    for (const Time& time : times) sorted.push_back(time.*of);
-    std::sort(sorted.begin(), sorted.end());
-    std::printf("  %s ms: median %8.3f p99 %8.3f max %8.3f", name, sorted[count / 2],
-                sorted[count * 99 / 100], sorted.back());
-  }
-  std::printf("  (%zu)\n", count);
 }
 
 // One control plane without its socket.
