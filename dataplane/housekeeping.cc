@@ -10,8 +10,6 @@
 #include <ctime>
 #include <utility>
 
-#include "shm/last_good.h"
-
 namespace millrace {
 namespace {
 constexpr int tick_ms = 100;
@@ -22,6 +20,7 @@ constexpr int batch_tick_ms = 1;
 
 Housekeeping::Housekeeping(const Parts& parts)
     : parts_(parts),
+      saver_(parts.last_good_path),
       links_up_(parts.links.size(), false),
       guard_(parts.guard, *parts.counts),
       installed_{parts.cell.current().owner, parts.cell.current().traffic} {}
@@ -34,9 +33,11 @@ void Housekeeping::run(int signal_fd) {
                                {signal_fd, POLLIN, 0},
                                {parts_.listings.fd(), POLLIN, 0}}};
     if (poll(fds.data(), fds.size(), wait_ms) < 0) continue;  // EINTR: the loop looks again
-    if ((fds[1].revents & POLLIN) != 0 && on_signal(signal_fd)) return;
+    if ((fds[1].revents & POLLIN) != 0 && on_signal(signal_fd)) break;
     if ((fds[0].revents & POLLIN) != 0) on_channel();
   }
+  saver_.stop();
+  look_at_saving();
 }
 
 // True: stop now.
@@ -93,11 +94,14 @@ void Housekeeping::after_install() {
 }
 
 void Housekeeping::save_current() {
-  const auto& current = parts_.cell.window().front();
-  const Status saved = shm::save_last_good(parts_.last_good_path, *current);
-  if (saved.ok()) return;
-  spdlog::warn("the last good table could not be saved: {}", saved.error());
-  parts_.stats.set_last_error(saved.error());
+  saver_.want(parts_.cell.window().front());
+}
+
+void Housekeeping::look_at_saving() {
+  const std::string error = saver_.take_error();
+  if (error.empty()) return;
+  spdlog::warn("the last good table could not be saved: {}", error);
+  parts_.stats.set_last_error(error);
 }
 
 // Goes back by itself: whoever published the table may be gone by now.
@@ -175,6 +179,7 @@ void Housekeeping::on_tick() {
   parts_.cell.reclaim();
   watch_links();
   watch_tables();
+  look_at_saving();
   const uint64_t applied = parts_.cell.applied_epoch();
   if (applied == parts_.cell.epoch() && applied != reported_epoch_) {
     reported_epoch_ = applied;

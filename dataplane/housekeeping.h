@@ -1,7 +1,7 @@
 // Housekeeping: the thread beside the workers. It takes snapshots from the control plane, installs
-// and saves them, goes back from one that does harm, tells the workers the time of day, publishes
-// what was applied, serves operators' listings, and waits for the signal to stop. Everything slow
-// or talkative of the data plane happens here.
+// and has them saved, goes back from one that does harm, tells the workers the time of day,
+// publishes what was applied, serves operators' listings, and waits for the signal to stop.
+// Everything slow or talkative of the data plane happens here.
 #pragma once
 
 #include <array>
@@ -14,6 +14,7 @@
 #include "bpf/redirect_loader.h"
 #include "dataplane/guard/publish_guard.h"
 #include "dataplane/housekeeping_listing.h"
+#include "dataplane/housekeeping_saving.h"
 #include "dataplane/log_thread.h"
 #include "dataplane/nic/dpdk_port.h"
 #include "dataplane/worker_loop.h"
@@ -50,13 +51,14 @@ class Housekeeping {
   explicit Housekeeping(const Parts& parts);
 
   // Until SIGTERM or SIGINT arrives on signal_fd and what was open is gone, or drain_max has passed
-  // since, or another signal has come.
+  // since, or another signal has come. What was in force is saved then.
   void run(int signal_fd);
 
  private:
   void on_channel();
   void after_install();
   void save_current();
+  void look_at_saving();
   void watch_tables();
   bool on_listings();
   bool on_signal(int signal_fd);
@@ -67,6 +69,7 @@ class Housekeeping {
   void watch_links();
 
   Parts parts_;
+  LastGoodSaver saver_;
   MonotonicClock clock_;
   std::optional<Instant> drain_end_;
   uint64_t stalled_readers_ = 0;  // as said in the log
