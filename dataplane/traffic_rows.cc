@@ -156,8 +156,8 @@ void TrafficRows::find_services(const shm::SnapshotView& snapshot, shm::TrafficM
     const shm::EndpointsSegment& segment = snapshot.endpoints_segment(number);
     const std::span<TrafficRef> refs = services_of(map, snapshot, number);
     for (size_t i = 0; i < refs.size(); ++i) {
-      const bool in_use = (segment.names[i].flags & shm::slot_in_use) != 0;
-      if (refs[i].row >= services_.first || !in_use) continue;
+      if (refs[i].row >= services_.first) continue;
+      if ((segment.names[i].flags & shm::slot_in_use) == 0) continue;
       refs[i] = row_for(services_, service_name(segment, segment.names[i]));
     }
   }
