@@ -69,13 +69,13 @@ PATHS = {"Service": "/api/v1/namespaces/%s/services",
          "Ingress": "/apis/networking.k8s.io/v1/namespaces/%s/ingresses"}
 
 
-def create_all(server, objects):
+def create_all(server, wanted):
     """Many at a time; whatever is there already stays."""
     failures = []
 
     def work(number):
         connection = server.connect()
-        for one in objects[number::THREADS]:
+        for one in wanted[number::THREADS]:
             status = server.send(connection, "POST", PATHS[one["kind"]] % NAMESPACE, one, "application/json")
             if status not in (201, 409):
                 failures.append((status, one["kind"], one["metadata"]["name"]))
@@ -91,6 +91,18 @@ def run(work):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def objects():
+    """Those that change, and what they lead to."""
+    found = []
+    for name, endpoint in (("wiki", ("10.20.0.11", 8083)), ("landing", ("10.20.0.12", 8084))):
+        found += [service(name), endpoint_slice(name, [endpoint])]
+    for i in range(OBJECTS):
+        found += [service(f"moving-{i}"), endpoint_slice(f"moving-{i}", ENDPOINTS[:1]),
+                  ingress(f"moved-{i}", f"moved-{i}.example", [("/", f"moving-{i}")]),
+                  ingress(f"routed-{i}", f"routed-{i}.example", [("/", SERVICES[0])])]
+    return found
 
 
 def bulk(count):
@@ -116,16 +128,8 @@ def change_of(kind, number, turn):
 def main():
     kubeconfig, rate, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     server = Server(kubeconfig)
-    objects = []
-    for name, port in (("wiki", ("10.20.0.11", 8083)), ("landing", ("10.20.0.12", 8084))):
-        objects += [service(name), endpoint_slice(name, [port])]
-    for i in range(OBJECTS):
-        objects += [service(f"moving-{i}"), endpoint_slice(f"moving-{i}", ENDPOINTS[:1]),
-                    ingress(f"moved-{i}", f"moved-{i}.example", [("/", f"moving-{i}")]),
-                    ingress(f"routed-{i}", f"routed-{i}.example", [("/", SERVICES[0])])]
-    if "--bulk" in sys.argv:
-        objects += bulk(int(sys.argv[sys.argv.index("--bulk") + 1]))
-    create_all(server, objects)
+    size = int(sys.argv[sys.argv.index("--bulk") + 1]) if "--bulk" in sys.argv else 0
+    create_all(server, objects() + list(bulk(size)))
     if seconds == 0:
         return
     counts = {"changes": 0, "failed": 0}
