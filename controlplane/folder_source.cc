@@ -31,6 +31,11 @@ Instant FolderSource::due(Instant now) const {
 
 void FolderSource::turn(Instant now, store::Store* store) {
   watch_.read_events(now);
+  for (const std::string& file : watch_.take_finished()) {
+    if (!folder_.read_ahead(file)) continue;
+    watch_.was_read(file);
+    has_news_ = true;
+  }
   if (look_at_once_ || now >= watch_.due(now)) look(now);
   if (has_news_) hand_over(store);
 }
@@ -57,9 +62,10 @@ void FolderSource::look(Instant now) {
 
 void FolderSource::hand_over(store::Store* store) {
   has_news_ = false;
-  manifests::FolderView view = folder_.view();
-  problems_ = std::move(view.problems);
-  store->replace(std::move(view.objects));
+  manifests::FolderNews news = folder_.take_news();
+  problems_ = std::move(news.problems);
+  for (k8s::Object& object : news.objects) store->put(std::move(object));
+  for (const k8s::ObjectKey& key : news.gone) store->remove(key);
   has_synced_ |= !store->empty();
   if (!has_synced_ && !std::exchange(said_empty_, true)) {
     spdlog::warn(

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -88,7 +89,7 @@ Status Folder::scan(const std::set<std::string>& touched, const std::set<std::st
   for (const auto& [name, stamp] : listing.files) {
     auto known = files_.find(name);
     const bool is_known = known != files_.end();
-    if (is_known) known->second.missing = false;
+    if (is_known) set_missing(name, false);
     if (busy.contains(name)) continue;
     if (is_known && known->second.stamp == stamp && !touched.contains(name)) continue;
     read_file(name, stamp);
@@ -167,34 +168,60 @@ Status Folder::list_entry(const std::string& relative, std::string_view name, si
 }
 
 void Folder::read_file(const std::string& name, const FileStamp& stamp) {
-  File& file = files_[name];
-  file.stamp = stamp;
   const Result<std::string> text = read_all(directory_ + '/' + name);
-  if (!text) {
-    ParsedFile unreadable;
-    unreadable.problems.push_back(
-        {Severity::error, Place{name, 0}, "", "cannot be read: " + text.error()});
-    return keep_what_broke(&file, std::move(unreadable));
-  }
-  ParsedFile parsed = parse_file(name, *text);
-  if (!parsed.holds_documents && !file.objects.empty()) {
+  if (text) return take_file(name, stamp, parse_file(name, *text));
+  files_[name].stamp = stamp;
+  ParsedFile unreadable;
+  unreadable.problems.push_back(
+      {Severity::error, Place{name, 0}, "", "cannot be read: " + text.error()});
+  keep_what_broke(name, std::move(unreadable));
+}
+
+void Folder::take_file(const std::string& name, const FileStamp& stamp, ParsedFile parsed) {
+  files_[name].stamp = stamp;
+  if (!parsed.holds_documents && !definitions_.of(name).empty()) {
     parsed.problems.push_back(
         {Severity::warning, Place{name, 0}, "", "is empty; delete the file to remove its objects"});
   }
-  if (parsed.broken()) return keep_what_broke(&file, std::move(parsed));
-  file.objects = std::move(parsed.objects);
-  file.fresh_count = file.objects.size();
-  file.problems.clear();
+  if (parsed.broken()) return keep_what_broke(name, std::move(parsed));
+  const size_t count = parsed.objects.size();
+  definitions_.set(name, std::move(parsed.objects), count);
+  file_problems_.erase(name);
+}
+
+bool Folder::read_ahead(const std::string& name) {
+  const auto known = files_.find(name);
+  if (known == files_.end() ? files_.size() >= folder_files_max : known->second.missing) {
+    return false;
+  }
+  const std::string path = directory_ + '/' + name;
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  const Result<std::string> text = read_all(path);
+  if (!text) return false;
+  ParsedFile parsed = parse_file(name, *text);
+  if (parsed.broken() || !parsed.holds_documents) return false;
+  std::set<k8s::ObjectKey> defined;
+  for (const Object& object : parsed.objects) {
+    if (object.key.kind != k8s::Kind::endpoint_slice) return false;
+    if (!definitions_.is_only_in(object.key, name)) return false;
+    defined.insert(object.key);
+  }
+  for (const Object& object : definitions_.of(name)) {
+    if (!defined.contains(object.key)) return false;
+  }
+  take_file(name, stamp_of(status), std::move(parsed));
+  return true;
 }
 
 // The good documents count; of what the file held before, everything they do not define stays,
 // because a broken document may be any of it.
-void Folder::keep_what_broke(File* file, ParsedFile parsed) {
+void Folder::keep_what_broke(const std::string& name, ParsedFile parsed) {
   std::set<k8s::ObjectKey> defined;
   for (const Object& object : parsed.objects) defined.insert(object.key);
   std::vector<Object> kept;
-  for (Object& object : file->objects) {
-    if (!defined.contains(object.key)) kept.push_back(std::move(object));
+  for (const Object& object : definitions_.of(name)) {
+    if (!defined.contains(object.key)) kept.push_back(object);
   }
   std::string what = "; nothing was read from it before, so nothing is kept of it";
   if (!kept.empty()) {
@@ -220,11 +247,15 @@ void Folder::keep_what_broke(File* file, ParsedFile parsed) {
       problem.sentence += what;
     }
   }
-  file->objects = std::move(parsed.objects);
-  file->fresh_count = file->objects.size();
-  file->objects.insert(file->objects.end(), std::make_move_iterator(kept.begin()),
-                       std::make_move_iterator(kept.end()));
-  file->problems = std::move(parsed.problems);
+  const size_t fresh_count = parsed.objects.size();
+  std::move(kept.begin(), kept.end(), std::back_inserter(parsed.objects));
+  definitions_.set(name, std::move(parsed.objects), fresh_count);
+  file_problems_[name] = std::move(parsed.problems);
+}
+
+void Folder::set_missing(const std::string& name, bool missing) {
+  files_[name].missing = missing;
+  definitions_.set_missing(name, missing);
 }
 
 void Folder::remove_missing(const Listing& listing) {
@@ -244,11 +275,12 @@ void Folder::remove_missing(const Listing& listing) {
   const bool implausible =
       (gone_now > 1 || (gone_now > 0 && listing.replaced)) && present * 10 < present + gone.size();
   for (const std::string& name : gone) {
-    File& file = files_[name];
-    if (!accept_removals_ && (file.missing || implausible)) {
-      file.missing = true;
+    if (!accept_removals_ && (files_[name].missing || implausible)) {
+      set_missing(name, true);
     } else {
       files_.erase(name);
+      definitions_.remove(name);
+      file_problems_.erase(name);
     }
   }
   accept_removals_ = false;
@@ -256,41 +288,42 @@ void Folder::remove_missing(const Listing& listing) {
 
 FolderView Folder::view() const {
   FolderView view;
+  for (const k8s::ObjectKey& key : definitions_.keys()) {
+    view.objects.push_back(*definitions_.find(key));
+  }
+  view.problems = problems();
+  return view;
+}
+
+FolderNews Folder::take_news() {
+  FolderNews news;
+  for (const k8s::ObjectKey& key : definitions_.take_changed()) {
+    const Object* object = definitions_.find(key);
+    if (object == nullptr) {
+      news.gone.push_back(key);
+    } else {
+      news.objects.push_back(*object);
+    }
+  }
+  news.problems = problems();
+  return news;
+}
+
+std::vector<Problem> Folder::problems() const {
   k8s::ProblemList problems;
-  std::map<k8s::ObjectKey, const Object*> winners;
-  size_t missing = 0;
   for (const Problem& problem : listing_problems_) problems.add(problem);
-  // What a file says now counts before what is kept of another one: an object that moved from a
-  // file that is broken or gone is what it is where it stands.
-  for (const auto& [name, file] : files_) {
-    ++view.files;
-    if (file.missing) ++missing;
-    for (const Problem& problem : file.problems) problems.add(problem);
-    for (size_t i = 0; i < file.objects.size() && !file.missing && i < file.fresh_count; ++i) {
-      const Object& object = file.objects[i];
-      const auto [winner, is_new] = winners.emplace(object.key, &object);
-      if (is_new) continue;
-      problems.add({Severity::warning, object.place, object.key.text(),
-                    "is defined at " + winner->second->place.text() +
-                        " too, which counts because it comes first; this one is left out"});
-    }
+  for (const auto& [name, of_file] : file_problems_) {
+    for (const Problem& problem : of_file) problems.add(problem);
   }
-  for (const auto& [name, file] : files_) {
-    for (size_t i = file.missing ? 0 : file.fresh_count; i < file.objects.size(); ++i) {
-      winners.emplace(file.objects[i].key, &file.objects[i]);
-    }
-  }
-  if (missing > 0) {
+  definitions_.tell_contested(&problems);
+  if (const size_t missing = definitions_.missing_count(); missing > 0) {
     problems.add({Severity::error, Place{}, "",
-                  count_of(missing, "manifest file") + " of " + std::to_string(view.files) +
+                  count_of(missing, "manifest file") + " of " + std::to_string(files_.size()) +
                       " disappeared from " + directory_ +
                       " at once; their objects are kept until the files come back (to accept the "
                       "removal, send SIGHUP)"});
   }
-  view.objects.reserve(winners.size());
-  for (const auto& [key, object] : winners) view.objects.push_back(*object);
-  view.problems = problems.take();
-  return view;
+  return problems.take();
 }
 
 }  // namespace millrace::manifests

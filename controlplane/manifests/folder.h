@@ -15,7 +15,7 @@
 //   deleted one by one are believed, the last one too.
 //
 // The same object in two files: the one whose file name comes first in byte order counts, in one
-// file the first document.
+// file the first document (definitions.h).
 #pragma once
 
 #include <sys/stat.h>
@@ -30,6 +30,7 @@
 #include "base/result.h"
 #include "controlplane/k8s/object.h"
 #include "controlplane/k8s/problem.h"
+#include "controlplane/manifests/definitions.h"
 #include "controlplane/manifests/file.h"
 
 namespace millrace::manifests {
@@ -42,7 +43,13 @@ constexpr size_t folder_depth_max = 8;
 struct FolderView {
   std::vector<k8s::Object> objects;
   std::vector<k8s::Problem> problems;
-  size_t files = 0;  // manifest files that count, kept ones included
+};
+
+// What may be another one than when it was told the last time, by key; and all problems.
+struct FolderNews {
+  std::vector<k8s::Object> objects;
+  std::vector<k8s::ObjectKey> gone;  // there may never have been one
+  std::vector<k8s::Problem> problems;
 };
 
 bool is_manifest_name(std::string_view name);  // of a file, without its directories
@@ -57,9 +64,17 @@ class Folder {
   // nothing has changed.
   Status scan(const std::set<std::string>& touched, const std::set<std::string>& busy);
 
+  // Reads this one file ahead of the next scan, if it holds nothing but EndpointSlices and by
+  // itself can take nothing away from anybody: it is whole, still defines all that it did, and what
+  // it defines is in no other file. True when it was read; else the file waits for the scan. For a
+  // file that its writer has finished. Where machines are has nothing to do with what else is
+  // edited; other objects belong together, and are read together when the folder is quiet.
+  bool read_ahead(const std::string& name);
+
   // The next scan believes every removal: the operator's word (SIGHUP, --allow-empty).
   void accept_removals() { accept_removals_ = true; }
 
+  FolderNews take_news();
   FolderView view() const;
   const std::string& directory() const { return directory_; }
   // Directories of the last scan, relative; "" is the folder itself. For watches.
@@ -77,9 +92,6 @@ class Folder {
   };
   struct File {
     FileStamp stamp;
-    std::vector<k8s::Object> objects;  // first what it says now, then what is kept of it
-    size_t fresh_count = 0;            // how many of them it says now
-    std::vector<k8s::Problem> problems;
     bool missing = false;  // gone from the folder, kept by the guard
   };
   struct Listing {
@@ -103,12 +115,17 @@ class Folder {
   static void cannot_see(const std::string& inside, int error, std::string_view what,
                          Listing* listing);
   void read_file(const std::string& name, const FileStamp& stamp);
-  void keep_what_broke(File* file, ParsedFile parsed);
+  void take_file(const std::string& name, const FileStamp& stamp, ParsedFile parsed);
+  void keep_what_broke(const std::string& name, ParsedFile parsed);
   void remove_missing(const Listing& listing);
+  void set_missing(const std::string& name, bool missing);
+  std::vector<k8s::Problem> problems() const;
   static FileStamp stamp_of(const struct stat& status);
 
   std::string directory_;
   std::map<std::string, File> files_;  // by name relative to the folder
+  Definitions definitions_;            // of the same names
+  std::map<std::string, std::vector<k8s::Problem>> file_problems_;  // of those that have any
   std::vector<std::string> directories_;
   std::vector<k8s::Problem> listing_problems_;
   bool accept_removals_ = false;

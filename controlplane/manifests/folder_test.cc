@@ -270,5 +270,64 @@ TEST_F(FolderTest, C4AnotherFolderInThePlaceIsNotBelieved) {
   EXPECT_EQ(look(folder), "");
 }
 
+std::string slice(const std::string& name, const std::string& address) {
+  return "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: " + name +
+         "}\naddressType: IPv4\nendpoints: [{addresses: [" + address + "]}]\n";
+}
+
+class ReadAheadTest : public FolderTest {
+ protected:
+  // What the next look would hand over: "name@address" of slices that changed, "-name" of those
+  // gone.
+  static std::string news(Folder& folder) {
+    std::string text;
+    const FolderNews news = folder.take_news();
+    for (const auto& object : news.objects) {
+      const auto& body = std::get<k8s::EndpointSlice>(*object.body);
+      text += object.key.name + "@" + body.endpoints(0).addresses(0) + " ";
+    }
+    for (const auto& key : news.gone) text += "-" + key.name + " ";
+    return text;
+  }
+};
+
+TEST_F(ReadAheadTest, AFileOfSlicesIsReadByItself) {
+  write("a.yaml", slice("a", "10.0.0.1") + "---\n" + slice("b", "10.0.0.2"));
+  Folder folder(root_.string());
+  ASSERT_TRUE(folder.scan({}, {}).ok());
+  EXPECT_EQ(news(folder), "a@10.0.0.1 b@10.0.0.2 ");
+  EXPECT_EQ(news(folder), "");
+  write("a.yaml", slice("a", "10.0.0.1") + "---\n" + slice("b", "10.0.0.3"));
+  EXPECT_TRUE(folder.read_ahead("a.yaml"));
+  EXPECT_EQ(news(folder), "a@10.0.0.1 b@10.0.0.3 ");
+  ASSERT_TRUE(folder.scan({}, {}).ok());
+  EXPECT_EQ(news(folder), "") << "it is not read again";
+  write("new.yaml", slice("c", "10.0.0.4"));
+  EXPECT_TRUE(folder.read_ahead("new.yaml"));
+  EXPECT_EQ(news(folder), "c@10.0.0.4 ");
+}
+
+TEST_F(ReadAheadTest, WhatTakesAwayOrBelongsToOthersWaits) {
+  write("a.yaml", slice("a", "10.0.0.1") + "---\n" + slice("b", "10.0.0.2"));
+  write("s.yaml", service("s"));
+  Folder folder(root_.string());
+  ASSERT_TRUE(folder.scan({}, {}).ok());
+  folder.take_news();
+  const std::vector<std::pair<std::string, std::string>> waiting = {
+      {"a.yaml", slice("a", "10.0.0.1")},                           // a slice less
+      {"a.yaml", ""},                                               // cut to nothing
+      {"a.yaml", slice("a", "10.0.0.1") + "---\nkind: [\n"},        // broken
+      {"b.yaml", slice("b", "10.0.0.9")},                           // a.yaml has it as well
+      {"s.yaml", service("s", 81)},                                 // no slice
+      {"t.yaml", slice("t", "10.0.0.1") + "---\n" + service("t")},  // not only slices
+  };
+  for (const auto& [name, text] : waiting) {
+    write(name, text);
+    EXPECT_FALSE(folder.read_ahead(name)) << name << ": " << text;
+  }
+  EXPECT_FALSE(folder.read_ahead("none.yaml"));
+  EXPECT_EQ(news(folder), "");
+}
+
 }  // namespace
 }  // namespace millrace::manifests

@@ -52,6 +52,7 @@ FolderWatch::FolderWatch(FolderWatch&& other) noexcept
       watches_(std::move(other.watches_)),
       writing_(std::move(other.writing_)),
       touched_(std::move(other.touched_)),
+      finished_(std::move(other.finished_)),
       lost_(other.lost_),
       retry_at_(other.retry_at_) {}
 
@@ -103,6 +104,11 @@ void FolderWatch::take_event(int watch, uint32_t mask, const std::string& name, 
       writing_.emplace(file, now);
     } else if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)) != 0) {
       writing_.erase(file);
+    }
+    if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) {
+      finished_.insert(file);
+    } else if ((mask & IN_ATTRIB) == 0) {
+      finished_.erase(file);
     }
   }
   hold_off_.changed(now);

@@ -2,13 +2,15 @@
 //
 // Changes come in bursts: an editor writes a temporary file, renames, writes again; kubectl and git
 // touch many files. So a look at the folder waits until nothing has happened for quiet_time, but
-// never longer than quiet_time_max after the first change. A file that a writer has opened and
+// never longer than quiet_time_max after the first change. A single file that was finished in one
+// step can be asked for before that (take_finished). A file that a writer has opened and
 // changed but not closed is "busy" and not read before it is closed, or before busy_time_max.
 #pragma once
 
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -55,6 +57,11 @@ class FolderWatch {
   // the other. Directories that cannot be watched are looked at again later.
   void rewatch(const std::vector<std::string>& directories, Instant now);
 
+  // Files that a writer has finished since this was asked: closed, or renamed into place. They are
+  // told as touched as well, unless somebody says that they have been read.
+  std::set<std::string> take_finished() { return std::exchange(finished_, {}); }
+  void was_read(const std::string& file) { touched_.erase(file); }
+
   // When the folder wants a look, or Instant::never().
   Instant due(Instant now) const;
 
@@ -81,6 +88,7 @@ class FolderWatch {
   std::map<int, std::string> watches_;      // watch descriptor -> directory, relative
   std::map<std::string, Instant> writing_;  // file -> when its writer was first seen
   std::set<std::string> touched_;
+  std::set<std::string> finished_;
   bool lost_ = true;
   int root_watch_ = -1;  // of the folder itself, the one that counts now
   Instant retry_at_;     // while lost

@@ -122,6 +122,22 @@ TEST_F(FolderWatchTest, AFileIsBusyUntilItsWriterClosesIt) {
   EXPECT_EQ(after.touched, (std::set<std::string>{"a.yaml"}));
 }
 
+TEST_F(FolderWatchTest, AFileThatWasFinishedCanBeReadAhead) {
+  const int fd = open((root_ / "a.yaml").c_str(), O_WRONLY | O_CREAT, 0644);
+  ASSERT_EQ(::write(fd, "x", 1), 1);
+  watch_->read_events(now_);
+  EXPECT_TRUE(watch_->take_finished().empty()) << "its writer is at it";
+  close(fd);
+  write("b.new");
+  fs::rename(root_ / "b.new", root_ / "sub/b.yaml");
+  write("c.yaml");
+  fs::remove(root_ / "c.yaml");
+  watch_->read_events(now_);
+  EXPECT_EQ(watch_->take_finished(), (std::set<std::string>{"a.yaml", "sub/b.yaml"}));
+  watch_->was_read("a.yaml");
+  EXPECT_EQ(changes().touched, (std::set<std::string>{"c.yaml", "sub/b.yaml"}));
+}
+
 TEST_F(FolderWatchTest, AWriterThatNeverClosesIsNotWaitedForLong) {
   const int fd = open((root_ / "a.yaml").c_str(), O_WRONLY | O_CREAT, 0644);
   ASSERT_EQ(::write(fd, "x", 1), 1);
