@@ -87,6 +87,7 @@ ROOMS = {
                  "dataplane/http dataplane/route dataplane/upstream dataplane/access_log "
                  "dataplane/proxy dataplane/guard",
     "cli": "base shm controlplane/answers controlplane/check",
+    "controlplane/log": "",
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",
     "controlplane/store": "base controlplane/k8s",
@@ -104,7 +105,7 @@ ROOMS = {
     "controlplane/history": "base controlplane/model controlplane/compile",
     "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
                             "controlplane/compile controlplane/history",
-    "controlplane": "base shm controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
+    "controlplane": "base shm controlplane/log controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
                     "controlplane/model controlplane/compile controlplane/check controlplane/history "
                     "controlplane/answers controlplane/explain controlplane/serve controlplane/metrics "
                     "controlplane/publish",
