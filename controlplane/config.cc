@@ -146,6 +146,9 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
   app.add_option("--log-level", config.log_level, "How much to say")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
+  app.add_option("--log-format", config.log_format, "For people or for collectors of logs")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
     config.shrink.interval = Duration::milliseconds(static_cast<int64_t>(shrink_seconds * 1'000));

@@ -25,6 +25,7 @@ struct ControlPlaneConfig {
 
   std::string socket = "/run/millrace/dataplane.sock";
   std::string log_level = "info";
+  std::string log_format = "text";  // or "json"
   model::Options model;
   std::string policy;  // file of host owners and quotas; empty: everybody may claim everything
   bool once = false;

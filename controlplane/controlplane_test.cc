@@ -165,6 +165,7 @@ TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
       {{"--kubeconfig", "/none", "--publish-service", "web"}, "is not NAMESPACE/NAME"},
       {{"--in-cluster", "--watch-namespace", "No Name"}, "is no name of Kubernetes"},
       {{"--manifests", manifests_, "--log-level", "loud"}, "--log-level"},
+      {{"--manifests", manifests_, "--log-format", "xml"}, "--log-format"},
       {{"--manifests", root_ / "nowhere"}, (root_ / "nowhere").string() + ": No such file"},
       {{"--manifests", root_ / "nowhere", "--once"}, "No such file"},
       {{"--manifests", "/dev/null"}, "/dev/null: Not a directory"},

@@ -3,7 +3,6 @@
 // unreadable folder or kubeconfig.
 #include <limits.h>
 #include <poll.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -19,6 +18,7 @@
 #include "controlplane/config.h"
 #include "controlplane/control_loop.h"
 #include "controlplane/folder_source.h"
+#include "controlplane/log/structured_log.h"
 #include "controlplane/ownership_file.h"
 
 namespace millrace {
@@ -34,13 +34,6 @@ int make_signal_fd() {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-void start_log(const std::string& level) {
-  spdlog::set_default_logger(spdlog::stderr_logger_st("controlplane"));
-  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  spdlog::set_level(spdlog::level::from_str(level));
-  spdlog::flush_on(spdlog::level::trace);
 }
 
 int fail(const std::string& message) {
@@ -164,7 +157,8 @@ int run(int argc, char** argv) {
     return line.exit_code;
   }
   ControlPlaneConfig config = line.config;
-  start_log(config.log_level);
+  log::begin(config.log_format == "json" ? log::Format::json : log::Format::text,
+             spdlog::level::from_str(config.log_level));
   if (!config.policy.empty()) {
     auto policy = read_ownership_file(config.policy);
     if (!policy) return fail(policy.error());

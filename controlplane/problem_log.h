@@ -17,8 +17,8 @@ class ProblemLog {
   void say(const std::vector<k8s::Problem>& problems);
 
  private:
-  // In the log and not solved yet: what it is -> what was said.
-  std::map<std::string, std::string> said_;
+  // In the log and not solved yet, by what it is.
+  std::map<std::string, k8s::Problem> said_;
 };
 
 }  // namespace millrace
