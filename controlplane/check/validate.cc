@@ -78,7 +78,8 @@ store::Store gather(const std::vector<File>& files, std::vector<k8s::Problem>* p
 }
 
 bool is_about_missing_backend(const k8s::Problem& problem) {
-  return problem.sentence.starts_with("backend ");
+  return problem.reason == k8s::Reason::backend_missing ||
+         problem.reason == k8s::Reason::endpoints_missing;
 }
 
 }  // namespace
@@ -126,6 +127,7 @@ answer::Validation validate(const std::vector<File>& files, const ValidateOption
     if (!problem.place.file.empty()) one->set_place(problem.place.text());
     one->set_object(problem.object);
     one->set_sentence(problem.sentence);
+    one->set_reason(std::string(k8s::reason_of(problem)));
   }
   answer.set_valid(answer.errors() == 0 && (!options.is_strict || answer.warnings() == 0));
   if (text != nullptr) *text = model::dump(built.model) + summary(built) + '\n';

@@ -40,16 +40,6 @@ std::optional<k8s::ObjectKey> key_of(const std::string& text) {
   return std::nullopt;
 }
 
-const char* reason_of(const k8s::Problem& problem) {
-  switch (problem.severity) {
-    case Severity::error: return "Refused";
-    case Severity::warning:
-      return problem.sentence.find("shadowed") != std::string::npos ? "Shadowed" : "Overruled";
-    case Severity::note: return "Degraded";
-  }
-  return "Refused";
-}
-
 // Cut between characters of UTF-8: a string field of protobuf holds no halves.
 std::string note_of(const std::string& sentence) {
   if (sentence.size() <= event_note_bytes_max) return sentence;
@@ -76,46 +66,57 @@ EventWriter::~EventWriter() {
 void EventWriter::tell(const std::vector<k8s::Problem>& problems, const store::Store& store,
                        Instant now) {
   forget_old(now);
-  for (const k8s::Problem& problem : problems) {
-    const std::optional<k8s::ObjectKey> key = key_of(problem.object);
-    const k8s::Object* object = key ? store.find(*key) : nullptr;
-    if (object == nullptr) continue;
-    const std::string& uid = metadata_of(*object->body).uid();
-    const std::string what = uid + '\n' + reason_of(problem) + '\n' + problem.sentence;
-    // 253 characters at most: a name of ours is 17 longer than the object's.
-    std::string name = key->name.substr(0, k8s::name_bytes_max - 17);
-    while (!name.empty() && (name.back() == '.' || name.back() == '-')) name.pop_back();
-    name += '.' + hex(hash_finish(hash_text(what)));
-    if (said_.contains(name)) continue;
-    if (waiting_.size() == events_waiting_max || said_.size() == events_remembered_max ||
-        count_of(uid) >= events_of_object_max) {
-      ++left_out_;
-      continue;
+  for (const Severity severity : {Severity::error, Severity::warning, Severity::note}) {
+    for (const k8s::Problem& problem : problems) {
+      if (problem.severity == severity) say(problem, store, now);
     }
-    said_.emplace(name, Said{now, uid});
-    ++said_of_[uid];
-    const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
-    waiting_.push_back(
-        {name_space, encode_message("events.k8s.io/v1", "Event", event_of(problem, *object, name)),
-         name});
   }
 }
 
-size_t EventWriter::count_of(const std::string& uid) const {
-  const auto at = said_of_.find(uid);
-  return at == said_of_.end() ? 0 : at->second;
+void EventWriter::say(const k8s::Problem& problem, const store::Store& store, Instant now) {
+  const std::optional<k8s::ObjectKey> key = key_of(problem.object);
+  const k8s::Object* object = key ? store.find(*key) : nullptr;
+  if (object == nullptr) return;
+  const std::string& uid = metadata_of(*object->body).uid();
+  const std::string what = uid + '\n' + std::string(reason_of(problem)) + '\n' + problem.sentence;
+  // 253 characters at most: a name of ours is 17 longer than the object's.
+  std::string name = key->name.substr(0, k8s::name_bytes_max - 17);
+  while (!name.empty() && (name.back() == '.' || name.back() == '-')) name.pop_back();
+  name += '.' + hex(hash_finish(hash_text(what)));
+  if (said_.contains(name)) return;
+  const bool is_note = problem.severity == Severity::note;
+  if (!has_room(is_note, uid)) {
+    ++left_out_;
+    return;
+  }
+  said_.emplace(name, Said{now + (is_note ? note_again_after : event_again_after), uid, is_note});
+  ++said_of_[uid];
+  notes_said_ += is_note;
+  const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
+  queue_of(is_note).push_back(
+      {name_space, encode_message("events.k8s.io/v1", "Event", event_of(problem, *object, name)),
+       name, is_note});
+}
+
+bool EventWriter::has_room(bool is_note, const std::string& uid) const {
+  const Queue& queue = is_note ? notes_waiting_ : waiting_;
+  const auto said = said_of_.find(uid);
+  return queue.size() < events_waiting_max && said_.size() < events_remembered_max &&
+         (!is_note || notes_said_ < notes_remembered_max) &&
+         (said == said_of_.end() || said->second < events_of_object_max);
 }
 
 void EventWriter::forget_old(Instant now) {
   for (auto at = said_.begin(); at != said_.end();) {
     const auto said = at++;
-    if (now - said->second.at > event_again_after) forget(said);
+    if (now > said->second.again_at) forget(said);
   }
 }
 
 void EventWriter::forget(std::map<std::string, Said>::iterator said) {
   const auto count = said_of_.find(said->second.uid);
   if (--count->second == 0) said_of_.erase(count);
+  notes_said_ -= said->second.is_note;
   said_.erase(said);
 }
 
@@ -130,7 +131,7 @@ Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& obje
   event.set_reporting_controller(reporting_controller);
   event.set_reporting_instance(instance_);
   event.set_action("Routing");
-  event.set_reason(reason_of(problem));
+  event.set_reason(std::string(reason_of(problem)));
   event.set_note(note_of(problem.sentence));
   event.set_type(problem.severity == Severity::note ? "Normal" : "Warning");
   ObjectReference* regarding = event.mutable_regarding();
@@ -144,8 +145,17 @@ Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& obje
 }
 
 Instant EventWriter::due() const {
-  if (waiting_.empty() || under_way_.size() == event_requests_max) return Instant::never();
+  if (waiting_.empty() && notes_waiting_.empty()) return Instant::never();
+  if (under_way_.size() == event_requests_max) return Instant::never();
   return std::max(held_back_until_, tokens_ > 0 ? Instant() : refilled_ + event_interval);
+}
+
+// What we would have said is forgotten, so that we say it if we become the leader.
+void EventWriter::drop_waiting(Queue* queue) {
+  for (const Waiting& one : *queue) {
+    if (const auto said = said_.find(one.identity); said != said_.end()) forget(said);
+  }
+  queue->clear();
 }
 
 void EventWriter::turn(Instant now, bool may_write) {
@@ -155,17 +165,15 @@ void EventWriter::turn(Instant now, bool may_write) {
   }
   if (tokens_ == event_burst) refilled_ = now;
   if (!may_write) {
-    // The leader says the same; what we would say is forgotten, so that we say it if we become it.
-    for (const Waiting& one : waiting_) {
-      if (const auto said = said_.find(one.identity); said != said_.end()) forget(said);
-    }
-    waiting_.clear();
+    drop_waiting(&waiting_);
+    drop_waiting(&notes_waiting_);
     return;
   }
-  while (!waiting_.empty() && tokens_ > 0 && under_way_.size() < event_requests_max &&
-         now >= held_back_until_) {
-    Waiting one = std::move(waiting_.front());
-    waiting_.pop_front();
+  while (tokens_ > 0 && under_way_.size() < event_requests_max && now >= held_back_until_) {
+    Queue& queue = queue_of(waiting_.empty());
+    if (queue.empty()) return;
+    Waiting one = std::move(queue.front());
+    queue.pop_front();
     --tokens_;
     const std::string target = "/apis/events.k8s.io/v1/namespaces/" + one.name_space + "/events";
     ApiRequest request{"POST", target, protobuf_content_type, one.body};
@@ -189,8 +197,9 @@ void EventWriter::take(const ApiAnswer& answer, const Waiting& asked, Instant no
   ++failed_;
   failure_ = "Event: " + answer.reason();
   if (is_busy(answer.http_status) && asked.tries < event_tries_max) {
-    waiting_.push_front(asked);
-    ++waiting_.front().tries;
+    Queue& queue = queue_of(asked.is_note);
+    queue.push_front(asked);
+    ++queue.front().tries;
     if (now < held_back_until_) return;  // by one that failed beside it
     held_back_until_ = now + hold_;
     hold_ = std::min(hold_ * 2, event_hold_last);
@@ -198,7 +207,7 @@ void EventWriter::take(const ApiAnswer& answer, const Waiting& asked, Instant no
   }
   // Said again when the problem is told the next time, no sooner than a minute from now.
   const auto said = said_.find(asked.identity);
-  if (said != said_.end()) said->second.at = now + Duration::seconds(60) - event_again_after;
+  if (said != said_.end()) said->second.again_at = now + Duration::seconds(60);
 }
 
 }  // namespace millrace::cluster

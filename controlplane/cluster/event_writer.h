@@ -1,7 +1,8 @@
 // Problems of objects as Events beside them (events.k8s.io/v1), so that `kubectl describe` shows
 // them. Each once: an Event's name is a hash of what it says about which object, so after a
 // restart, and from whoever is the leader, the server answers that it is there already. Bounded in
-// all directions: an object that flaps cannot make a storm.
+// all directions: an object that flaps cannot make a storm, and notes, of which every object of a
+// cluster may have one, stand behind what is wrong.
 #pragma once
 
 #include <deque>
@@ -17,14 +18,16 @@
 
 namespace millrace::cluster {
 
-constexpr size_t event_requests_max = 4;      // under way at a time
-constexpr size_t events_waiting_max = 5'000;  // what is beyond is counted and not said
+constexpr size_t event_requests_max = 4;  // under way at a time
+// What is beyond is counted and not said; of notes once more as many.
+constexpr size_t events_waiting_max = 5'000;
 // So many at once, and one more each event_interval.
 constexpr size_t event_burst = 50;
 constexpr Duration event_interval = Duration::milliseconds(100);
 // The same about the same object is said again after this at the earliest: an API server keeps
 // Events for an hour.
 constexpr Duration event_again_after = Duration::seconds(3'600);
+constexpr Duration note_again_after = Duration::seconds(86'400);
 // So many different ones about one object within that time: a sentence with a number in it may be
 // another one every second.
 constexpr size_t events_of_object_max = 16;
@@ -32,6 +35,7 @@ constexpr int event_tries_max = 5;  // in a row; then it is the Event, not the s
 constexpr Duration event_hold_first = Duration::seconds(1);  // when the server does not answer
 constexpr Duration event_hold_last = Duration::seconds(60);
 constexpr size_t events_remembered_max = 50'000;
+constexpr size_t notes_remembered_max = events_remembered_max / 2;
 constexpr size_t event_note_bytes_max = 1'024;  // events.k8s.io/v1 Event.note
 
 class EventWriter {
@@ -55,15 +59,21 @@ class EventWriter {
     std::string name_space;
     std::string body;  // an Event in protobuf
     std::string identity;
+    bool is_note = false;
     int tries = 0;
   };
   struct Said {
-    Instant at;
-    std::string uid;  // of the object
+    Instant again_at;  // from then on it may be said again
+    std::string uid;   // of the object
+    bool is_note = false;
   };
+  using Queue = std::deque<Waiting>;
 
   Event event_of(const k8s::Problem& problem, const k8s::Object& object, std::string name) const;
-  size_t count_of(const std::string& uid) const;
+  bool has_room(bool is_note, const std::string& uid) const;
+  void say(const k8s::Problem& problem, const store::Store& store, Instant now);
+  Queue& queue_of(bool is_note) { return is_note ? notes_waiting_ : waiting_; }
+  void drop_waiting(Queue* queue);
   void forget_old(Instant now);
   void forget(std::map<std::string, Said>::iterator said);
   void take(const ApiAnswer& answer, const Waiting& asked, Instant now);
@@ -73,7 +83,9 @@ class EventWriter {
   WallClock wall_clock_;
   std::map<std::string, Said> said_;       // by the Event's name
   std::map<std::string, size_t> said_of_;  // how many of these, by the object's uid
-  std::deque<Waiting> waiting_;
+  size_t notes_said_ = 0;                  // among said_
+  Queue waiting_;
+  Queue notes_waiting_;
   std::map<std::string, HttpTransferId> under_way_;  // by the Event's name
   size_t tokens_ = event_burst;
   Instant refilled_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "controlplane/cluster/fake_api_test_support.h"
@@ -52,10 +53,11 @@ class EventWriterTest : public ::testing::Test {
 
 TEST_F(EventWriterTest, EachIsSaidOnceAlsoByAnother) {
   add("a");
-  const std::vector<k8s::Problem> problems = {problem("a", "is refused"),
-                                              problem("a", "is shadowed", k8s::Severity::warning),
-                                              problem("gone", "was here"),
-                                              {k8s::Severity::error, {}, "", "of no object"}};
+  std::vector<k8s::Problem> problems = {problem("a", "is refused"),
+                                        problem("a", "is hidden", k8s::Severity::warning),
+                                        problem("gone", "was here"),
+                                        {k8s::Severity::error, {}, "", "of no object"}};
+  problems[1].reason = k8s::Reason::shadowed;
   for (int i = 0; i < 20; ++i) {
     writer_.tell(problems, store_, now_);
     run(&writer_, Duration::seconds(1));
@@ -110,6 +112,31 @@ TEST_F(EventWriterTest, ManyAreSaidSlowlyAndWithinABound) {
   EXPECT_LE(events_.size(), event_burst + 101);
   EXPECT_GE(events_.size(), event_burst + 90);
   EXPECT_LE(api_.most_under_way, event_requests_max);
+}
+
+TEST_F(EventWriterTest, ANoteOfEveryObjectDelaysNoErrorAndIsSaidOnce) {
+  std::vector<k8s::Problem> problems;
+  for (int i = 0; i < 1'000; ++i) {
+    add("s" + std::to_string(i));
+    problems.push_back(problem("s" + std::to_string(i), "by the way", k8s::Severity::note));
+  }
+  writer_.tell(problems, store_, now_);
+  run(&writer_, Duration::seconds(10));
+  add("late");
+  problems.push_back(problem("late", "is refused"));
+  writer_.tell(problems, store_, now_);
+  run(&writer_, Duration::seconds(1));
+  EXPECT_TRUE(std::any_of(events_.begin(), events_.end(), [](const Event& event) {
+    return event.reason() == "Refused";
+  })) << "behind nine hundred notes";
+  run(&writer_, Duration::seconds(100));
+  EXPECT_EQ(events_.size(), 1'001u);
+  // The server forgets Events within an hour. What is wrong is said again, what is a note is not.
+  names_.clear();
+  run(&writer_, event_again_after);
+  writer_.tell(problems, store_, now_);
+  run(&writer_, Duration::seconds(200));
+  EXPECT_EQ(events_.size(), 1'002u);
 }
 
 TEST_F(EventWriterTest, AServerThatIsAwayIsAskedLessAndLessAndLosesNothing) {

@@ -14,6 +14,27 @@ std::string_view to_text(Severity severity) {
   return "";
 }
 
+std::string_view reason_of(const Problem& problem) {
+  switch (problem.reason) {
+    case Reason::by_severity: break;
+    case Reason::shadowed: return "Shadowed";
+    case Reason::backend_missing: return "BackendMissing";
+    case Reason::endpoints_missing: return "EndpointsMissing";
+    case Reason::policy_denied: return "PolicyDenied";
+    case Reason::quota_exceeded: return "QuotaExceeded";
+    case Reason::tls_not_terminated: return "TLSNotTerminated";
+    case Reason::certificate_missing: return "CertificateMissing";
+    case Reason::certificate_invalid: return "CertificateInvalid";
+    case Reason::certificate_expiring: return "CertificateExpiring";
+  }
+  switch (problem.severity) {
+    case Severity::note: return "Degraded";
+    case Severity::warning: return "Overruled";
+    case Severity::error: return "Refused";
+  }
+  return "";
+}
+
 std::string Problem::text() const {
   std::string text;
   if (!place.file.empty()) text += place.text() + ": ";

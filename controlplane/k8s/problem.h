@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,15 +25,34 @@ enum class Severity {
 
 std::string_view to_text(Severity severity);
 
+// What kind of thing is wrong, for machines: the reason of an Event, a label of a metric. Whoever
+// makes a problem says it where there is more to say than the severity.
+enum class Reason : uint8_t {
+  by_severity,  // Degraded, Overruled or Refused
+  shadowed,
+  backend_missing,
+  endpoints_missing,
+  policy_denied,
+  quota_exceeded,
+  tls_not_terminated,
+  certificate_missing,
+  certificate_invalid,
+  certificate_expiring,
+};
+
 struct Problem {
   Severity severity = Severity::error;
   Place place;           // empty file when unknown
   std::string object;    // "Ingress shop/cart"; empty when the document does not tell
   std::string sentence;  // what is wrong and what was kept; no newline
+  Reason reason = Reason::by_severity;
 
   auto operator<=>(const Problem&) const = default;
   std::string text() const;  // "shop.yaml:12: Ingress shop/cart: ..."
 };
+
+// "Shadowed": in CamelCase, as Kubernetes writes reasons.
+std::string_view reason_of(const Problem& problem);
 
 // Collects problems and keeps one object from flooding the rest: after object_problems_max of one
 // object the others are only counted.

@@ -2,6 +2,7 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <map>
 #include <utility>
 
 #include "controlplane/metrics/data_plane_metrics.h"
@@ -72,11 +73,13 @@ void add_status(const answer::Status& status, bool ready, std::vector<MetricFami
   problems.name = "millrace_problems";
   problems.help = "Problems with objects that are true now";
   problems.type = MetricType::Gauge;
-  for (const auto& [severity, count] :
-       {std::pair{"error", status.errors()}, std::pair{"warning", status.warnings()},
-        std::pair{"note", status.notes()}}) {
+  // Always there, so that there is a series before the first problem.
+  std::map<std::pair<std::string, std::string>, uint32_t> counts = {
+      {{"error", "Refused"}, 0}, {{"warning", "Overruled"}, 0}, {{"note", "Degraded"}, 0}};
+  for (const auto& one : status.counts()) counts[{one.severity(), one.reason()}] = one.problems();
+  for (const auto& [what, count] : counts) {
     ClientMetric& metric = problems.metric.emplace_back();
-    metric.label.push_back({"severity", severity});
+    metric.label = {{"severity", what.first}, {"reason", what.second}};
     metric.gauge.value = count;
   }
   families->push_back(std::move(problems));

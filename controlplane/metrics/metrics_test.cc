@@ -32,12 +32,16 @@ TEST(MetricsTest, StateAndCounts) {
   metrics.note_applied(Duration::milliseconds(15));
   Observed observed;
   observed.status.mutable_published()->set_version(42);
-  observed.status.set_warnings(3);
+  answer::Status::Count* shadowed = observed.status.add_counts();
+  shadowed->set_severity("warning");
+  shadowed->set_reason("Shadowed");
+  shadowed->set_problems(3);
   const std::string text = metrics.text(observed);
   has_line(text, "millrace_versions_total 1");
   has_line(text, "millrace_refusals_total 0");
   has_line(text, "millrace_table_version 42");
-  has_line(text, "millrace_problems{severity=\"warning\"} 3");
+  has_line(text, "millrace_problems{severity=\"warning\",reason=\"Shadowed\"} 3");
+  has_line(text, "millrace_problems{severity=\"error\",reason=\"Refused\"} 0");
   has_line(text, "millrace_build_duration_seconds_bucket{le=\"0.002\"} 0");
   has_line(text, "millrace_build_duration_seconds_bucket{le=\"0.005\"} 1");
   has_line(text, "millrace_apply_duration_seconds_count 1");

@@ -41,7 +41,9 @@ std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s
   const auto missing = [&](Severity severity, const std::string& sentence) {
     problems_->push_back(
         {severity, user.place, user.key.text(),
-         "backend " + key.text() + ": " + sentence + "; its requests are answered 503"});
+         "backend " + key.text() + ": " + sentence + "; its requests are answered 503",
+         severity == Severity::note ? k8s::Reason::endpoints_missing
+                                    : k8s::Reason::backend_missing});
     return std::vector<Endpoint>();
   };
   if (service_.body == nullptr) {

@@ -91,7 +91,8 @@ k8s::Problem shadowed_problem(const Candidate& loser, const Candidate& winner,
       (loser.backend != nullptr && winner.backend != nullptr && *loser.backend == *winner.backend);
   return {same_backend ? Severity::note : Severity::warning, loser.owner->object.place,
           loser.owner->object.key.text(),
-          sentence + (same_backend ? "; both lead to the same backend" : "; that one answers")};
+          sentence + (same_backend ? "; both lead to the same backend" : "; that one answers"),
+          k8s::Reason::shadowed};
 }
 
 }  // namespace

@@ -167,12 +167,12 @@ class Reader {
   // ---- the operator's policy ------------------------------------------------------------------
 
   // Says what the policy is against. Whether it stands nevertheless.
-  bool stands(const std::string& sentence, const char* left_out) {
+  bool stands(const std::string& sentence, const char* left_out, k8s::Reason reason) {
     if (view_.policy.enforces()) {
-      report(Severity::error, sentence + "; " + left_out);
+      report(Severity::error, sentence + "; " + left_out, reason);
       return false;
     }
-    report(Severity::warning, sentence + "; it is served, because the policy only warns");
+    report(Severity::warning, sentence + "; it is served, because the policy only warns", reason);
     return true;
   }
 
@@ -181,7 +181,7 @@ class Reader {
     const auto refusal = view_.owners.refusal(object_.key.name_space, view_.labels, host);
     if (!refusal) return true;
     return stands(where() + " claims " + host_text(host) + ", but " + *refusal,
-                  "this rule is left out, the others stay");
+                  "this rule is left out, the others stay", k8s::Reason::policy_denied);
   }
 
   std::string quota_text(size_t quota, const char* what) const {
@@ -195,7 +195,7 @@ class Reader {
     if (!grant_.hosts_over.contains(host)) return true;
     return stands(where_of_rule(rule_index) + ".host: " + host_text(host) + " exceeds " +
                       quota_text(*quota_.hosts, "hosts"),
-                  "this rule is left out, the others stay");
+                  "this rule is left out, the others stay", k8s::Reason::quota_exceeded);
   }
 
   template <class Where>
@@ -203,7 +203,7 @@ class Reader {
     if (!quota_.routes) return true;
     if (reading_.quota_routes_wanted++ < grant_.quota_routes) return true;
     return stands(where() + " exceeds " + quota_text(*quota_.routes, "routes"),
-                  "this route is left out");
+                  "this route is left out", k8s::Reason::quota_exceeded);
   }
 
   void read_certificates() {
@@ -214,7 +214,7 @@ class Reader {
       if (!grant_.certificates_over.contains(secret)) continue;
       stands("spec.tls[" + std::to_string(i) + "].secretName " + k8s::quote(secret) + " exceeds " +
                  quota_text(*quota_.certificates, "certificates"),
-             "this certificate is left out");
+             "this certificate is left out", k8s::Reason::quota_exceeded);
     }
   }
 
@@ -300,8 +300,10 @@ class Reader {
     for (AskedRoute& route : reading_.routes) route.host = sorted_place[route.host];
   }
 
-  void report(Severity severity, std::string sentence) {
-    reading_.problems.push_back({severity, object_.place, object_.key.text(), std::move(sentence)});
+  void report(Severity severity, std::string sentence,
+              k8s::Reason reason = k8s::Reason::by_severity) {
+    reading_.problems.push_back(
+        {severity, object_.place, object_.key.text(), std::move(sentence), reason});
   }
 
   const k8s::Object& object_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -141,6 +142,7 @@ answer::Status Api::status() const {
   }
   history->set_bytes(static_cast<double>(kept.bytes()));
   history->set_writing(kept.is_writing());
+  std::map<std::pair<k8s::Severity, std::string_view>, uint32_t> counts;
   for (const k8s::Severity severity :
        {k8s::Severity::error, k8s::Severity::warning, k8s::Severity::note}) {
     for (const k8s::Problem& problem : *subject_.problems) {
@@ -148,9 +150,16 @@ answer::Status Api::status() const {
       if (severity == k8s::Severity::error) status.set_errors(status.errors() + 1);
       if (severity == k8s::Severity::warning) status.set_warnings(status.warnings() + 1);
       if (severity == k8s::Severity::note) status.set_notes(status.notes() + 1);
+      ++counts[{severity, k8s::reason_of(problem)}];
       if (static_cast<size_t>(status.problems_size()) >= problems_listed_max) continue;
       *status.add_problems() = describe(problem);
     }
+  }
+  for (const auto& [what, problems] : counts) {
+    answer::Status::Count* count = status.add_counts();
+    count->set_severity(std::string(k8s::to_text(what.first)));
+    count->set_reason(std::string(what.second));
+    count->set_problems(problems);
   }
   return status;
 }

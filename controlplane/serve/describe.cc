@@ -230,6 +230,7 @@ answer::Problem describe(const k8s::Problem& problem) {
   if (!problem.place.file.empty()) answer.set_place(k8s::printable(problem.place.text()));
   answer.set_object(problem.object);
   answer.set_sentence(problem.sentence);
+  answer.set_reason(std::string(k8s::reason_of(problem)));
   return answer;
 }
 

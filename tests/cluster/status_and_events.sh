@@ -14,10 +14,10 @@ lab_until 20 has_status shop shop 192.0.2.7 || fail "status is '$(status_of shop
 first=$(holder)
 [ -n "$first" ] || fail 'nobody holds the Lease'
 
-# A second Ingress for the same host and path is shadowed, one with a broken backend refused, one without endpoints degraded.
+# A second Ingress for the same host and path is shadowed, one's Service is missing, one's has no endpoints.
 kube -n home create ingress thief --class=millrace --rule='shop.example/catalog*=landing:80' >/dev/null
 kube -n home create ingress broken --class=millrace --rule='broken.example/*=nowhere:80' >/dev/null
-for row in 'home thief Shadowed' 'home broken Refused' 'shop shop Degraded'; do
+for row in 'home thief Shadowed' 'home broken BackendMissing' 'shop shop EndpointsMissing'; do
   # shellcheck disable=SC2086
   set -- $row
   lab_until 15 has_event "$@"
