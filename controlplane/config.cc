@@ -1,6 +1,7 @@
 #include "controlplane/config.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <sstream>
 
 namespace millrace {
@@ -40,6 +41,25 @@ void add_cluster_options(CLI::App& app, ControlPlaneConfig* config) {
       ->capture_default_str();
 }
 
+// What lies outside the namespaces that are watched would silently never be seen.
+void check_namespaces(const ControlPlaneConfig& config) {
+  const std::vector<std::string>& namespaces = config.cluster.namespaces;
+  if (namespaces.empty()) return;
+  if (config.reporter.status.from_nodes) {
+    throw CLI::ValidationError("--status-from-nodes",
+                               "nodes belong to no namespace, so it excludes --watch-namespace; "
+                               "--status-address and --publish-service do not");
+  }
+  const std::string& service = config.reporter.status.publish_service;
+  const std::string name_space = service.substr(0, service.find('/'));
+  if (!service.empty() &&
+      std::find(namespaces.begin(), namespaces.end(), name_space) == namespaces.end()) {
+    throw CLI::ValidationError("--publish-service", "namespace " + k8s::quote(name_space) +
+                                                        " is not watched; give it to "
+                                                        "--watch-namespace as well");
+  }
+}
+
 void check_cluster_options(ControlPlaneConfig* config) {
   const auto check_name = [](const char* option, const std::string& name) {
     if (!k8s::is_dns_subdomain(name)) {
@@ -50,13 +70,17 @@ void check_cluster_options(ControlPlaneConfig* config) {
   check_name("--lease-namespace", config->reporter.leader.name_space);
   check_name("--lease-name", config->reporter.leader.lease);
   const std::string& service = config->reporter.status.publish_service;
-  if (service.empty()) return;
-  const size_t slash = service.find('/');
-  if (slash == std::string::npos) {
-    throw CLI::ValidationError("--publish-service", k8s::quote(service) + " is not NAMESPACE/NAME");
+  if (!service.empty()) {
+    const size_t slash = service.find('/');
+    if (slash == std::string::npos) {
+      throw CLI::ValidationError("--publish-service",
+                                 k8s::quote(service) + " is not NAMESPACE/NAME");
+    }
+    check_name("--publish-service", service.substr(0, slash));
+    check_name("--publish-service", service.substr(slash + 1));
   }
-  check_name("--publish-service", service.substr(0, slash));
-  check_name("--publish-service", service.substr(slash + 1));
+  check_namespaces(*config);
+  config->cluster.watches_nodes = config->reporter.status.from_nodes;
 }
 
 void add_state_options(CLI::App* app, ControlPlaneConfig* config, double* shrink_seconds) {

@@ -155,6 +155,9 @@ class ControlPlaneTest : public ::testing::Test {
 };
 
 TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
+  const std::string by_labels = root_ / "policy.yaml";
+  std::ofstream(by_labels) << "owners: [{name: teams, hosts: ['*.example'], namespaceSelector: "
+                              "{matchLabels: {tier: tenants}}}]\n";
   const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
       {{"--manifests", manifests_, "--wrong"}, "--wrong"},
       {{"--wrong"}, "--wrong"},
@@ -164,6 +167,14 @@ TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
       {{"--kubeconfig", "/none"}, "/none: No such file or directory"},
       {{"--kubeconfig", "/none", "--publish-service", "web"}, "is not NAMESPACE/NAME"},
       {{"--in-cluster", "--watch-namespace", "No Name"}, "is no name of Kubernetes"},
+      {{"--in-cluster", "--watch-namespace", "shop", "--status-from-nodes"},
+       "nodes belong to no namespace"},
+      {{"--in-cluster", "--watch-namespace", "shop", "--publish-service", "edge/lb"},
+       "\"edge\" is not watched"},
+      {{"--in-cluster", "--watch-namespace", "shop", "--policy", by_labels},
+       "a namespaceSelector needs the labels of all namespaces"},
+      {{"--in-cluster", "--watch-namespace", "shop", "--publish-service", "shop/lb"},
+       "not in a pod"},
       {{"--manifests", manifests_, "--log-level", "loud"}, "--log-level"},
       {{"--manifests", manifests_, "--log-format", "xml"}, "--log-format"},
       {{"--manifests", root_ / "nowhere"}, (root_ / "nowhere").string() + ": No such file"},

@@ -164,6 +164,12 @@ int run(int argc, char** argv) {
     if (!policy) return fail(policy.error());
     config.model.ownership = std::move(*policy);
   }
+  config.cluster.watches_namespaces = config.model.ownership.reads_labels();
+  if (config.cluster.watches_namespaces && !config.cluster.namespaces.empty()) {
+    return fail(config.policy +
+                ": a namespaceSelector needs the labels of all namespaces, so it excludes "
+                "--watch-namespace; name the namespaces instead");
+  }
   const int signal_fd = make_signal_fd();
   uint64_t seed = 0;
   if (signal_fd < 0 || getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {

@@ -16,17 +16,15 @@ constexpr int http_unauthorized = 401;
 ClusterSource::ClusterSource(Api* api, const ClusterOptions& options, uint64_t seed)
     : api_(api), options_(options), random_(seed) {
   add({Kind::ingress_class, "", ""});
-  if (options_.namespaces.empty()) {
-    for (Kind kind :
-         {Kind::ingress, Kind::service, Kind::endpoint_slice, Kind::node, Kind::name_space}) {
-      add({kind, "", ""});
-    }
-  }
-  for (const std::string& name_space : options_.namespaces) {
+  std::vector<std::string> namespaces = options_.namespaces;
+  if (namespaces.empty()) namespaces.emplace_back();
+  for (const std::string& name_space : namespaces) {
     for (Kind kind : {Kind::ingress, Kind::service, Kind::endpoint_slice}) {
       add({kind, name_space, ""});
     }
   }
+  if (options_.watches_nodes) add({Kind::node, "", ""});
+  if (options_.watches_namespaces) add({Kind::name_space, "", ""});
 }
 
 ClusterSource::~ClusterSource() {

@@ -24,13 +24,16 @@ constexpr size_t secrets_max = 1'000;
 constexpr size_t secret_starts_max = 4;
 
 struct ClusterOptions {
-  // Only these; empty: all. Kinds without namespaces are watched as they are, but for Node and
-  // Namespace, which are not: who may see one namespace only is seldom given those.
+  // Only these; empty: all. Kinds without namespaces are watched as they are.
   std::vector<std::string> namespaces;
   // The rights to read Secrets are given or not given with each of them.
   bool watch_secrets = false;
   // A watch is asked to end after this, and up to twice as much.
   int watch_seconds = watch_seconds_usual;
+  // Kinds that only some need, each with rights of its own: Node for the status that is made of
+  // nodes, Namespace for a policy that looks at its labels.
+  bool watches_nodes = false;
+  bool watches_namespaces = false;
 };
 
 class ClusterSource : public store::Source {

@@ -14,17 +14,20 @@ cluster_clean() {
   local name_space
   kube delete ingress,service,endpointslice,lease,event.v1.events.k8s.io,rolebinding,role \
     --all --all-namespaces --wait=false >/dev/null 2>&1
-  kube delete ingressclass,clusterrole,clusterrolebinding -l '!kubernetes.io/bootstrapping' --wait=false >/dev/null 2>&1
+  kube -n shop delete secret --all >/dev/null 2>&1
+  kube delete ingressclass,node,clusterrole,clusterrolebinding -l '!kubernetes.io/bootstrapping' --wait=false >/dev/null 2>&1
   for name_space in shop home apps millrace; do
     kube create namespace "$name_space" --dry-run=client -o yaml | kube apply -f - >/dev/null || fail "namespace $name_space"
   done
 }
 
-# The kubeconfig of the ServiceAccount of deploy/manifests/ingress, with its rights and no others.
+# cluster_account [FILE] [ACCOUNT]: $account is the kubeconfig of the ServiceAccount that FILE of
+# deploy/manifests/ingress makes, with its rights and no others.
 cluster_account() {
-  kube apply -f "$lab_top/deploy/manifests/ingress/rbac.yaml" >/dev/null || fail 'rbac.yaml is refused'
-  account=$(kubeconfig_for "account-$test_name" "$(kube create token -n millrace millrace-controlplane --duration 1h)") ||
-    fail 'no token'
+  local file=${1:-rbac.yaml} name=${2:-millrace-controlplane}
+  kube apply -f "$lab_top/deploy/manifests/ingress/namespace.yaml" >/dev/null || fail 'namespace.yaml is refused'
+  kube apply -f "$lab_top/deploy/manifests/ingress/$file" >/dev/null || fail "$file is refused"
+  account=$(kubeconfig_for "$name-$test_name" "$(kube create token -n millrace "$name" --duration 1h)") || fail 'no token'
 }
 
 # cluster_controlplane LABEL ARGUMENTS...: on the machine's own network, where the API server is.
