@@ -19,6 +19,9 @@ void add_cluster_options(CLI::App& app, ControlPlaneConfig* config) {
   app.add_option("--watch-namespace", config->cluster.namespaces,
                  "Only this namespace; may be given more than once")
       ->type_name("NAME");
+  app.add_flag("--tls-secrets", config->cluster.watch_secrets,
+               "Look at the TLS Secrets that Ingresses name and say what is wrong with their "
+               "certificates; needs rights to read these Secrets");
   app.add_option("--status-address", config->reporter.status.addresses,
                  "What to write to status.loadBalancer of Ingresses: an IP address or host name; "
                  "may be given more than once")
@@ -183,6 +186,9 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     }
     if (sources > 1) {
       throw CLI::ValidationError("--manifests, --kubeconfig and --in-cluster exclude one another");
+    }
+    if (!is_live_cluster(config) && config.cluster.watch_secrets) {
+      throw CLI::ValidationError("--tls-secrets", "no Secret is read from a folder of manifests");
     }
     check_cluster_options(&config);
     if (is_live_cluster(config) && classless->count() == 0) config.model.accept_classless = false;

@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "controlplane/check/report.h"
+#include "controlplane/tls_view.h"
 
 namespace millrace {
 
@@ -49,6 +51,7 @@ ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store
       source_(std::move(source)),
       reporter_(std::move(reporter)),
       live_(config.model),
+      tls_(config.cluster.watch_secrets),
       publisher_(config.socket, {}, seed),
       rollout_(&publisher_, std::move(history), config.shrink),
       api_({&rollout_, &publisher_, &store_, source_.get(), &config_.model, &problems_}) {}
@@ -87,6 +90,9 @@ serve::HttpResponse ControlLoop::answer_probe(const serve::HttpRequest& request)
 serve::HttpResponse ControlLoop::scrape() const {
   metrics::Observed observed;
   observed.status = api_.status();
+  for (const certificates::Expiry& one : tls_.expiries()) {
+    observed.certificates.push_back({one.name_space, one.secret, one.not_after_s});
+  }
   std::string why;
   observed.ready = api_.is_ready(&why);
   shm::StatsReading stats;
@@ -140,7 +146,7 @@ void ControlLoop::run(int signal_fd) {
     if ((ready[2].revents & POLLOUT) != 0) publisher_.on_writable(now);
     if ((ready[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) publisher_.on_readable(now);
     if (ready[1].revents != 0 || now >= source_->due(now)) turn_source(now);
-    if (now >= rebuild_due_) rebuild(now);
+    if (now >= std::min(rebuild_due_, tls_due(now))) rebuild(now);
     if (auto problems = rollout_.turn(store_, moment())) {
       rollout_problems_ = std::move(*problems);
       gather_problems();
@@ -197,7 +203,7 @@ void ControlLoop::stop() {
 
 int ControlLoop::timeout_ms(Instant now) const {
   Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(),
-                          report_due_, guard_watch_.due()});
+                          report_due_, guard_watch_.due(), tls_due(now)});
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;
@@ -214,8 +220,9 @@ void ControlLoop::turn_source(Instant now) {
     for (k8s::Problem& problem : reporter_->problems()) problems.push_back(std::move(problem));
   }
   source_has_news_ |= problems != source_problems_ || built_at_ == Instant();
-  const bool is_news =
-      store_.has_changes() || source_has_news_ || source_->has_synced() != had_synced;
+  const bool is_news = store_.has_changes() || source_has_news_ ||
+                       source_->has_synced() != had_synced ||
+                       source_->secrets_known() != secrets_known_;
   source_problems_ = std::move(problems);
   if (is_news && rebuild_due_ == Instant::never()) {
     rebuild_due_ = std::max(now, built_at_ + hold_off);
@@ -245,7 +252,7 @@ void ControlLoop::rebuild(Instant now) {
 
 // Brings model and table to what the store says. True when there are other problems than before.
 bool ControlLoop::follow_store() {
-  const std::vector<store::Change> changes = store_.take_changes();
+  std::vector<store::Change> changes = store_.take_changes();
   model::ModelUpdate update;
   const bool was_live = std::exchange(is_live_, true);
   if (was_live) {
@@ -255,17 +262,45 @@ bool ControlLoop::follow_store() {
   }
   const bool differ = !was_live || !update.problems.empty();
   if (differ) built_problems_ = live_.problems();
+  const bool tls_differs = follow_tls(changes, !was_live);
+  // No route is made of a Secret, so it is no cause of a version.
+  std::erase_if(changes,
+                [](const store::Change& one) { return one.key.kind == k8s::Kind::secret; });
   std::vector<k8s::Problem> of_rollout = rollout_.offer_live(
       live_.model(), was_live ? &update.delta : nullptr, changes, store_, moment());
   const bool rollout_differs = of_rollout != rollout_problems_;
   rollout_problems_ = std::move(of_rollout);
-  return differ || rollout_differs;
+  return differ || rollout_differs || tls_differs;
+}
+
+// True when there is something else to say of spec.tls than before.
+bool ControlLoop::follow_tls(const std::vector<store::Change>& changes, bool anew) {
+  certificates::View view = tls_view(store_, config_.model, *source_);
+  if (config_.model.ownership.limits_certificates()) {
+    view.may_have = [this](const k8s::ObjectKey& ingress, const std::string& secret) {
+      return live_.has_certificate(ingress, secret);
+    };
+  }
+  secrets_known_ = source_->secrets_known();
+  if (anew) tls_.rebuild(store_, view);
+  const bool differs = anew || tls_.update(store_, changes, view);
+  if (config_.cluster.watch_secrets) source_->watch_secrets(tls_.secrets(), &store_);
+  return differs;
+}
+
+Instant ControlLoop::tls_due(Instant now) const {
+  if (!is_live_ || tls_.due_s() == std::numeric_limits<int64_t>::max()) return Instant::never();
+  const int64_t left_s = tls_.due_s() - wall_seconds();
+  // The wall clock may be set meanwhile.
+  constexpr int64_t look_s_max = 60;
+  return now + Duration::seconds(std::clamp(left_s, int64_t{0}, look_s_max));
 }
 
 void ControlLoop::gather_problems() {
   problems_ = source_problems_;
   problems_.insert(problems_.end(), built_problems_.begin(), built_problems_.end());
   problems_.insert(problems_.end(), rollout_problems_.begin(), rollout_problems_.end());
+  for (k8s::Problem& problem : tls_.problems()) problems_.push_back(std::move(problem));
   problem_log_.say(problems_);
   if (reporter_ != nullptr && source_->has_synced() && report_due_ == Instant::never()) {
     report_due_ = now_of_clock() + report_delay;

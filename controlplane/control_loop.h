@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "controlplane/certificates/tls_book.h"
 #include "controlplane/config.h"
 #include "controlplane/metrics/metrics.h"
 #include "controlplane/model/live_model.h"
@@ -52,6 +53,8 @@ class ControlLoop {
   void turn_source(Instant now);
   void rebuild(Instant now);
   bool follow_store();
+  bool follow_tls(const std::vector<store::Change>& changes, bool anew);
+  Instant tls_due(Instant now) const;
   void gather_problems();
   serve::HttpResponse answer(const serve::HttpRequest& request);
   serve::HttpResponse answer_probe(const serve::HttpRequest& request);
@@ -71,6 +74,8 @@ class ControlLoop {
   store::Store store_;
   model::LiveModel live_;  // of store_, once the source has synced
   bool is_live_ = false;
+  certificates::TlsBook tls_;
+  size_t secrets_known_ = 0;
   publish::Publisher publisher_;
   publish::Rollout rollout_;
   publish::GuardWatch guard_watch_;
@@ -78,7 +83,7 @@ class ControlLoop {
   bool source_has_news_ = false;  // of problems that are not gathered yet
   std::vector<k8s::Problem> built_problems_;
   std::vector<k8s::Problem> rollout_problems_;
-  std::vector<k8s::Problem> problems_;  // all three
+  std::vector<k8s::Problem> problems_;  // all of them, those of spec.tls too
   serve::Api api_;
   metrics::Metrics metrics_;
   uint64_t noted_version_ = 0;             // by the metrics

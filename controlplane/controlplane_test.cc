@@ -167,6 +167,7 @@ TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
       {{"--kubeconfig", "/none"}, "/none: No such file or directory"},
       {{"--kubeconfig", "/none", "--publish-service", "web"}, "is not NAMESPACE/NAME"},
       {{"--in-cluster", "--watch-namespace", "No Name"}, "is no name of Kubernetes"},
+      {{"--manifests", manifests_, "--tls-secrets"}, "no Secret is read from a folder"},
       {{"--in-cluster", "--watch-namespace", "shop", "--status-from-nodes"},
        "nodes belong to no namespace"},
       {{"--in-cluster", "--watch-namespace", "shop", "--publish-service", "edge/lb"},

@@ -7,11 +7,13 @@
 #include <map>
 #include <sstream>
 
+#include "controlplane/certificates/tls_book.h"
 #include "controlplane/check/report.h"
 #include "controlplane/compile/compile.h"
 #include "controlplane/manifests/file.h"
 #include "controlplane/manifests/folder.h"
 #include "controlplane/model/dump.h"
+#include "controlplane/model/ingress_class.h"
 #include "controlplane/store/store.h"
 
 namespace millrace::check {
@@ -82,6 +84,20 @@ bool is_about_missing_backend(const k8s::Problem& problem) {
          problem.reason == k8s::Reason::endpoints_missing;
 }
 
+// Files hold no Secrets that are read.
+std::vector<k8s::Problem> problems_of_tls(const store::Store& objects,
+                                          const model::Options& options) {
+  const model::IngressClasses classes(objects, options);
+  certificates::View view;
+  view.is_ours = [&](const k8s::Object& object) {
+    k8s::ProblemList said_elsewhere;
+    return classes.is_ours(object, std::get<k8s::Ingress>(*object.body), &said_elsewhere);
+  };
+  certificates::TlsBook book(false);
+  book.rebuild(objects, view);
+  return book.problems();
+}
+
 }  // namespace
 
 Result<std::vector<File>> read_files(const std::vector<std::string>& paths) {
@@ -114,6 +130,9 @@ answer::Validation validate(const std::vector<File>& files, const ValidateOption
     problems.push_back({k8s::Severity::error, {}, "", compiled.error()});
   } else {
     problems.insert(problems.end(), compiled->problems.begin(), compiled->problems.end());
+  }
+  for (k8s::Problem& problem : problems_of_tls(objects, options.model)) {
+    problems.push_back(std::move(problem));
   }
   if (options.is_partial) std::erase_if(problems, is_about_missing_backend);
   answer::Validation answer;

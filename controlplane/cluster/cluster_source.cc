@@ -1,7 +1,6 @@
 #include "controlplane/cluster/cluster_source.h"
 
 #include <algorithm>
-#include <set>
 
 namespace millrace::cluster {
 
@@ -114,12 +113,13 @@ std::vector<k8s::Problem> ClusterSource::problems() const {
       problems.push_back(std::move(problem));
     }
   }
-  if (secrets_left_out_ > 0) {
+  if (!secrets_left_out_.empty()) {
     problems.push_back({k8s::Severity::warning,
                         {},
                         "",
                         "Ingresses name more than " + std::to_string(secrets_max) + " Secrets; " +
-                            std::to_string(secrets_left_out_) + " of them are not looked at"});
+                            std::to_string(secrets_left_out_.size()) +
+                            " of them are not looked at"});
   }
   return problems;
 }
@@ -132,25 +132,45 @@ std::string ClusterSource::name() const {
   return "cluster " + api_->server() + " (" + api_->source() + ")";
 }
 
-void ClusterSource::watch_secrets(const std::set<std::pair<std::string, std::string>>& names,
-                                  store::Store* store) {
-  if (!options_.watch_secrets) return;
-  std::set<std::pair<std::string, std::string>> wanted;
+void ClusterSource::watch_secrets(const store::SecretNames& names, store::Store* store) {
+  if (!options_.watch_secrets || names == secrets_named_) return;
+  secrets_named_ = names;
+  std::erase_if(watches_, [&](const auto& watch) {
+    const Resource& resource = watch->reflector.resource();
+    if (!watch->is_secret() || names.contains({resource.name_space, resource.name})) return false;
+    api_->cancel(watch->transfer);
+    store->remove({Kind::secret, resource.name_space, resource.name});
+    secrets_.erase({resource.name_space, resource.name});
+    return true;
+  });
+  secrets_left_out_.clear();
   for (const auto& name : names) {
-    if (wanted.size() < secrets_max) wanted.insert(name);
-  }
-  secrets_left_out_ = names.size() - wanted.size();
-  for (auto at = watches_.begin(); at != watches_.end();) {
-    const Resource& resource = (*at)->reflector.resource();
-    if (resource.kind != Kind::secret || wanted.erase({resource.name_space, resource.name}) > 0) {
-      ++at;
+    if (secrets_.contains(name)) continue;
+    if (secrets_.size() == secrets_max) {
+      secrets_left_out_.insert(name);
       continue;
     }
-    api_->cancel((*at)->transfer);
-    store->remove({Kind::secret, resource.name_space, resource.name});
-    at = watches_.erase(at);
+    add({Kind::secret, name.first, name.second});
+    secrets_.emplace(name, watches_.back().get());
   }
-  for (const auto& [name_space, name] : wanted) add({Kind::secret, name_space, name});
+}
+
+size_t ClusterSource::secrets_known() const {
+  return static_cast<size_t>(std::count_if(secrets_.begin(), secrets_.end(), [](const auto& one) {
+    return one.second->reflector.has_synced();
+  }));
+}
+
+std::optional<std::string> ClusterSource::why_unknown(const std::string& name_space,
+                                                      const std::string& secret) const {
+  const auto at = secrets_.find({name_space, secret});
+  if (at == secrets_.end()) {
+    return secrets_left_out_.contains({name_space, secret})
+               ? "Ingresses name more than " + std::to_string(secrets_max) + " Secrets"
+               : std::string();
+  }
+  if (at->second->reflector.has_synced()) return std::nullopt;
+  return at->second->reflector.failure();
 }
 
 Reflector::Counts ClusterSource::counts() const {

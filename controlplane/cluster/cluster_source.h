@@ -3,8 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
-#include <set>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,8 @@
 
 namespace millrace::cluster {
 
-// TLS Secrets that Ingresses name, each watched by itself: what is beyond is not looked at.
+// TLS Secrets that Ingresses name, each watched by itself. What is beyond is not looked at; who is
+// watched stays.
 constexpr size_t secrets_max = 1'000;
 // So many of their watches begin at a time. libcurl opens a connection for each transfer that finds
 // all others full (a server allows about a hundred streams on one), and with a thousand at once
@@ -26,7 +28,7 @@ constexpr size_t secret_starts_max = 4;
 struct ClusterOptions {
   // Only these; empty: all. Kinds without namespaces are watched as they are.
   std::vector<std::string> namespaces;
-  // The rights to read Secrets are given or not given with each of them.
+  // Whether Secrets are looked at. The rights to read them are given or not given with each.
   bool watch_secrets = false;
   // A watch is asked to end after this, and up to twice as much.
   int watch_seconds = watch_seconds_usual;
@@ -50,9 +52,10 @@ class ClusterSource : public store::Source {
   void accept_removals() override;
   std::string name() const override;
 
-  // Which Secrets are watched from now on, by namespace and name.
-  void watch_secrets(const std::set<std::pair<std::string, std::string>>& names,
-                     store::Store* store);
+  void watch_secrets(const store::SecretNames& names, store::Store* store) override;
+  size_t secrets_known() const override;
+  std::optional<std::string> why_unknown(const std::string& name_space,
+                                         const std::string& secret) const override;
 
   // Over all reflectors.
   Reflector::Counts counts() const;
@@ -76,7 +79,9 @@ class ClusterSource : public store::Source {
   const ClusterOptions options_;
   Random random_;
   std::vector<std::unique_ptr<Watch>> watches_;
-  size_t secrets_left_out_ = 0;
+  std::map<std::pair<std::string, std::string>, Watch*> secrets_;  // those of Secrets
+  store::SecretNames secrets_named_;
+  store::SecretNames secrets_left_out_;  // of these
   // While turn() runs, for the handlers.
   Instant now_;
   store::Store* store_ = nullptr;

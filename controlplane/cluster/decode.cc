@@ -6,6 +6,8 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "base/wipe.h"
+#include "controlplane/certificates/certificate.h"
 #include "controlplane/cluster/json_split.h"
 
 namespace millrace::cluster {
@@ -40,15 +42,18 @@ bool parse_wire(std::string_view bytes, Message* message) {
   return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
-// The object inside the envelope.
-std::optional<std::string> open_envelope(std::string_view bytes) {
+// The object inside the envelope. False when there is none. `holds_secrets`: nothing of it stays
+// anywhere but in `inside`.
+bool open_envelope(std::string_view bytes, bool holds_secrets, std::string* inside) {
   Unknown unknown;
+  const WipeAtEnd wiped(unknown.mutable_raw(), holds_secrets);
   if (!bytes.starts_with(envelope_magic) ||
       !parse_wire(bytes.substr(envelope_magic.size()), &unknown) ||
       !unknown.content_encoding().empty()) {
-    return std::nullopt;
+    return false;
   }
-  return std::move(*unknown.mutable_raw());
+  inside->swap(*unknown.mutable_raw());
+  return true;
 }
 
 // JSON writes the fields of an inlined message in its parent's place.
@@ -68,22 +73,33 @@ void drop_long_values(google::protobuf::Map<std::string, std::string>* values) {
   }
 }
 
-// Private keys do not enter this process's memory for longer than it takes to leave them out.
+// Private keys do not stay in this process's memory for longer than it takes to look at them. An
+// Ingress may name any Secret of its namespace: of one that is not of TLS nothing is kept at all.
 void keep_public_part(k8s::AnyObject* object) {
   auto* secret = std::get_if<k8s::Secret>(object);
   if (secret == nullptr) return;
-  for (auto& [key, value] : *secret->mutable_data()) {
-    if (key == "tls.crt" || key == "ca.crt") continue;
-    std::fill(value.begin(), value.end(), '\0');
-    value.clear();
+  const bool is_tls = secret->type() == "kubernetes.io/tls";
+  auto& data = *secret->mutable_data();
+  const auto certificate = data.find("tls.crt");
+  const auto key = data.find("tls.key");
+  secret->set_key_state(
+      key == data.end() || !is_tls
+          ? k8s::Secret::KEY_MISSING
+          : certificates::check_key(certificate == data.end() ? "" : certificate->second,
+                                    key->second));
+  for (auto& [name, value] : data) {
+    if (!is_tls || name != "tls.crt") wipe(&value);
   }
 }
 
 // kubectl keeps a copy of what it applied in an annotation: of a Secret with its keys, of others
 // another time what stands there anyway.
 void drop_copies(k8s::AnyObject* object, k8s::ObjectMeta* metadata) {
+  if (std::holds_alternative<k8s::Secret>(*object)) {
+    for (auto& [name, value] : *metadata->mutable_annotations()) wipe(&value);
+    metadata->clear_annotations();
+  }
   metadata->mutable_annotations()->erase("kubectl.kubernetes.io/last-applied-configuration");
-  if (std::holds_alternative<k8s::Secret>(*object)) metadata->clear_annotations();
 }
 
 // What is kept of an object that has been read. The problem when it has no proper name.
@@ -159,13 +175,20 @@ Result<DecodedList> decode_json_list(Kind kind, std::string_view body) {
 }
 
 Result<DecodedList> decode_wire_list(Kind kind, std::string_view body) {
-  const std::optional<std::string> inside = open_envelope(body);
+  const bool holds_secrets = kind == Kind::secret;
+  std::string inside;
+  const WipeAtEnd wiped_inside(&inside, holds_secrets);
   ObjectList wire;
-  if (!inside || !parse_wire(*inside, &wire)) return Error{"the answer is no list in protobuf"};
+  if (!open_envelope(body, holds_secrets, &inside) || !parse_wire(inside, &wire)) {
+    return Error{"the answer is no list in protobuf"};
+  }
   DecodedList list;
   list.resource_version = wire.metadata().resource_version();
   list.continue_token = wire.metadata().continue_();
-  for (const std::string& item : wire.items()) add_item(kind, Encoding::protobuf, item, &list);
+  for (std::string& item : *wire.mutable_items()) {
+    const WipeAtEnd wiped(&item, holds_secrets);
+    add_item(kind, Encoding::protobuf, item, &list);
+  }
   return list;
 }
 
@@ -218,7 +241,11 @@ Result<DecodedList> decode_list(Kind kind, Encoding encoding, std::string_view b
 }
 
 ::millrace::Status WatchDecoder::feed(std::string_view bytes, std::vector<DecodedEvent>* events) {
-  buffer_ += bytes;
+  if (holds_secrets()) {
+    append_wiping(&buffer_, bytes);
+  } else {
+    buffer_ += bytes;
+  }
   return encoding_ == Encoding::json ? take_lines(events) : take_frames(events);
 }
 
@@ -236,19 +263,33 @@ Result<DecodedList> decode_list(Kind kind, Encoding encoding, std::string_view b
       return Error{"what came is no event of a watch in protobuf"};
     }
     const auto type = event_type_of(wire.type());
-    const std::optional<std::string> inside = open_envelope(wire.object().raw());
+    std::string* const raw = wire.mutable_object()->mutable_raw();
+    const WipeAtEnd wiped_raw(raw, holds_secrets());
+    std::string inside;
+    const WipeAtEnd wiped_inside(&inside, holds_secrets());
+    const bool is_opened = open_envelope(*raw, holds_secrets(), &inside);
     if (!type) return Error{"an event of the unknown type " + k8s::quote(wire.type())};
     DecodedEvent& event = events->emplace_back();
     event.type = *type;
-    if (inside) {
-      fill_event(kind_, encoding_, *inside, &event);
+    if (is_opened) {
+      fill_event(kind_, encoding_, inside, &event);
     } else if (*type != WatchEventType::bookmark && *type != WatchEventType::error) {
-      event.problem = unreadable(kind_, wire.object().raw().size());
+      event.problem = unreadable(kind_, raw->size());
     }
     at += frame_header_bytes + length;
   }
-  buffer_.erase(0, at);
+  drop_front(at);
   return Ok{};
+}
+
+void WatchDecoder::drop_front(size_t bytes) {
+  if (!holds_secrets()) {
+    buffer_.erase(0, bytes);
+    return;
+  }
+  std::string rest = buffer_.substr(bytes);
+  buffer_.swap(rest);
+  wipe(&rest);
 }
 
 ::millrace::Status WatchDecoder::take_lines(std::vector<DecodedEvent>* events) {
@@ -269,7 +310,7 @@ Result<DecodedList> decode_list(Kind kind, Encoding encoding, std::string_view b
     event.type = *type;
     fill_event(kind_, encoding_, object, &event);
   }
-  buffer_.erase(0, at);
+  drop_front(at);
   searched_ = buffer_.size();
   if (buffer_.size() > watch_event_bytes_max) return Error{"an event of more than 16 MiB"};
   return Ok{};
@@ -288,8 +329,8 @@ Status decode_status(int http_status, std::optional<Encoding> encoding, std::str
 
 bool decode_message(Encoding encoding, std::string_view body, Message* message) {
   if (encoding == Encoding::json) return parse_json(body, message);
-  const std::optional<std::string> inside = open_envelope(body);
-  return inside && parse_wire(*inside, message);
+  std::string inside;
+  return open_envelope(body, false, &inside) && parse_wire(inside, message);
 }
 
 std::string encode_message(std::string_view api_version, std::string_view kind,

@@ -52,6 +52,9 @@ struct DecodedEvent {
 class WatchDecoder {
  public:
   WatchDecoder(k8s::Kind kind, Encoding encoding) : kind_(kind), encoding_(encoding) {}
+  ~WatchDecoder() { drop_front(buffer_.size()); }
+  WatchDecoder(const WatchDecoder&) = delete;
+  WatchDecoder& operator=(const WatchDecoder&) = delete;
 
   // Appends the events that are whole now. Error: this is no stream of events; it cannot be read
   // any further.
@@ -61,6 +64,8 @@ class WatchDecoder {
  private:
   ::millrace::Status take_frames(std::vector<DecodedEvent>* events);
   ::millrace::Status take_lines(std::vector<DecodedEvent>* events);
+  bool holds_secrets() const { return kind_ == k8s::Kind::secret; }
+  void drop_front(size_t bytes);
 
   k8s::Kind kind_;
   Encoding encoding_;

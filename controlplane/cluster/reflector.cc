@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/wipe.h"
+
 namespace millrace::cluster {
 
 namespace {
@@ -70,7 +72,7 @@ std::optional<ReflectorRequest> Reflector::start(Instant now) {
   encoding_.reset();
   decoder_.reset();
   retry_after_.reset();
-  page_.clear();
+  drop_page();
   const bool is_list = step_ == Step::list;
   if (step_ != Step::watch && continue_token_.empty()) begin_list();
   if (!is_list) ++counts_.watches;
@@ -109,7 +111,11 @@ bool Reflector::body(std::string_view bytes, Instant now, store::Store* store) {
   if (!decoder_) {
     const size_t bytes_max = http_status_ == http_ok ? page_bytes_max : refusal_bytes_max;
     if (page_.size() + bytes.size() <= bytes_max) {
-      page_ += bytes;
+      if (holds_secrets()) {
+        append_wiping(&page_, bytes);
+      } else {
+        page_ += bytes;
+      }
       return true;
     }
     if (http_status_ != http_ok) return false;
@@ -182,6 +188,7 @@ void Reflector::note_stranger(const k8s::ObjectKey& key) {
 void Reflector::end(const std::optional<std::string>& failure, Instant now, store::Store* store) {
   if (!is_under_way_) return;
   is_under_way_ = false;
+  const WipeAtEnd wiped(&page_, holds_secrets());
   if (std::exchange(is_settled_, false)) return;
   if (http_status_ != 0 && http_status_ != http_ok) {
     return take_refusal(decode_status(http_status_, encoding_, page_), now);
@@ -257,8 +264,7 @@ void Reflector::take_refusal(const Status& status, Instant now) {
 void Reflector::take_page(Instant now, store::Store* store) {
   Result<DecodedList> page = encoding_ ? decode_list(resource_.kind, *encoding_, page_)
                                        : Result<DecodedList>(Error{"the answer is empty"});
-  page_.clear();
-  page_.shrink_to_fit();
+  drop_page();
   if (page && ++pages_ > list_pages_max) page = Error{"the list has no end"};
   if (!page) {
     fail(page.error(), now);
@@ -276,6 +282,12 @@ void Reflector::take_page(Instant now, store::Store* store) {
   continue_token_ = page->continue_token;
   if (continue_token_.empty()) return finish_list(now, store);
   due_ = now;
+}
+
+void Reflector::drop_page() {
+  if (holds_secrets()) wipe(&page_);
+  page_.clear();
+  page_.shrink_to_fit();
 }
 
 void Reflector::finish_list(Instant now, store::Store* store) {

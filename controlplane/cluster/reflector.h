@@ -77,6 +77,9 @@ struct ReflectorRequest {
 class Reflector {
  public:
   Reflector(Resource resource, uint64_t seed, int watch_seconds = watch_seconds_usual);
+  ~Reflector() { drop_page(); }
+  Reflector(const Reflector&) = delete;
+  Reflector& operator=(const Reflector&) = delete;
 
   const Resource& resource() const { return resource_; }
 
@@ -100,6 +103,7 @@ class Reflector {
   bool has_synced() const { return has_synced_; }
   // The last failure, until something works again; and objects that could not be read.
   std::vector<k8s::Problem> problems() const;
+  const std::string& failure() const { return failure_; }
   // Lists come by pages from now on: the server is known not to do it at the head of a watch.
   void lists_by_pages() {
     can_watch_list_ = false;
@@ -132,6 +136,8 @@ class Reflector {
   void take_object(DecodedEvent event, store::Store* store);
   void take_refusal(const Status& status, Instant now);
   void take_page(Instant now, store::Store* store);
+  bool holds_secrets() const { return resource_.kind == k8s::Kind::secret; }
+  void drop_page();
   void finish_list(Instant now, store::Store* store);
   bool is_doubted(size_t held) const;
   void replace_all(store::Store* store);

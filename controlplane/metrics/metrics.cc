@@ -85,6 +85,21 @@ void add_status(const answer::Status& status, bool ready, std::vector<MetricFami
   families->push_back(std::move(problems));
 }
 
+void add_certificates(const std::vector<CertificateExpiry>& certificates,
+                      std::vector<MetricFamily>* families) {
+  if (certificates.empty()) return;
+  MetricFamily family;
+  family.name = "millrace_certificate_expiry_seconds";
+  family.help = "Unix time at which the certificate of a TLS Secret ends that Ingresses name";
+  family.type = MetricType::Gauge;
+  for (const CertificateExpiry& one : certificates) {
+    ClientMetric& metric = family.metric.emplace_back();
+    metric.label = {{"namespace", one.name_space}, {"name", one.secret}};
+    metric.gauge.value = static_cast<double>(one.not_after_s);
+  }
+  families->push_back(std::move(family));
+}
+
 }  // namespace
 
 Metrics::Metrics() {
@@ -129,6 +144,7 @@ void Metrics::note_refusal() {
 std::string Metrics::text(const Observed& observed) const {
   std::vector<MetricFamily> families = registry_.Collect();
   add_status(observed.status, observed.ready, &families);
+  add_certificates(observed.certificates, &families);
   if (observed.stats != nullptr) add_stats(*observed.stats, &families);
   if (observed.traffic != nullptr) add_traffic(*observed.traffic, traffic_rows_max, &families);
   return prometheus::TextSerializer().Serialize(families);

@@ -6,6 +6,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,18 @@ namespace millrace::metrics {
 // Routes, and Services, that have series of their own; all others together are one, "(others)".
 constexpr size_t traffic_rows_max = 500;
 
+// Of a TLS Secret that Ingresses name.
+struct CertificateExpiry {
+  std::string name_space;
+  std::string secret;
+  int64_t not_after_s = 0;  // Unix time
+};
+
 // What is looked at when somebody asks.
 struct Observed {
   answer::Status status;
   bool ready = false;
+  std::vector<CertificateExpiry> certificates;
   const shm::StatsReading* stats = nullptr;                   // nullptr: there is no data plane
   const std::vector<shm::TrafficReading>* traffic = nullptr;  // likewise
 };

@@ -36,7 +36,10 @@ TEST(MetricsTest, StateAndCounts) {
   shadowed->set_severity("warning");
   shadowed->set_reason("Shadowed");
   shadowed->set_problems(3);
+  observed.certificates.push_back({"shop", "shop-tls", 1'790'000'000});
   const std::string text = metrics.text(observed);
+  has_line(text,
+           "millrace_certificate_expiry_seconds{namespace=\"shop\",name=\"shop-tls\"} 1790000000");
   has_line(text, "millrace_versions_total 1");
   has_line(text, "millrace_refusals_total 0");
   has_line(text, "millrace_table_version 42");

@@ -684,6 +684,13 @@ std::vector<k8s::Problem> LiveModel::problems() const {
   return state_->problems.all();
 }
 
+bool LiveModel::has_certificate(const k8s::ObjectKey& ingress, const std::string& secret) const {
+  if (!state_->options.ownership.enforces()) return true;
+  const auto at = state_->ingresses.find(ingress);
+  return at == state_->ingresses.end() || at->second == nullptr ||
+         !at->second->grant.certificates_over.contains(secret);
+}
+
 const ModelCounts& LiveModel::counts() const {
   return state_->counts;
 }

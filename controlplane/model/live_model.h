@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "controlplane/k8s/problem.h"
@@ -58,6 +59,8 @@ class LiveModel {
   // All there are, in the order of what they come from; walks those that have any.
   std::vector<k8s::Problem> problems() const;
   const ModelCounts& counts() const;
+  // False when a quota that is enforced leaves this Ingress's certificate (the Secret's name) out.
+  bool has_certificate(const k8s::ObjectKey& ingress, const std::string& secret) const;
 
  private:
   friend BuildResult build(const store::Store& objects, const Options& options);

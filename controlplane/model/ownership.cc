@@ -85,6 +85,13 @@ bool OwnershipPolicy::reads_labels() const {
                      [](const HostOwner& owner) { return owner.match_labels.has_value(); });
 }
 
+bool OwnershipPolicy::limits_certificates() const {
+  return enforces() &&
+         (quota.certificates || std::any_of(quotas.begin(), quotas.end(), [](const auto& one) {
+            return one.second.certificates.has_value();
+          }));
+}
+
 const Quota& OwnershipPolicy::quota_of(const std::string& name_space) const {
   const auto at = quotas.find(name_space);
   return at == quotas.end() ? quota : at->second;

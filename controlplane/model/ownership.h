@@ -64,6 +64,7 @@ struct OwnershipPolicy {
 
   bool enforces() const { return mode == OwnershipMode::enforce; }
   bool reads_labels() const;
+  bool limits_certificates() const;  // and enforces it
   const Quota& quota_of(const std::string& name_space) const;
 };
 

@@ -6,6 +6,7 @@
 #include "controlplane/manifests/file.h"
 #include "controlplane/model/build.h"
 #include "controlplane/model/dump.h"
+#include "controlplane/model/live_model.h"
 #include "controlplane/model/ownership.pb.h"
 
 namespace millrace::model {
@@ -171,6 +172,29 @@ TEST(Ownership, CertificatesAreCountedByTheirSecret) {
   EXPECT_EQ(said(built, k8s::Severity::warning, "\"t\" exceeds the quota of 1 certificates"), 1u)
       << dump(built.problems);
   EXPECT_EQ(said(built, k8s::Severity::warning, "exceeds the quota"), 1u);
+}
+
+TEST(Ownership, ACertificateOverAnEnforcedQuotaIsLeftOut) {
+  const auto with_tls = [](const char* name, int year, const char* secret) {
+    return ingress("a", name, year,
+                   "{tls: [{secretName: " + std::string(secret) + "}], rules: [" +
+                       rule((std::string(name) + ".example").c_str()) + "]}");
+  };
+  const std::string yaml = with_tls("old", 2020, "s") + with_tls("new", 2021, "t");
+  const k8s::ObjectKey newer{k8s::Kind::ingress, "a", "new"};
+  store::Store objects;
+  objects.replace(manifests::parse_file("f.yaml", yaml).objects);
+  for (const bool enforces : {false, true}) {
+    Options options;
+    options.ownership =
+        policy((enforces ? "mode: 'enforce' " : "") + std::string("quota { certificates: 1 }"));
+    EXPECT_EQ(options.ownership.limits_certificates(), enforces);
+    LiveModel live(options);
+    live.rebuild(objects);
+    EXPECT_TRUE(live.has_certificate({k8s::Kind::ingress, "a", "old"}, "s"));
+    EXPECT_EQ(live.has_certificate(newer, "t"), !enforces);
+    EXPECT_TRUE(live.has_certificate(newer, "s")) << "that one is counted already";
+  }
 }
 
 }  // namespace

@@ -3,7 +3,11 @@
 // the store.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -11,6 +15,8 @@
 #include "controlplane/store/store.h"
 
 namespace millrace::store {
+
+using SecretNames = std::set<std::pair<std::string, std::string>>;  // namespace and name
 
 class Source {
  public:
@@ -34,6 +40,17 @@ class Source {
   virtual std::vector<k8s::Problem> problems() const = 0;
   // The operator's word (SIGHUP) that a shrinking which a guard holds back is meant.
   virtual void accept_removals() = 0;
+  // Secrets are read only where they are named: these from now on. Those that are not among them
+  // any more leave the store. A source without Secrets has nothing to do.
+  virtual void watch_secrets(const SecretNames&, Store*) {}
+  // How many of them have been looked at, there or not.
+  virtual size_t secrets_known() const { return 0; }
+  // Nothing: it has been looked at, and the store has it or it does not exist. Else why not, or
+  // empty while the first look is under way.
+  virtual std::optional<std::string> why_unknown(const std::string& /*name_space*/,
+                                                 const std::string& /*secret*/) const {
+    return std::nullopt;
+  }
   // For the log and for status: "folder /etc/millrace/manifests".
   virtual std::string name() const = 0;
 };

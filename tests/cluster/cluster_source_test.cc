@@ -230,7 +230,10 @@ TEST_F(ClusterSourceTest, SecretsOfTlsAreWatchedWhereNamedAndKeysAreNotKept) {
   open({{}, true});
   ASSERT_TRUE(wait_for([&] { return source_->has_synced(); })) << problems();
   source_->watch_secrets({{name_space_, "a-tls"}}, &store_);
-  EXPECT_FALSE(wait_for([&] { return find(k8s::Kind::secret, "a-tls") != nullptr; }));
+  EXPECT_EQ(source_->why_unknown(name_space_, "a-tls"), "");
+  EXPECT_TRUE(wait_for([&] { return source_->secrets_known() == 1; })) << problems();
+  EXPECT_EQ(source_->why_unknown(name_space_, "a-tls"), std::nullopt);
+  EXPECT_EQ(find(k8s::Kind::secret, "a-tls"), nullptr) << "it is known that there is none";
   ASSERT_EQ(shell("cd " + ::testing::TempDir() +
                   " && openssl req -x509 -newkey rsa:2048 -nodes -keyout t.key -out t.crt "
                   "-subj /CN=a.example -days 30 2>/dev/null"),
@@ -246,6 +249,7 @@ TEST_F(ClusterSourceTest, SecretsOfTlsAreWatchedWhereNamedAndKeysAreNotKept) {
   EXPECT_EQ(secret.type(), "kubernetes.io/tls");
   EXPECT_TRUE(secret.data().at("tls.crt").starts_with("-----BEGIN CERTIFICATE"));
   EXPECT_EQ(secret.data().at("tls.key"), "");
+  EXPECT_EQ(secret.key_state(), k8s::Secret::KEY_MATCHES);
   source_->watch_secrets({}, &store_);
   EXPECT_EQ(find(k8s::Kind::secret, "a-tls"), nullptr);
 }
@@ -384,9 +388,9 @@ TEST_F(ClusterSourceTest, C11_SecretsUnderTheRightsOfOneNamespace) {
   ASSERT_EQ(kube("apply -f -", rights("rbac-of-a-namespace.yaml")), 0);
   ASSERT_EQ(kube("apply -f -", rights("secrets-of-a-namespace.yaml")), 0);
   for (const char* name : {"shop-tls", "other"}) {
-    ASSERT_EQ(
-        kube("-n " + name_space_ + " create secret generic " + name + " --from-literal=tls.key=k"),
-        0);
+    ASSERT_EQ(kube("-n " + name_space_ + " create secret generic " + name +
+                   " --type=kubernetes.io/tls --from-literal=tls.key=k --from-literal=tls.crt=c"),
+              0);
   }
   const std::string file = setting("MILLRACE_TEST_SERVER") + "/" + name_space_ + ".token";
   std::ofstream(file) << token("millrace-controlplane", "10m");
@@ -399,6 +403,7 @@ TEST_F(ClusterSourceTest, C11_SecretsUnderTheRightsOfOneNamespace) {
   EXPECT_TRUE(wait_for([&] { return problems().find("/other: HTTP 403") != std::string::npos; }))
       << problems();
   EXPECT_EQ(find(k8s::Kind::secret, "other"), nullptr);
+  EXPECT_NE(source_->why_unknown(name_space_, "other")->find("forbidden"), std::string::npos);
   EXPECT_TRUE(wait_for([&] { return source_->has_synced(); }))
       << "a Secret that may not be read holds back nothing";
 }

@@ -4,8 +4,9 @@
 #   start_server FOLDER   everything of it lies there; afterwards:
 #     $server_url, $server_version, $kubeconfig (of an administrator), kube ARGUMENTS... (kubectl as that)
 #   stop_server
-#   restart_apiserver [compact]   the kube-apiserver on the same port; with "compact", etcd has forgotten every
-#                     version from before meanwhile
+#   restart_apiserver [compact] [FLAGS...]   the kube-apiserver on the same port, with FLAGS beside its own; with
+#                     "compact", etcd has forgotten every version from before meanwhile
+#   audit_log         the file in which it says what ServiceAccounts of the namespace millrace have asked for
 #   load_server FOLDER   in another shell: knows the server that was started there
 #   kubeconfig_for NAME TOKEN   prints a kubeconfig file's name for somebody else
 
@@ -69,7 +70,16 @@ kube() { "$assets/kubectl" --kubeconfig "$kubeconfig" --cache-dir "$server_folde
 start_server() { # FOLDER
   assets=$(tests/cluster/binaries) || return 77
   server_folder=$(cd "$1" && pwd)
-  apiserver_flags=()
+  audit_log=$server_folder/audit.log
+  cat >"$server_folder/audit-policy.yaml" <<'POLICY'
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, userGroups: ["system:serviceaccounts:millrace"]}
+- {level: None}
+POLICY
+  apiserver_flags=(--audit-policy-file "$server_folder/audit-policy.yaml" --audit-log-path "$audit_log")
   etcd_url=http://127.0.0.1:$(free_port)
   peer_url=http://127.0.0.1:$(free_port)
   server_port=$(free_port)
@@ -88,7 +98,7 @@ start_server() { # FOLDER
 }
 
 save_server() {
-  declare -p assets server_folder etcd_url peer_url server_port server_url server_version kubeconfig etcd_pid \
+  declare -p assets server_folder audit_log etcd_url peer_url server_port server_url server_version kubeconfig etcd_pid \
     apiserver_pid apiserver_flags >"$server_folder/control"
 }
 
@@ -106,10 +116,10 @@ etcd_compact() {
 }
 
 restart_apiserver() {
-  if [ "${1:-}" = compact ]; then etcd_compact || return 1; fi
+  if [ "${1:-}" = compact ]; then etcd_compact || return 1; shift; fi
   kill -9 "$apiserver_pid" # asked to stop, it waits a minute for watches to end
   while kill -0 "$apiserver_pid" 2>/dev/null; do sleep 0.05; done
-  start_apiserver
+  start_apiserver "$@"
   save_server
   wait_until_ready 60
 }

@@ -91,12 +91,15 @@ ROOMS = {
     "controlplane/k8s": "base",
     "controlplane/manifests": "base controlplane/k8s",
     "controlplane/store": "base controlplane/k8s",
-    "controlplane/cluster": "base controlplane/k8s controlplane/manifests controlplane/store",
+    "controlplane/certificates": "base controlplane/k8s controlplane/store",
+    "controlplane/cluster": "base controlplane/k8s controlplane/manifests controlplane/store "
+                            "controlplane/certificates",
     "controlplane/model": "base shm controlplane/k8s controlplane/store",
     "controlplane/compile": "base shm controlplane/k8s controlplane/model",
     "controlplane/answers": "base",
     "controlplane/check": "base controlplane/k8s controlplane/manifests controlplane/store "
-                          "controlplane/model controlplane/compile controlplane/answers",
+                          "controlplane/certificates controlplane/model controlplane/compile "
+                          "controlplane/answers",
     "controlplane/explain": "base controlplane/k8s controlplane/store controlplane/model",
     "controlplane/metrics": "base shm controlplane/k8s controlplane/answers",
     "controlplane/serve": "base shm controlplane/k8s controlplane/manifests controlplane/store "
@@ -106,7 +109,7 @@ ROOMS = {
     "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
                             "controlplane/compile controlplane/history",
     "controlplane": "base shm controlplane/log controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
-                    "controlplane/model controlplane/compile controlplane/check controlplane/history "
+                    "controlplane/certificates controlplane/model controlplane/compile controlplane/check controlplane/history "
                     "controlplane/answers controlplane/explain controlplane/serve controlplane/metrics "
                     "controlplane/publish",
 }

@@ -1,0 +1,102 @@
+// What Ingresses ask of TLS (spec.tls): which Secrets they name, and what is wrong with those. A
+// change costs the Ingresses that it concerns. Certificates only: the private keys have been taken
+// out of what the store holds, and what they were found to be stands beside (Secret.key_state).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "controlplane/certificates/certificate.h"
+#include "controlplane/k8s/problem.h"
+#include "controlplane/store/source.h"
+#include "controlplane/store/store.h"
+
+namespace millrace::certificates {
+
+// Entries of one Ingress's spec.tls; those beyond are not looked at.
+constexpr size_t tls_entries_max = 100;
+// Hosts that one sentence names; the others are counted.
+constexpr size_t hosts_told_max = 3;
+// A certificate ends soon when this is left, or a quarter of its life if that is less.
+constexpr int64_t ends_soon_s = int64_t{14} * 86'400;
+
+// What is known outside of the objects while they are looked at.
+struct View {
+  // Whether an Ingress is ours; of others nothing is said and nothing is read.
+  std::function<bool(const k8s::Object& object)> is_ours;
+  // store::Source::why_unknown.
+  std::function<std::optional<std::string>(const std::string& name_space, const std::string& name)>
+      why_unknown;
+  // Whether an Ingress may have a certificate, where a quota bounds that; null: all may.
+  std::function<bool(const k8s::ObjectKey& ingress, const std::string& secret)> may_have;
+  int64_t now_s = 0;  // Unix time
+};
+
+struct Expiry {
+  std::string name_space;
+  std::string secret;
+  int64_t not_after_s = 0;
+};
+
+class TlsBook {
+ public:
+  // Without `reads_secrets` it is only said that TLS is not terminated.
+  explicit TlsBook(bool reads_secrets) : reads_secrets_(reads_secrets) {}
+
+  // Everything anew.
+  void rebuild(const store::Store& objects, const View& view);
+  // What happened since, what Secrets have become known, and what time has done. True when there
+  // may be other problems than before.
+  bool update(const store::Store& objects, const std::vector<store::Change>& changes,
+              const View& view);
+
+  const store::SecretNames& secrets() const { return secrets_; }
+  std::vector<k8s::Problem> problems() const;  // by Ingress
+  std::vector<Expiry> expiries() const;        // of certificates that can be read, by name
+  // When time alone changes what there is to say, in Unix time.
+  int64_t due_s() const { return due_s_; }
+
+ private:
+  using SecretName = std::pair<std::string, std::string>;
+  struct Use {
+    int index = 0;       // spec.tls[index]
+    std::string secret;  // empty: the entry names none
+    std::vector<std::string> hosts;
+  };
+  struct Entry {
+    k8s::Place place;
+    std::vector<Use> uses;
+    size_t entries = 0;  // of spec.tls
+    std::vector<k8s::Problem> problems;
+  };
+
+  void walk(const store::Store& objects, const View& view);
+  void take(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
+  void drop(const k8s::ObjectKey& key);
+  void read_secret(const SecretName& name, const store::Store& objects);
+  bool judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
+  void judge_use(const Use& use, const SecretName& name, const store::Store& objects,
+                 const View& view, const std::function<void(k8s::Reason, std::string)>& say);
+  void judge_certificate(const Use& use, const Certificate& certificate, const View& view,
+                         const std::function<void(k8s::Reason, std::string)>& say);
+  void note_due(int64_t due_s, const View& view);
+
+  const bool reads_secrets_;
+  std::map<k8s::ObjectKey, Entry> entries_;  // Ingresses of ours with spec.tls
+  std::map<SecretName, std::set<k8s::ObjectKey>> users_;
+  store::SecretNames secrets_;                              // the keys of users_
+  std::map<SecretName, Result<Certificate>> certificates_;  // of Secrets that are there
+  store::SecretNames unknown_;
+  int64_t due_s_ = std::numeric_limits<int64_t>::max();
+};
+
+}  // namespace millrace::certificates

@@ -1,0 +1,29 @@
+#include "controlplane/tls_view.h"
+
+#include <ctime>
+#include <memory>
+
+#include "controlplane/model/ingress_class.h"
+
+namespace millrace {
+
+int64_t wall_seconds() {
+  return static_cast<int64_t>(std::time(nullptr));
+}
+
+certificates::View tls_view(const store::Store& objects, const model::Options& options,
+                            const store::Source& source) {
+  const auto classes = std::make_shared<const model::IngressClasses>(objects, options);
+  certificates::View view;
+  view.is_ours = [classes](const k8s::Object& object) {
+    k8s::ProblemList said_elsewhere;
+    return classes->is_ours(object, std::get<k8s::Ingress>(*object.body), &said_elsewhere);
+  };
+  view.why_unknown = [&source](const std::string& name_space, const std::string& name) {
+    return source.why_unknown(name_space, name);
+  };
+  view.now_s = wall_seconds();
+  return view;
+}
+
+}  // namespace millrace
