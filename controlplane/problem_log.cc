@@ -22,6 +22,7 @@ void say_one(spdlog::level::level_enum level, const k8s::Problem& problem, const
   const std::string place = problem.place.text();
   log::line(level, line,
             {{"object", problem.object},
+             {"reason", k8s::reason_of(problem)},
              {"place", place},
              {"problem", problem.sentence},
              {"state", is_solved ? "solved" : "open"}});
