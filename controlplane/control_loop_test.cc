@@ -41,10 +41,14 @@ class MadeUpSource final : public store::Source {
   bool has_synced() const override { return synced; }
   std::vector<k8s::Problem> problems() const override { return {}; }
   void accept_removals() override { ++accepted; }
+  void watch_secrets(const store::SecretNames& names, store::Store*) override { wanted = names; }
+  size_t secrets_known() const override { return known; }
   std::string name() const override { return "made up"; }
 
   bool synced = true;
   int accepted = 0;
+  store::SecretNames wanted;
+  size_t known = 0;
 
  private:
   UniqueFd fd_;
@@ -72,12 +76,11 @@ class ControlLoopTest : public ::testing::Test {
   }
   // Runs the loop over the source until it signals SIGTERM; then the history that is left.
   std::unique_ptr<history::History> run(MadeUpSource::Turn turn) {
-    ControlPlaneConfig config;
-    config.socket = root_ / "socket";
+    config_.socket = root_ / "socket";
     {
       auto history = history::History::open(root_ / "state", {});
       EXPECT_TRUE(history.ok());
-      ControlLoop loop(config, std::make_unique<MadeUpSource>(std::move(turn)), nullptr,
+      ControlLoop loop(config_, std::make_unique<MadeUpSource>(std::move(turn)), nullptr,
                        std::move(*history), 1);
       loop.run(signals_[0]);
     }
@@ -92,6 +95,7 @@ class ControlLoopTest : public ::testing::Test {
   }
 
   fs::path root_;
+  ControlPlaneConfig config_;
   int signals_[2];
 };
 
@@ -139,6 +143,44 @@ TEST_F(ControlLoopTest, C3NothingIsPublishedOfHalfAView) {
   ASSERT_GE(history->size(), 1u);
   const int first = std::stoi(history->at(0).causes(0).resource_version());
   EXPECT_GT(first, 20) << "a table of turn " << first;
+}
+
+TEST_F(ControlLoopTest, SecretsAreAskedForWhereNamedAndMakeNoVersion) {
+  const auto put_ingress = [](store::Store* store, const char* tls) {
+    const std::string yaml =
+        std::string(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec: {") +
+        tls + "rules: [{host: a.example}]}\n";
+    for (k8s::Object& object : manifests::parse_file("", yaml).objects) store->put(object);
+  };
+  config_.cluster.watch_secrets = true;
+  const store::SecretNames named = {{"default", "s"}};
+  int turns = 0;
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource* self) {
+    ++turns;
+    if (turns == 1) put_ingress(store, "tls: [{secretName: s}], ");
+    if (turns == 10) {
+      EXPECT_EQ(self->wanted, named);
+    }
+    if (turns >= 10 && turns < 20) {  // a certificate that is written again and again
+      k8s::Secret secret;
+      secret.mutable_metadata()->set_name("s");
+      secret.set_type(std::to_string(turns));
+      store->put({{k8s::Kind::secret, "default", "s"},
+                  {},
+                  std::make_shared<const k8s::AnyObject>(secret)});
+      self->known = 1;
+    }
+    if (turns == 20) put_ingress(store, "");
+    if (turns == 30) {
+      EXPECT_TRUE(self->wanted.empty());
+      signal(SIGTERM);
+    }
+    return now + Duration::milliseconds(15);
+  });
+  ASSERT_EQ(history->size(), 1u);
+  ASSERT_EQ(history->at(0).causes_size(), 1);
+  EXPECT_EQ(history->at(0).causes(0).kind(), "Ingress");
 }
 
 }  // namespace

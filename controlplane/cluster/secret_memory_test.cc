@@ -42,6 +42,8 @@ bool is_key(const char* bytes) {
 }
 
 constexpr size_t window_bytes = 1 << 20;
+// The shadow memory of a sanitizer is longer, and holds no octets of a program.
+constexpr uint64_t mapping_bytes_max = uint64_t{1} << 32;
 
 // Where memory is looked at: between pages that nobody may touch, so that it is a mapping by itself
 // and nothing else is passed over with it.
@@ -67,7 +69,8 @@ size_t keys_in_memory() {
     char dash = 0;
     std::string rights;
     std::istringstream(line) >> std::hex >> from >> dash >> to >> rights;
-    if (!rights.starts_with("rw") || from == reinterpret_cast<uint64_t>(window)) continue;
+    if (!rights.starts_with("rw") || to - from > mapping_bytes_max) continue;
+    if (from == reinterpret_cast<uint64_t>(window)) continue;
     for (uint64_t at = from; at < to; at += window_bytes - stand_in.size()) {
       const ssize_t count =
           pread(memory.get(), window, std::min(window_bytes, to - at), static_cast<off_t>(at));
