@@ -298,6 +298,12 @@ Status History::write(record::Entry entry, uint64_t number, const model::Model& 
   if (!place) {
     // A gap would be taken for the version before: the next one begins a file.
     file->is_whole = false;
+    // One that holds nothing stays for nobody: a disk that is full for long would leave one, open,
+    // for each version.
+    if (begins_file) {
+      files_.pop_back();
+      if (!file->path.empty()) ::unlink(file->path.c_str());
+    }
     return Error{file->path + ' ' + place.error()};
   }
   file->end = place->end();
