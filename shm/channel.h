@@ -76,6 +76,9 @@ struct ChannelPeers {
 struct PublishOutcome {
   bool accepted = false;
   uint64_t epoch = 0;
+  // An operator chose this very table: nobody but an operator takes it back. See
+  // ChannelClient::publish(); so is every rollback.
+  bool is_deliberate = false;
   std::string refusal;
 };
 
@@ -117,6 +120,7 @@ struct ChannelHello {
   uint32_t abi_max = 0;
   uint64_t epoch = 0;
   uint64_t version = 0;
+  bool knows_deliberate = false;
   std::vector<uint64_t> segment_ids;  // what the data plane holds; not sent again
 };
 
@@ -155,7 +159,8 @@ class ChannelClient {
   // One request may be under way. Error: no hello yet, a request is under way, the ABI is outside
   // the data plane's range (keep the old table and say so), or the descriptors cannot be made.
   // Seals the root and the segments that the data plane lacks; `built` need not stay.
-  Status publish(const BuiltSnapshot& built);
+  // is_deliberate: an operator chose this table; said only to a data plane that understands it.
+  Status publish(const BuiltSnapshot& built, bool is_deliberate = false);
   Status rollback(uint64_t version);
   bool ready() const;  // a hello has come, no request is under way, not closed
   const std::optional<ChannelHello>& hello() const;

@@ -98,7 +98,7 @@ Status ChannelClient::State::may_request() const {
   return Ok{};
 }
 
-Status ChannelClient::publish(const BuiltSnapshot& built) {
+Status ChannelClient::publish(const BuiltSnapshot& built, bool is_deliberate) {
   const Status may = state_->may_request();
   if (!may.ok()) return may;
   const ChannelHello& hello = *state_->hello;
@@ -127,12 +127,13 @@ Status ChannelClient::publish(const BuiltSnapshot& built) {
 
   const size_t part_count = ids.size() / fds_per_message_max + 1;  // part 0 has the root besides
   CHECK(part_count <= publish_parts_max);
+  const uint32_t flags = is_deliberate && hello.knows_deliberate ? publish_deliberate : 0;
   size_t next = 0;
   for (uint32_t part = 0; part < part_count; ++part) {
     const size_t room = fds_per_message_max - (part == 0 ? 1 : 0);
     const size_t count = std::min(room, ids.size() - next);
     const PublishBody body{part, static_cast<uint32_t>(part_count), static_cast<uint32_t>(count),
-                           0};
+                           flags};
     Message message = make_message(MessageKind::publish, body, std::span(ids).subspan(next, count));
     if (part == 0) message.fds.push_back(std::move(*root));
     for (size_t i = 0; i < count; ++i) message.fds.push_back(std::move(fds[next + i]));
@@ -215,6 +216,7 @@ std::optional<ChannelClose> ChannelClient::State::take_hello(Message& message) {
   said.abi_max = body.abi_max;
   said.epoch = body.epoch;
   said.version = body.version;
+  said.knows_deliberate = (body.features & feature_deliberate) != 0;
   hello = said;
   ChannelEvent event;
   event.kind = ChannelEvent::Kind::hello;

@@ -32,18 +32,22 @@ struct HelloBody {
   uint64_t epoch;
   uint64_t version;
   uint32_t count;
-  uint32_t reserved;
+  uint32_t features;  // what this data plane understands beyond the first form; zero before there
+                      // was any, and a control plane that knows none of them looks at none
 };
 static_assert(sizeof(HelloBody) == 32);
+constexpr uint32_t feature_deliberate = 1;
 
 // Part 0 carries the root's descriptor first. Then come, in every part, one descriptor an id.
 struct PublishBody {
   uint32_t part;
   uint32_t part_count;
   uint32_t count;
-  uint32_t reserved;
+  uint32_t flags;  // those whose feature the hello has named; the same in every part
 };
 static_assert(sizeof(PublishBody) == 16);
+constexpr uint32_t publish_deliberate = 1;
+constexpr uint32_t publish_flags_known = publish_deliberate;
 
 struct RollbackBody {
   uint64_t version;

@@ -31,6 +31,7 @@ struct Connection {
   // A publish under way.
   uint32_t next_part = 0;  // 0: none
   uint32_t part_count = 0;
+  uint32_t flags = 0;
   UniqueFd root;
   std::map<uint64_t, UniqueFd> segments;
 
@@ -64,7 +65,7 @@ struct ChannelServer::State {
   std::optional<ChannelClose> take_publish(Connection& connection, Message& message,
                                            std::vector<PublishOutcome>& outcomes);
   std::optional<ChannelClose> answer(Connection& connection, const Result<uint64_t>& epoch,
-                                     std::vector<PublishOutcome>& outcomes);
+                                     bool is_deliberate, std::vector<PublishOutcome>& outcomes);
   Result<uint64_t> install(Connection& connection);
   Result<std::shared_ptr<const Snapshot>> open(Connection& connection);
   std::vector<uint64_t> held_ids() const {
@@ -166,7 +167,7 @@ void ChannelServer::State::greet(Connection& connection) {
                        current.epoch,
                        current.view->version(),
                        static_cast<uint32_t>(ids.size()),
-                       0};
+                       feature_deliberate};
   // The first message into an empty socket: there is room, or the peer is gone and read says so.
   Message message = make_message(MessageKind::hello, body, ids);
   if (stats_fd >= 0) message.fds.emplace_back(::fcntl(stats_fd, F_DUPFD_CLOEXEC, 0));
@@ -204,7 +205,7 @@ std::optional<ChannelClose> ChannelServer::State::take(Connection& connection, M
   RollbackBody body{};
   if (message.body.size() != sizeof body) return ChannelClose::wrong_size;
   std::memcpy(&body, message.body.data(), sizeof body);
-  return answer(connection, cell->rollback(body.version), outcomes);
+  return answer(connection, cell->rollback(body.version), true, outcomes);
 }
 
 std::optional<ChannelClose> ChannelServer::State::take_publish(
@@ -213,15 +214,16 @@ std::optional<ChannelClose> ChannelServer::State::take_publish(
   std::vector<uint64_t> ids;
   if (auto wrong = read_body(message, fds_per_message_max, &body, &ids)) return wrong;
   if (body.part_count == 0 || body.part_count > publish_parts_max) return ChannelClose::wrong_count;
-  if (body.reserved != 0) return ChannelClose::wrong_size;
+  if ((body.flags & ~publish_flags_known) != 0) return ChannelClose::wrong_size;
   const bool first = connection.next_part == 0;
   if (body.part != connection.next_part || body.part >= body.part_count ||
-      (!first && body.part_count != connection.part_count)) {
+      (!first && (body.part_count != connection.part_count || body.flags != connection.flags))) {
     return ChannelClose::wrong_order;
   }
   if (message.fds.size() != ids.size() + (first ? 1 : 0)) return ChannelClose::wrong_descriptors;
   if (first) {
     connection.part_count = body.part_count;
+    connection.flags = body.flags;
     connection.root = std::move(message.fds.front());
   }
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -231,7 +233,7 @@ std::optional<ChannelClose> ChannelServer::State::take_publish(
   if (++connection.next_part < connection.part_count) return std::nullopt;
   const Result<uint64_t> epoch = install(connection);
   connection.end_publish();
-  return answer(connection, epoch, outcomes);
+  return answer(connection, epoch, (connection.flags & publish_deliberate) != 0, outcomes);
 }
 
 Result<uint64_t> ChannelServer::State::install(Connection& connection) {
@@ -275,8 +277,10 @@ Result<std::shared_ptr<const Snapshot>> ChannelServer::State::open(Connection& c
 
 std::optional<ChannelClose> ChannelServer::State::answer(Connection& connection,
                                                          const Result<uint64_t>& epoch,
+                                                         bool is_deliberate,
                                                          std::vector<PublishOutcome>& outcomes) {
   PublishOutcome outcome;
+  outcome.is_deliberate = is_deliberate;
   Message message;
   if (epoch.ok()) {
     ++accepted;

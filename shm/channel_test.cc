@@ -153,6 +153,27 @@ TEST_F(ChannelTest, S4RollbackGoesToAKeptVersionOnly) {
   EXPECT_NE(events[0].message.find("version 77 is not kept"), std::string::npos);
 }
 
+TEST_F(ChannelTest, WhatAnOperatorChoseIsToldAndARollbackIsSuchAChoice) {
+  const auto client = connected();
+  EXPECT_TRUE(client->hello()->knows_deliberate);
+  ASSERT_TRUE(client->publish(built_version(1)).ok());
+  run(*client);
+  SnapshotShape many;
+  many.routes_segment_count = segments_per_kind_max;
+  ASSERT_TRUE(client->publish(built_version(2, many), true).ok());
+  run(*client);
+  ASSERT_TRUE(client->publish(built_version(3)).ok());
+  run(*client);
+  ASSERT_TRUE(client->rollback(1).ok());
+  run(*client);
+  std::vector<bool> deliberate;
+  for (const PublishOutcome& outcome : outcomes_) {
+    EXPECT_TRUE(outcome.accepted) << outcome.refusal;
+    deliberate.push_back(outcome.is_deliberate);
+  }
+  EXPECT_EQ(deliberate, (std::vector<bool>{false, true, false, true}));
+}
+
 TEST_F(ChannelTest, OneRequestAtATime) {
   const auto client = connected();
   ASSERT_TRUE(client->publish(built_version(1)).ok());
