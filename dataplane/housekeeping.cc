@@ -21,6 +21,8 @@ constexpr int batch_tick_ms = 1;
 Housekeeping::Housekeeping(const Parts& parts)
     : parts_(parts),
       saver_(parts.last_good_path),
+      in_force_line_([](const std::string& line) { spdlog::info(line); },
+                     [](const std::string& line) { spdlog::debug(line); }),
       links_up_(parts.links.size(), false),
       guard_(parts.guard, *parts.counts),
       installed_{parts.cell.current().owner, parts.cell.current().traffic} {}
@@ -38,6 +40,7 @@ void Housekeeping::run(int signal_fd) {
   }
   saver_.stop();
   look_at_saving();
+  in_force_line_.flush();
 }
 
 // True: stop now.
@@ -76,16 +79,17 @@ void Housekeeping::on_channel() {
       continue;
     }
     wake_worker();
-    spdlog::info("table version {} is in force (epoch {})", parts_.cell.current().view->version(),
-                 outcome.epoch);
-    after_install();
+    in_force_line_.say(clock_.now(),
+                       "table version " + std::to_string(parts_.cell.current().view->version()) +
+                           " is in force (epoch " + std::to_string(outcome.epoch) + ')');
+    after_install(outcome.is_deliberate);
     save_current();
   }
 }
 
-void Housekeeping::after_install() {
+void Housekeeping::after_install(bool is_deliberate) {
   const shm::InstalledSnapshot& current = parts_.cell.current();
-  guard::Installed next{current.owner, current.traffic};
+  guard::Installed next{current.owner, current.traffic, is_deliberate};
   if (next.snapshot == installed_.snapshot) return;
   guard_.installed(installed_, next, clock_.now());
   verdict_.reset();
@@ -108,9 +112,11 @@ void Housekeeping::look_at_saving() {
 void Housekeeping::watch_tables() {
   auto verdict = std::exchange(verdict_, std::nullopt);
   if (!verdict) verdict = guard_.turn(installed_, clock_.now());
+  parts_.stats.set(0, parts_.first_guard_cell + 4, guard_.acquitted());
+  parts_.stats.set(0, parts_.first_guard_cell + 5, guard_.watched());
   if (!verdict) return;
   const uint64_t back_to = verdict->before->version();
-  if (parts_.guard.mode == guard::Mode::warn) {
+  if (!verdict->is_to_act) {
     parts_.stats.set(0, parts_.first_guard_cell + 3, ++guard_warnings_);
     spdlog::warn("table version {} does harm, and version {} before it did not: {}",
                  verdict->bad_version, back_to, verdict->sentence);
@@ -131,7 +137,7 @@ void Housekeeping::watch_tables() {
                 verdict->bad_version, *epoch, verdict->sentence);
   guard_.forget();
   const shm::InstalledSnapshot& current = parts_.cell.current();
-  installed_ = {current.owner, current.traffic};
+  installed_ = {current.owner, current.traffic, false};
   save_current();
   // Behind what saving may say: the control plane reads the sentence with the cells.
   parts_.stats.set_last_error(verdict->sentence);
@@ -177,6 +183,7 @@ void Housekeeping::watch_links() {
 
 void Housekeeping::on_tick() {
   parts_.cell.reclaim();
+  in_force_line_.turn(clock_.now());
   watch_links();
   watch_tables();
   look_at_saving();

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/paced_line.h"
 #include "bpf/redirect_loader.h"
 #include "dataplane/guard/publish_guard.h"
 #include "dataplane/housekeeping_listing.h"
@@ -45,8 +46,9 @@ class Housekeeping {
   };
   // The guard's cells of the stats page, in this order. The control plane reads them: `acts` is set
   // behind the two versions that it is about.
-  static constexpr std::array<std::string_view, 4> guard_names = {
-      "guard_bad_version", "guard_back_to_version", "guard_acts", "guard_warnings"};
+  static constexpr std::array<std::string_view, 6> guard_names = {
+      "guard_bad_version", "guard_back_to_version", "guard_acts",
+      "guard_warnings",    "guard_acquittals",      "gauge_guard_watched"};
 
   explicit Housekeeping(const Parts& parts);
 
@@ -56,7 +58,7 @@ class Housekeeping {
 
  private:
   void on_channel();
-  void after_install();
+  void after_install(bool is_deliberate);
   void save_current();
   void look_at_saving();
   void watch_tables();
@@ -71,6 +73,7 @@ class Housekeeping {
   Parts parts_;
   LastGoodSaver saver_;
   MonotonicClock clock_;
+  PacedLine in_force_line_;
   std::optional<Instant> drain_end_;
   uint64_t stalled_readers_ = 0;  // as said in the log
   uint64_t reported_epoch_ = 0;

@@ -79,7 +79,12 @@ void PublishGuard::installed(const Installed& before, const Installed& after, In
     return;
   }
   set_mark(now);
-  Trial trial{before, after, now, counts_.total(), {}, {}};
+  // To go back from an earlier table would undo the operator's choice as well.
+  if (after.is_deliberate) {
+    for (Trial& trial : trials_) trial.is_to_act = false;
+  }
+  Trial trial{before, after, now, counts_.total(), {}, {}, false};
+  trial.is_to_act = limits_.mode == Mode::act && !after.is_deliberate;
   std::vector<RouteChange> changes =
       find_route_changes(before.snapshot->view(), after.snapshot->view());
   acquit_mended(changes, before, after);
@@ -127,11 +132,12 @@ std::optional<Verdict> PublishGuard::turn(const Installed& current, Instant now)
   for (auto trial = trials_.begin(); trial != trials_.end(); ++trial) {
     const std::optional<std::string> sentence = judge(*trial, current);
     if (!sentence) continue;
-    Verdict verdict{trial->after.snapshot->version(), trial->before.snapshot, *sentence};
-    trials_.erase(trial, trials_.end());
+    Verdict verdict{trial->after.snapshot->version(), trial->before.snapshot, *sentence,
+                    trial->is_to_act};
+    trials_.erase(trial, trial->is_to_act ? trials_.end() : trial + 1);
     return verdict;
   }
-  std::erase_if(trials_, [](const Trial& trial) { return trial.suspects.empty(); });
+  acquitted_ += std::erase_if(trials_, [](const Trial& trial) { return trial.suspects.empty(); });
   return std::nullopt;
 }
 

@@ -53,12 +53,16 @@ constexpr uint64_t past_requests_min = 10;
 struct Installed {
   std::shared_ptr<const shm::Snapshot> snapshot;
   std::shared_ptr<const shm::TrafficMap> rows;
+  // An operator chose it. What comes of it is said and never acted on: whoever goes back to a
+  // version knows what it was like, and a table that comes and goes by itself is worse than either.
+  bool is_deliberate = false;
 };
 
 struct Verdict {
   uint64_t bad_version = 0;
   std::shared_ptr<const shm::Snapshot> before;  // the content to go back to
-  std::string sentence;  // what fails, how often, and how often it did before
+  std::string sentence;    // what fails, how often, and how often it did before
+  bool is_to_act = false;  // false: to be said only
 };
 
 class PublishGuard {
@@ -68,13 +72,15 @@ class PublishGuard {
 
   // `after` has taken the place of `before`.
   void installed(const Installed& before, const Installed& after, Instant now);
-  // To be asked often. At most one verdict a version; with it all others that are newer than the
-  // content to go back to are given up.
+  // To be asked often. At most one verdict a version; with one to act on, all others that are newer
+  // than the content to go back to are given up.
   std::optional<Verdict> turn(const Installed& current, Instant now);
   // Somebody went back: nothing that is watched is in force any more.
   void forget() { trials_.clear(); }
 
   size_t watched() const;  // routes
+  // Tables whose changed routes were all found to do well, or not to be to blame.
+  uint64_t acquitted() const { return acquitted_; }
 
  private:
   struct Suspect {
@@ -92,6 +98,7 @@ class PublishGuard {
     shm::TrafficCount total_at_install;
     std::vector<Suspect> suspects;
     std::vector<std::pair<shm::TrafficRef, shm::TrafficCount>> services_at_install;
+    bool is_to_act = false;
   };
   // What each row had counted at a moment.
   struct Mark {
@@ -112,6 +119,7 @@ class PublishGuard {
   const Limits limits_;
   const shm::TrafficCounts& counts_;
   std::deque<Trial> trials_;  // oldest first
+  uint64_t acquitted_ = 0;
   Mark older_, newer_;
 };
 

@@ -31,8 +31,8 @@ class PublishGuardTest : public ::testing::Test {
     current_ = {};
   }
 
-  void install(std::shared_ptr<const shm::Snapshot> table) {
-    Installed next{table, rows_->map(table->view())};
+  void install(std::shared_ptr<const shm::Snapshot> table, bool is_deliberate = false) {
+    Installed next{table, rows_->map(table->view()), is_deliberate};
     guard_->installed(current_, next, now_);
     current_ = next;
   }
@@ -216,6 +216,80 @@ TEST_F(PublishGuardTest, AMistakeThatWasMendedTakesNothingBack) {
   ask("a.example", 0, 30);
   install(tables_.make({{"b.example", "/", "other"}}));
   EXPECT_FALSE(turn());
+  EXPECT_EQ(guard_->watched(), 0U);
+}
+
+Limits acting() {
+  Limits limits;
+  limits.mode = Mode::act;
+  return limits;
+}
+
+TEST_F(PublishGuardTest, WhatAnOperatorChoseIsNotTakenBack) {
+  restart(acting());
+  install(tables_.make(usual));
+  live({"a.example", "b.example"});
+  install(tables_.make(changed), true);
+  ask("a.example", 0, 60);
+  ask("b.example", 60, 0);
+  const auto verdict = turn();
+  ASSERT_TRUE(verdict) << "it is watched, and said";
+  EXPECT_FALSE(verdict->is_to_act);
+}
+
+TEST_F(PublishGuardTest, WhatWasWatchedBeforeTheOperatorsChoiceTakesNothingBackEither) {
+  restart(acting());
+  install(tables_.make(usual));
+  live({"a.example", "b.example"});
+  install(tables_.make(changed));
+  ask("a.example", 0, 30);
+  EXPECT_FALSE(turn());
+  // What the operator goes back to leads a.example to the same place, ...
+  tables_.endpoints("other", {"10.0.9.1:80"});
+  install(tables_.make(changed), true);
+  // ... and what is published after a release does too.
+  tables_.endpoints("other", {"10.0.9.2:80"});
+  install(tables_.make(changed));
+  ask("a.example", 0, 60);
+  ask("b.example", 60, 0);
+  const auto verdict = turn();
+  ASSERT_TRUE(verdict);
+  EXPECT_FALSE(verdict->is_to_act) << "it would undo the operator's choice and the release";
+}
+
+TEST_F(PublishGuardTest, AVerdictThatIsOnlySaidEndsNoOtherTrial) {
+  restart(acting());
+  install(tables_.make(usual));
+  live({"a.example", "b.example"});
+  install(tables_.make(changed), true);
+  install(tables_.make({{"a.example", "/", "two"}, {"b.example", "/", "three"}}));
+  ask("b.example", 20, 0);
+  ask("a.example", 0, 60);
+  const auto said = turn();
+  ASSERT_TRUE(said);
+  EXPECT_FALSE(said->is_to_act);
+  // Of the table that the objects asked for behind it, the other route fails now.
+  ask("a.example", 3'000, 0);
+  ask("b.example", 0, 80);
+  const auto verdict = turn();
+  ASSERT_TRUE(verdict);
+  EXPECT_TRUE(verdict->is_to_act);
+}
+
+TEST_F(PublishGuardTest, WhoDoesWellIsAcquittedOnce) {
+  restart(acting());
+  install(tables_.make(usual));
+  live({"a.example", "b.example"});
+  EXPECT_EQ(guard_->acquitted(), 0U) << "nothing was on trial";
+  install(tables_.make(changed));
+  ask("a.example", 49, 0);
+  EXPECT_FALSE(turn());
+  EXPECT_EQ(guard_->acquitted(), 0U);
+  EXPECT_EQ(guard_->watched(), 1U);
+  ask("a.example", 1, 0);
+  EXPECT_FALSE(turn());
+  EXPECT_FALSE(turn());
+  EXPECT_EQ(guard_->acquitted(), 1U);
   EXPECT_EQ(guard_->watched(), 0U);
 }
 
