@@ -23,17 +23,9 @@ Instant now_of_clock() {
   return MonotonicClock().now();
 }
 
-std::set<std::pair<std::string, std::string>> ingresses_of(const model::Model& model) {
-  std::set<std::pair<std::string, std::string>> names;
-  const auto add = [&](const model::Route& route) {
-    names.emplace(route.source.name_space, route.source.ingress);
-  };
-  for (const model::Host& host : model.hosts) {
-    for (const model::Route& route : host.routes) add(route);
-    if (host.default_route) add(*host.default_route);
-  }
-  if (model.cluster_default) add(*model.cluster_default);
-  return names;
+PacedLine paced_line() {
+  return {[](const std::string& line) { spdlog::info(line); },
+          [](const std::string& line) { spdlog::debug(line); }};
 }
 
 publish::Moment moment() {
@@ -53,8 +45,11 @@ ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store
       live_(config.model),
       tls_(config.cluster.watch_secrets),
       publisher_(config.socket, {}, seed),
-      rollout_(&publisher_, std::move(history), config.shrink),
-      api_({&rollout_, &publisher_, &store_, source_.get(), &config_.model, &problems_}) {}
+      rollout_(&publisher_, std::move(history), config.shrink,
+               config.model.ownership.reads_labels()),
+      api_({&rollout_, &publisher_, &store_, source_.get(), &config_.model, &problems_}),
+      table_line_(paced_line()),
+      taken_line_(paced_line()) {}
 
 Status ControlLoop::serve_api(const std::string& socket) {
   auto server = serve::HttpServer::listen_unix(
@@ -116,10 +111,9 @@ serve::HttpResponse ControlLoop::scrape() const {
 void ControlLoop::note_progress(Instant now) {
   if (publisher_.wanted_version() != noted_version_) metrics_.note_version();
   noted_version_ = publisher_.wanted_version();
-  if (changed_at_ == Instant::never() || rebuild_due_ != Instant::never()) return;
-  if (!publisher_.data_plane_has_wanted()) return;
-  metrics_.note_applied(now - changed_at_);
-  changed_at_ = Instant::never();
+  for (const Duration time : apply_times_.taken(publisher_.taken_version(), now)) {
+    metrics_.note_applied(time);
+  }
 }
 
 void ControlLoop::run(int signal_fd) {
@@ -130,7 +124,7 @@ void ControlLoop::run(int signal_fd) {
     publisher_.turn(before);
     rollout_.follow_number();
     note_progress(before);
-    say_events();
+    say_events(before);
     ready.clear();
     ready.push_back({signal_fd, POLLIN, 0});
     ready.push_back({source_->fd(), POLLIN, 0});
@@ -145,6 +139,7 @@ void ControlLoop::run(int signal_fd) {
     if (ready[0].revents != 0 && !take_signals(signal_fd)) return stop();
     if ((ready[2].revents & POLLOUT) != 0) publisher_.on_writable(now);
     if ((ready[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) publisher_.on_readable(now);
+    note_progress(now);  // before what the next table takes
     if (ready[1].revents != 0 || now >= source_->due(now)) turn_source(now);
     if (now >= std::min(rebuild_due_, tls_due(now))) rebuild(now);
     if (auto problems = rollout_.turn(store_, moment())) {
@@ -184,12 +179,14 @@ void ControlLoop::report(Instant now) {
   if (reporter_ == nullptr) return;
   if (now >= report_due_) {
     report_due_ = Instant::never();
-    reporter_->tell({ingresses_of(rollout_.published()), problems_});
+    reporter_->tell({rollout_.served(), problems_});
   }
   reporter_->turn(now, store_);
 }
 
 void ControlLoop::stop() {
+  table_line_.flush();
+  taken_line_.flush();
   if (reporter_ == nullptr) return;
   const Instant end = now_of_clock() + stop_time_max;
   reporter_->stop(now_of_clock());
@@ -203,7 +200,8 @@ void ControlLoop::stop() {
 
 int ControlLoop::timeout_ms(Instant now) const {
   Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(),
-                          report_due_, guard_watch_.due(), tls_due(now)});
+                          report_due_, guard_watch_.due(), table_line_.due(), taken_line_.due(),
+                          tls_due(now)});
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;
@@ -224,9 +222,10 @@ void ControlLoop::turn_source(Instant now) {
                        source_->has_synced() != had_synced ||
                        source_->secrets_known() != secrets_known_;
   source_problems_ = std::move(problems);
-  if (is_news && rebuild_due_ == Instant::never()) {
+  if (!is_news) return;
+  apply_times_.changed(now);
+  if (rebuild_due_ == Instant::never()) {
     rebuild_due_ = std::max(now, built_at_ + hold_off);
-    if (changed_at_ == Instant::never()) changed_at_ = now;
   }
 }
 
@@ -240,10 +239,11 @@ void ControlLoop::rebuild(Instant now) {
     has_news |= follow_store();
     metrics_.note_build(now_of_clock() - now);
     if (publisher_.wanted_version() != before) {
-      spdlog::info("new table, version {}: {}", publisher_.wanted_version(),
-                   check::summary(live_.model(), live_.counts()));
+      apply_times_.published(publisher_.wanted_version());
+      table_line_.say(now, "new table, version " + std::to_string(publisher_.wanted_version()) +
+                               ": " + check::summary(live_.model(), live_.counts()));
     } else {
-      changed_at_ = Instant::never();  // nothing goes out
+      apply_times_.dropped();  // nothing goes out
     }
     if (reporter_ != nullptr && report_due_ == Instant::never()) report_due_ = now + report_delay;
   }
@@ -307,10 +307,16 @@ void ControlLoop::gather_problems() {
   }
 }
 
-void ControlLoop::say_events() {
+void ControlLoop::say_events(Instant now) {
+  table_line_.turn(now);
+  taken_line_.turn(now);
   for (const publish::Event& event : publisher_.take_events()) {
     if (event.kind == publish::EventKind::refused) metrics_.note_refusal();
-    log_line(event.severity, event.sentence);
+    if (event.kind == publish::EventKind::accepted) {
+      taken_line_.say(now, event.sentence);
+    } else {
+      log_line(event.severity, event.sentence);
+    }
   }
   for (const publish::Event& event : rollout_.take_events()) {
     log_line(event.severity, event.sentence);

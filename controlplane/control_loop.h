@@ -10,7 +10,9 @@
 #include <memory>
 #include <vector>
 
+#include "base/paced_line.h"
 #include "base/time.h"
+#include "controlplane/apply_times.h"
 #include "controlplane/certificates/tls_book.h"
 #include "controlplane/config.h"
 #include "controlplane/metrics/metrics.h"
@@ -64,7 +66,7 @@ class ControlLoop {
   void stop();
   serve::HttpResponse scrape() const;
   void note_progress(Instant now);
-  void say_events();
+  void say_events(Instant now);
   bool take_signals(int signal_fd);
   int timeout_ms(Instant now) const;
 
@@ -86,10 +88,12 @@ class ControlLoop {
   std::vector<k8s::Problem> problems_;  // all of them, those of spec.tls too
   serve::Api api_;
   metrics::Metrics metrics_;
-  uint64_t noted_version_ = 0;             // by the metrics
-  Instant changed_at_ = Instant::never();  // the first change that the data plane does not have yet
+  uint64_t noted_version_ = 0;  // by the metrics
+  ApplyTimes apply_times_;
   std::vector<std::unique_ptr<serve::HttpServer>> servers_;
   ProblemLog problem_log_;
+  PacedLine table_line_;  // what was made
+  PacedLine taken_line_;  // what the data plane took
   Instant rebuild_due_ = Instant::never();
   Instant built_at_;  // when the newest table was made
   Instant report_due_ = Instant::never();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 
 #include "controlplane/model/endpoints.h"
@@ -49,6 +50,51 @@ std::map<std::string, model::HeldObject> slices_of(const model::ServiceKey& key,
   return slices;
 }
 
+using Services = std::vector<model::Service>;
+
+Services::const_iterator first_of(const Services& services, const model::ServiceKey& key) {
+  return std::lower_bound(
+      services.begin(), services.end(), key,
+      [](const model::Service& one, const model::ServiceKey& wanted) { return one.key < wanted; });
+}
+
+const model::Service* find(const Services& services, const model::ServiceKey& key) {
+  const auto at = first_of(services, key);
+  return at != services.end() && at->key == key ? &*at : nullptr;
+}
+
+model::Service look_up(const model::ServiceKey& key, const k8s::Object& user,
+                       const store::Store& objects, std::vector<k8s::Problem>* problems) {
+  const model::HeldObject object =
+      held_object(objects.find({k8s::Kind::service, key.name_space, key.service}));
+  const auto slices = slices_of(key, objects);
+  model::EndpointResolver resolver(object, slices, problems);
+  return {key, resolver.resolve(key, user)};
+}
+
+// Every port of one Service that the table names.
+void take_ports(const Services& services, const std::string& name_space, const std::string& service,
+                std::set<model::ServiceKey>* keys) {
+  for (auto at = first_of(services, {name_space, service, "", {}});
+       at != services.end() && at->key.name_space == name_space && at->key.service == service;
+       ++at) {
+    keys->insert(at->key);
+  }
+}
+
+// Of a slice that is gone it is not known whose it was. Whom `asked` names, its change tells.
+void take_namespace(const Services& services, const Services& asked, const std::string& name_space,
+                    std::set<model::ServiceKey>* keys) {
+  std::set<model::ServiceKey> found;
+  for (auto at = first_of(services, {name_space, "", "", {}});
+       at != services.end() && at->key.name_space == name_space; ++at) {
+    if (find(asked, at->key) != nullptr) continue;
+    if (found.size() == lost_slices_services_max) return;
+    found.insert(at->key);
+  }
+  keys->merge(found);
+}
+
 }  // namespace
 
 model::Model with_current_endpoints(const model::Model& held, const model::Model& asked,
@@ -60,23 +106,50 @@ model::Model with_current_endpoints(const model::Model& held, const model::Model
   table.shadowed_cluster_defaults = held.shadowed_cluster_defaults;
   std::map<model::ServiceKey, model::RouteSource> users;  // looked for when one is needed
   for (const model::Service& service : held.services) {
-    const auto at = std::lower_bound(
-        asked.services.begin(), asked.services.end(), service.key,
-        [](const model::Service& one, const model::ServiceKey& key) { return one.key < key; });
-    if (at != asked.services.end() && at->key == service.key) {
-      table.services.push_back(*at);
+    if (const model::Service* known = find(asked.services, service.key)) {
+      table.services.push_back(*known);
       continue;
     }
     if (users.empty()) users = users_of(held);
     const model::RouteSource& source = users[service.key];
     const k8s::Object user{{k8s::Kind::ingress, source.name_space, source.ingress}, {}, nullptr};
-    const model::HeldObject object = held_object(
-        objects.find({k8s::Kind::service, service.key.name_space, service.key.service}));
-    const auto slices = slices_of(service.key, objects);
-    model::EndpointResolver resolver(object, slices, problems);
-    table.services.push_back({service.key, resolver.resolve(service.key, user)});
+    table.services.push_back(look_up(service.key, user, objects, problems));
   }
   return table;
+}
+
+model::ModelDelta endpoints_change(const model::Model& table, const model::Model& asked,
+                                   const model::ModelDelta& asked_change,
+                                   const std::vector<store::Change>& changes,
+                                   const store::Store& objects) {
+  std::set<model::ServiceKey> keys;
+  for (const model::ServiceChange& change : asked_change.services) {
+    if (find(table.services, change.key) != nullptr) keys.insert(change.key);
+  }
+  for (const store::Change& change : changes) {
+    const k8s::ObjectKey& key = change.key;
+    if (key.kind == k8s::Kind::service) {
+      take_ports(table.services, key.name_space, key.name, &keys);
+    }
+    if (key.kind != k8s::Kind::endpoint_slice) continue;
+    const k8s::Object* slice = objects.find(key);
+    if (slice == nullptr) {
+      take_namespace(table.services, asked.services, key.name_space, &keys);
+      continue;
+    }
+    const std::string* service =
+        model::service_of_slice(std::get<k8s::EndpointSlice>(*slice->body));
+    if (service != nullptr) take_ports(table.services, key.name_space, *service, &keys);
+  }
+  model::ModelDelta delta;
+  std::vector<k8s::Problem> ignored;  // with_current_endpoints() names them
+  for (const model::ServiceKey& key : keys) {
+    const model::Service* before = find(table.services, key);
+    const model::Service* known = find(asked.services, key);
+    model::Service after = known != nullptr ? *known : look_up(key, {}, objects, &ignored);
+    if (after != *before) delta.services.push_back({key, *before, std::move(after)});
+  }
+  return delta;
 }
 
 }  // namespace millrace::publish

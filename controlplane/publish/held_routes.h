@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "controlplane/k8s/problem.h"
+#include "controlplane/model/delta.h"
 #include "controlplane/model/model.h"
 #include "controlplane/store/store.h"
 
@@ -16,5 +17,15 @@ namespace millrace::publish {
 model::Model with_current_endpoints(const model::Model& held, const model::Model& asked,
                                     const store::Store& objects,
                                     std::vector<k8s::Problem>* problems);
+
+// What must change in `table` so that its services have the endpoints of now, if nothing but
+// `changes` happened to the objects, and `asked_change` to `asked`, since it had them. Costs what
+// these concern. What it cannot tell cheaply it leaves out: more than lost_slices_services_max
+// services that `asked` does not name, of a namespace that lost a slice.
+constexpr size_t lost_slices_services_max = 64;
+model::ModelDelta endpoints_change(const model::Model& table, const model::Model& asked,
+                                   const model::ModelDelta& asked_change,
+                                   const std::vector<store::Change>& changes,
+                                   const store::Store& objects);
 
 }  // namespace millrace::publish

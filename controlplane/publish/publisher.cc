@@ -56,6 +56,12 @@ void Publisher::adopt(uint64_t version) {
   wanted_is_refused_ = false;
   // The hello may have come before this process knew what it wants.
   applied_is_ours_ = client_ != nullptr && client_->hello() && is_wanted(*client_->hello());
+  if (applied_is_ours_) taken_version_ = std::max(taken_version_, wanted_->version);
+}
+
+void Publisher::want_anew() {
+  CHECK(wanted_);
+  adopt(highest_version_ + 1);
 }
 
 // A version is only a number: another control plane may have given it to another table. Ours is
@@ -89,12 +95,7 @@ void Publisher::connect(Instant now) {
   if (!client) {
     if (!said_away_) say(Severity::warning, "the data plane is not there: " + client.error());
     said_away_ = true;
-    // Between half and all of the pause, so that many nodes do not come back in step.
-    const uint64_t pause_ns = static_cast<uint64_t>(pause_.count_ns());
-    due_ =
-        now + Duration::nanoseconds(static_cast<int64_t>(random_.between(pause_ns / 2, pause_ns)));
-    pause_ = std::min(pause_ * 2, reconnect_last);
-    return;
+    return back_off(now);
   }
   client_ = std::move(*client);
   due_ = now + answer_time_max;  // for the hello
@@ -114,7 +115,7 @@ void Publisher::disconnect(Instant now, const std::string& reason) {
 }
 
 void Publisher::back_off(Instant now) {
-  // Between half and all of the pause, so that many do not come back in step.
+  // Between half and all of the pause, so that many nodes do not come back in step.
   const uint64_t pause_ns = static_cast<uint64_t>(pause_.count_ns());
   due_ = now + Duration::nanoseconds(static_cast<int64_t>(random_.between(pause_ns / 2, pause_ns)));
   pause_ = std::min(pause_ * 2, reconnect_last);
@@ -139,12 +140,14 @@ void Publisher::take(std::vector<shm::ChannelEvent> events, Instant now) {
         applied_version_ = event.version;
         applied_epoch_ = event.epoch;
         applied_is_ours_ = wanted_ && event.version == wanted_->version;
+        taken_version_ = std::max(taken_version_, event.version);
         in_flight_version_ = 0;
         refusal_.clear();
         pause_ = reconnect_first;
         due_ = Instant::never();
         say(Severity::note, "the data plane took version " + std::to_string(event.version) +
                                 " as epoch " + std::to_string(event.epoch));
+        events_.back().kind = EventKind::accepted;
         break;
       case shm::ChannelEvent::Kind::refused:
         // A table that was wanted meanwhile has not been refused yet.
@@ -167,6 +170,7 @@ void Publisher::take_hello(const shm::ChannelHello& hello) {
   applied_version_ = hello.version;
   applied_epoch_ = hello.epoch;
   applied_is_ours_ = wanted_ && is_wanted(hello);
+  if (applied_is_ours_) taken_version_ = std::max(taken_version_, hello.version);
   highest_version_ = std::max(highest_version_, hello.version);
   say(Severity::note, "connected to the data plane at " + socket_path_ + ": it has version " +
                           std::to_string(hello.version) + ", epoch " + std::to_string(hello.epoch));
@@ -182,7 +186,7 @@ void Publisher::publish(Instant now) {
   if (wanted_->version <= applied_version_) {
     wanted_ = table_.snapshot(++highest_version_);
   }
-  const Status sent = client_->publish(*wanted_);
+  const Status sent = client_->publish(*wanted_, is_deliberate_);
   if (!sent) {
     return refuse(
         "version " + std::to_string(wanted_->version) + " cannot be published: " + sent.error(),

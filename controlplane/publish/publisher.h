@@ -33,7 +33,7 @@ constexpr Duration answer_time_max = Duration::seconds(10);
 // A refusal may pass (a worker that hangs), so it is asked again this often; it is said once.
 constexpr Duration refused_retry = Duration::seconds(5);
 
-enum class EventKind : uint8_t { other, refused };
+enum class EventKind : uint8_t { other, refused, accepted };
 
 // A line for the log.
 struct Event {
@@ -60,7 +60,14 @@ class Publisher {
   // empty. Costs what the difference concerns.
   Result<std::vector<k8s::Problem>> want_change(const model::ModelDelta& change);
 
+  // Whether what is wanted from now on is an operator's choice, which the data plane's guard leaves
+  // alone; beside the want() that it belongs to.
+  void set_deliberate(bool is_deliberate) { is_deliberate_ = is_deliberate; }
+  // What is wanted once more, under the next number; behind the first want().
+  void want_anew();
+
   // The data plane has gone back to this version by itself: what is wanted is not there any more.
+  // To be followed by another want(), or want_anew(): the number that is wanted is spent.
   void went_back(uint64_t version) {
     applied_version_ = version;
     applied_is_ours_ = false;
@@ -90,6 +97,9 @@ class Publisher {
   const std::string& refusal() const { return refusal_; }
   // The version that the connected data plane has said to have; 0 while there is none.
   uint64_t applied_version() const { return applied_version_; }
+  // The newest table of ours that a data plane has taken, also when it has gone back since or
+  // another one is wanted by now; 0: none.
+  uint64_t taken_version() const { return taken_version_; }
   uint64_t applied_epoch() const { return applied_epoch_; }
   // Of the connected data plane's stats page, for shm::StatsReader::map(); -1 when there is none.
   int stats_page_fd() const { return stats_page_.get(); }
@@ -117,9 +127,11 @@ class Publisher {
   std::optional<shm::BuiltSnapshot> wanted_;  // nothing before the first want()
   uint64_t highest_version_ = 0;              // ever seen or given
   uint64_t applied_version_ = 0;
+  uint64_t taken_version_ = 0;
   uint64_t applied_epoch_ = 0;
   UniqueFd stats_page_;
   uint64_t in_flight_version_ = 0;  // 0: no request under way
+  bool is_deliberate_ = false;      // wanted_ is
   bool wanted_is_refused_ = false;  // by the data plane that is connected
   std::string refusal_;             // the last one said
   bool applied_is_ours_ = false;    // applied_version_ is wanted_'s content, not a namesake

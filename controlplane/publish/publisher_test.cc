@@ -44,6 +44,7 @@ struct DataPlane {
   }
   shm::SnapshotCell cell;
   std::unique_ptr<shm::ChannelServer> server;
+  std::vector<shm::PublishOutcome> outcomes;
   uint64_t version() const { return cell.current().view->version(); }
 };
 
@@ -65,7 +66,11 @@ class PublisherTest : public ::testing::Test {
            0},
           {data_plane != nullptr ? data_plane->server->fd() : -1, POLLIN, 0}};
       quiet = poll(ready, 2, 10) == 0 ? quiet + 1 : 0;
-      if ((ready[1].revents & POLLIN) != 0) data_plane->server->on_readable();
+      if ((ready[1].revents & POLLIN) != 0) {
+        for (auto& outcome : data_plane->server->on_readable()) {
+          data_plane->outcomes.push_back(std::move(outcome));
+        }
+      }
       if ((ready[0].revents & POLLOUT) != 0) publisher.on_writable(now_);
       if ((ready[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) publisher.on_readable(now_);
     }
@@ -242,6 +247,40 @@ TEST_F(PublisherTest, ARefusedTableLeavesTheOldOneAndIsTriedAgain) {
   now_ = publisher.due();
   settle(publisher, &data_plane);
   EXPECT_EQ(data_plane.version(), kept + 1);
+}
+
+TEST_F(PublisherTest, AnOperatorsChoiceIsToldWithTheTable) {
+  DataPlane data_plane(path_);
+  Publisher publisher(path_, {}, 1);
+  ASSERT_TRUE(publisher.want(table("a.example")).ok());
+  settle(publisher, &data_plane);
+  publisher.set_deliberate(true);
+  publisher.want_anew();
+  settle(publisher, &data_plane);
+  EXPECT_EQ(publisher.taken_version(), 2u);
+  publisher.set_deliberate(false);
+  ASSERT_TRUE(publisher.want(table("b.example")).ok());
+  settle(publisher, &data_plane);
+  std::vector<bool> deliberate;
+  for (const auto& outcome : data_plane.outcomes) deliberate.push_back(outcome.is_deliberate);
+  EXPECT_EQ(deliberate, (std::vector<bool>{false, true, false}));
+}
+
+TEST_F(PublisherTest, WhatTheDataPlaneWentBackFromGoesOutAgainUnderANewNumber) {
+  DataPlane data_plane(path_);
+  Publisher publisher(path_, {}, 1);
+  ASSERT_TRUE(publisher.want(table("a.example")).ok());
+  settle(publisher, &data_plane);
+  const auto before = data_plane.cell.window().front();
+  ASSERT_TRUE(publisher.want(table("b.example")).ok());
+  settle(publisher, &data_plane);
+  ASSERT_TRUE(data_plane.cell.install(before).ok());  // as its guard does it
+  publisher.went_back(1);
+  publisher.want_anew();
+  EXPECT_FALSE(publisher.data_plane_has_wanted());
+  settle(publisher, &data_plane);
+  EXPECT_EQ(data_plane.version(), 3u);
+  EXPECT_TRUE(publisher.data_plane_has_wanted());
 }
 
 TEST_F(PublisherTest, ASilentDataPlaneIsGivenUp) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <set>
 #include <utility>
 
 #include "controlplane/publish/held_routes.h"
@@ -48,12 +47,17 @@ const char* Rollout::to_text(Trigger trigger) {
 }
 
 Rollout::Rollout(Publisher* publisher, std::unique_ptr<history::History> history,
-                 const ShrinkLimits& limits)
-    : publisher_(publisher), history_(std::move(history)), guard_(limits) {
+                 const ShrinkLimits& limits, bool reads_labels)
+    : publisher_(publisher),
+      history_(std::move(history)),
+      guard_(limits),
+      reads_labels_(reads_labels) {
   std::optional<history::History::Table> newest = history_->newest_table();
   if (newest) {
     resumed_ = true;
     hash_ = history::ContentHash(newest->model);
+    published_size_ = size_of(newest->model);
+    served_ = ServedIngresses(newest->model);
     auto slots = compile::SlotTable::from(newest->slots);
     publisher_->resume(newest->number, std::move(newest->model),
                        slots ? std::move(*slots) : compile::SlotTable());
@@ -88,8 +92,15 @@ Rollout::Rollout(Publisher* publisher, std::unique_ptr<history::History> history
 std::vector<k8s::Problem> Rollout::offer(model::Model asked,
                                          const std::vector<store::Change>& changes,
                                          const store::Store& objects, Moment at) {
+  // What was asked for first may have been published by a process before this one.
+  const bool is_known = asked_ != nullptr || !resumed_;
+  if (is_known) note(changes, model::difference(own_asked_, asked), objects);
+  if (!is_known) note_all(changes);
   own_asked_ = std::move(asked);
-  return offer_live(own_asked_, nullptr, changes, objects, at);
+  asked_ = &own_asked_;
+  asked_size_ = size_of(own_asked_);
+  settle(Trigger::objects, objects, at);
+  return problems_;
 }
 
 std::vector<k8s::Problem> Rollout::offer_live(const model::Model& asked,
@@ -97,23 +108,30 @@ std::vector<k8s::Problem> Rollout::offer_live(const model::Model& asked,
                                               const std::vector<store::Change>& changes,
                                               const store::Store& objects, Moment at) {
   asked_ = &asked;
-  note(changes);
-  if (delta == nullptr || !settle_live(*delta, objects, at)) {
-    settle(Trigger::objects, objects, at);
+  if (delta != nullptr) {
+    asked_size_.apply(*delta);
+    note(changes, *delta, objects);
+    if (settle_live(*delta, objects, at) || wait_held(*delta, changes, objects, at)) {
+      return problems_;
+    }
+  } else {
+    asked_size_ = size_of(asked);
+    if (resumed_) note_all(changes);
+    if (!resumed_) note(changes, model::difference({}, asked), objects);
   }
+  settle(Trigger::objects, objects, at);
   return problems_;
 }
 
 // The usual case: nothing is held, and what is published is what was asked for. False: look at
 // everything.
 bool Rollout::settle_live(const model::ModelDelta& delta, const store::Store& objects, Moment at) {
-  static_cast<void>(objects);
   if (!in_step_ || holds_routes() || !has_published()) return false;
-  if (guard_.check(size_of(published()), size_of(*asked_), at.now)) return false;
+  if (guard_.would_hold(published_size_, asked_size_, at.now)) return false;
   problems_.clear();
   guard_.reset();
   held_back_.clear();
-  in_step_ = publish_change(Trigger::objects, delta, at);
+  in_step_ = publish_change(Trigger::objects, delta, objects, at);
   if (in_step_) {
     waiting_.clear();  // what made no difference is no cause
     waiting_more_ = 0;
@@ -121,38 +139,74 @@ bool Rollout::settle_live(const model::ModelDelta& delta, const store::Store& ob
   return true;
 }
 
+// While something is held, endpoints follow at once, and everything else (what waits, what is wrong
+// with it) is looked at at most once in settle_interval, because that takes all of both tables.
+// False: look at everything now.
+bool Rollout::wait_held(const model::ModelDelta& delta, const std::vector<store::Change>& changes,
+                        const store::Store& objects, Moment at) {
+  const bool is_held_back =
+      !held_back_.empty() && guard_.would_hold(published_size_, asked_size_, at.now);
+  if (!has_published() || (!holds_routes() && !is_held_back)) return false;
+  const bool is_frozen = hold_.frozen() && hold_.endpoints_frozen();
+  if (holds_routes() && !is_frozen && held_back_.empty()) {
+    const model::ModelDelta moved = endpoints_change(published(), *asked_, delta, changes, objects);
+    TableSize size = published_size_;
+    size.apply(moved);
+    if (guard_.would_hold(published_size_, size, at.now)) return false;
+    std::vector<k8s::Problem> known = problems_;
+    if (publish_change(Trigger::objects, moved, objects, at)) problems_ = std::move(known);
+  }
+  if (at.now >= settled_at_ + settle_interval) return false;
+  settle_due_ = settled_at_ + settle_interval;
+  return true;
+}
+
 std::optional<std::vector<k8s::Problem>> Rollout::turn(const store::Store& objects, Moment at) {
-  if (at.now < guard_.due()) return std::nullopt;
+  if (at.now < due()) return std::nullopt;
   settle(Trigger::objects, objects, at);
   return problems_;
 }
 
-void Rollout::note(const std::vector<store::Change>& changes) {
+// Of what changed, that which changed what is asked for. While routes are held, other endpoints may
+// be wanted than those asked for; what was none of theirs goes when everything is looked at.
+void Rollout::note(const std::vector<store::Change>& changes, const model::ModelDelta& delta,
+                   const store::Store& objects) {
+  const Causes causes(delta, Changed::just_now, reads_labels_);
   for (const store::Change& change : changes) {
-    const auto known = waiting_.find(change.key);
-    if (known != waiting_.end()) {
-      const bool is_new_still = known->second.kind == store::ChangeKind::added &&
-                                change.kind == store::ChangeKind::updated;
-      known->second = change;
-      if (is_new_still) known->second.kind = store::ChangeKind::added;
-    } else if (waiting_.size() < causes_waiting_max) {
-      waiting_.emplace(change.key, change);
-    } else {
-      ++waiting_more_;
-    }
+    const bool is_of_endpoints =
+        change.key.kind == k8s::Kind::service || change.key.kind == k8s::Kind::endpoint_slice;
+    if ((holds_routes() && is_of_endpoints) || causes.contains(change.key, objects)) note(change);
   }
 }
 
-model::Model Rollout::table_wanted(const store::Store& objects) {
-  if (!holds_routes()) return *asked_;
-  if (hold_.frozen() && hold_.endpoints_frozen()) return held_;
-  return with_current_endpoints(held_, *asked_, objects, &problems_);
+void Rollout::note_all(const std::vector<store::Change>& changes) {
+  for (const store::Change& change : changes) note(change);
 }
 
-bool Rollout::guard_holds(const model::Model& table, Moment at) {
+void Rollout::note(const store::Change& change) {
+  const auto known = waiting_.find(change.key);
+  if (known != waiting_.end()) {
+    const bool is_new_still =
+        known->second.kind == store::ChangeKind::added && change.kind == store::ChangeKind::updated;
+    known->second = change;
+    if (is_new_still) known->second.kind = store::ChangeKind::added;
+  } else if (waiting_.size() < causes_waiting_max) {
+    waiting_.emplace(change.key, change);
+  } else {
+    ++waiting_more_;
+  }
+}
+
+// What waits is what the tables differ in.
+void Rollout::keep_causes(Changed changed, const store::Store& objects) {
+  const Causes causes(model::difference(published(), *asked_), changed, reads_labels_);
+  std::erase_if(waiting_, [&](const auto& one) { return !causes.contains(one.first, objects); });
+  if (waiting_.empty()) waiting_more_ = 0;
+}
+
+bool Rollout::guard_holds(TableSize table, Moment at) {
   const bool has_table = has_published() || resumed_;
-  const auto why =
-      has_table ? guard_.check(size_of(published()), size_of(table), at.now) : std::nullopt;
+  const auto why = has_table ? guard_.check(published_size_, table, at.now) : std::nullopt;
   if (!why) {
     held_back_.clear();
     return false;
@@ -164,39 +218,67 @@ bool Rollout::guard_holds(const model::Model& table, Moment at) {
 
 void Rollout::settle(Trigger trigger, const store::Store& objects, Moment at) {
   problems_.clear();
+  settled_at_ = at.now;
+  settle_due_ = Instant::never();
   tell_of_guard();
+  publisher_->set_deliberate(is_pinned_by_operator());
   if (!asked_) return;
-  model::Model table = table_wanted(objects);
+  // After a restart every object is new to the store.
+  if (resumed_ && !has_published()) keep_causes(Changed::perhaps, objects);
   in_step_ = false;
-  if (trigger == Trigger::objects && guard_holds(table, at)) {
-    // A process that has just started wants what was published before it, not nothing.
-    if (!has_published()) publish(trigger, published(), objects, at);
+  if (holds_routes()) {
+    if (hold_.frozen() && hold_.endpoints_frozen()) {
+      settle_table(trigger, held_, objects, at);
+    } else {
+      settle_table(trigger, with_current_endpoints(held_, *asked_, objects, &problems_), objects,
+                   at);
+    }
+    if (has_published()) keep_causes(Changed::just_now, objects);
     return;
   }
-  guard_.reset();
-  held_back_.clear();
-  if (!publish(trigger, std::move(table), objects, at) || holds_routes()) return;
+  if (!settle_table(trigger, *asked_, objects, at)) return;
   in_step_ = true;
   waiting_.clear();  // what made no difference is no cause
   waiting_more_ = 0;
 }
 
-// False when the table cannot be built.
-bool Rollout::publish(Trigger trigger, model::Model table, const store::Store& objects, Moment at) {
-  const model::ModelDelta change = model::difference(published(), table);
-  if (has_published() && change.empty()) return true;
-  if (resumed_ && !has_published()) keep_related(change, objects);
-  if (has_published()) return publish_change(trigger, change, at);
-  return conclude(trigger, publisher_->want(std::move(table)), change, at);
+// False when the guard holds it back, or it cannot be built.
+bool Rollout::settle_table(Trigger trigger, const model::Model& table, const store::Store& objects,
+                           Moment at) {
+  const TableSize size = holds_routes() ? size_of(table) : asked_size_;
+  if (trigger == Trigger::objects && guard_holds(size, at)) {
+    // A process that has just started wants what was published before it, not nothing.
+    if (!has_published()) publish(trigger, published(), objects, at);
+    return false;
+  }
+  guard_.reset();
+  held_back_.clear();
+  return publish(trigger, table, objects, at);
 }
 
-bool Rollout::publish_change(Trigger trigger, const model::ModelDelta& change, Moment at) {
+// False when the table cannot be built.
+bool Rollout::publish(Trigger trigger, const model::Model& table, const store::Store& objects,
+                      Moment at) {
+  const model::ModelDelta change = model::difference(published(), table);
+  if (!has_published()) {
+    return conclude(trigger, publisher_->want(table), change, objects, at);
+  }
+  if (change.empty() && trigger == Trigger::rollback) {
+    // A table that is there already becomes the operator's choice: the data plane is to know.
+    publisher_->want_anew();
+    record(trigger, change, objects, at);
+  }
+  return publish_change(trigger, change, objects, at);
+}
+
+bool Rollout::publish_change(Trigger trigger, const model::ModelDelta& change,
+                             const store::Store& objects, Moment at) {
   if (change.empty()) return true;
-  return conclude(trigger, publisher_->want_change(change), change, at);
+  return conclude(trigger, publisher_->want_change(change), change, objects, at);
 }
 
 bool Rollout::conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>& refused,
-                       const model::ModelDelta& change, Moment at) {
+                       const model::ModelDelta& change, const store::Store& objects, Moment at) {
   if (!refused) {
     problems_.push_back({Severity::error,
                          {},
@@ -206,50 +288,14 @@ bool Rollout::conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>&
   }
   problems_.insert(problems_.end(), refused->begin(), refused->end());
   hash_.apply(change);
-  if (publisher_->wanted_version() != recorded_) record(trigger, change, at);
+  published_size_.apply(change);
+  served_.apply(change);
+  if (publisher_->wanted_version() != recorded_) record(trigger, change, objects, at);
   return true;
 }
 
-// After a restart every object is new to the store. Those that the difference speaks of stay.
-void Rollout::keep_related(const model::ModelDelta& change, const store::Store& objects) {
-  std::set<std::pair<std::string, std::string>> ingresses;
-  std::set<std::pair<std::string, std::string>> services;
-  const auto take = [&](const model::Route& route) {
-    ingresses.emplace(route.source.name_space, route.source.ingress);
-  };
-  const auto take_host = [&](const std::optional<model::Host>& host) {
-    if (!host) return;
-    for (const model::Route& route : host->routes) take(route);
-    for (const model::ShadowedRoute& shadowed : host->shadowed) take(shadowed.route);
-    if (host->default_route) take(*host->default_route);
-    for (const model::Route& route : host->shadowed_defaults) take(route);
-  };
-  for (const model::HostChange& host : change.hosts) {
-    take_host(host.before);
-    take_host(host.after);
-  }
-  if (change.cluster_default && change.cluster_default->second.route) {
-    take(*change.cluster_default->second.route);
-  }
-  for (const model::ServiceChange& service : change.services) {
-    // With one side only it is a rule that began or ceased to name it.
-    if (!service.before || !service.after) continue;
-    services.emplace(service.key.name_space, service.key.service);
-  }
-  std::erase_if(waiting_, [&](const auto& one) {
-    const k8s::ObjectKey& key = one.first;
-    if (key.kind == k8s::Kind::ingress) return !ingresses.contains({key.name_space, key.name});
-    if (key.kind == k8s::Kind::service) return !services.contains({key.name_space, key.name});
-    const k8s::Object* slice = objects.find(key);
-    if (key.kind != k8s::Kind::endpoint_slice || slice == nullptr) return true;
-    const auto& labels = k8s::metadata_of(*slice->body).labels();
-    const auto label = labels.find("kubernetes.io/service-name");
-    return label == labels.end() || !services.contains({key.name_space, label->second});
-  });
-  waiting_more_ = 0;
-}
-
-void Rollout::record(Trigger trigger, const model::ModelDelta& change, Moment at) {
+void Rollout::record(Trigger trigger, const model::ModelDelta& change, const store::Store& objects,
+                     Moment at) {
   const model::Model& table = published();
   record::Version version;
   recorded_ = publisher_->wanted_version();
@@ -259,32 +305,33 @@ void Rollout::record(Trigger trigger, const model::ModelDelta& change, Moment at
   version.set_trigger(to_text(trigger));
   if (hold_.pinned_version() != 0) version.set_rolled_back_to(hold_.pinned_version());
   version.set_hosts(static_cast<uint32_t>(table.hosts.size()));
-  version.set_routes(static_cast<uint32_t>(table.route_count()));
-  version.set_endpoints(static_cast<uint32_t>(table.endpoint_count()));
+  version.set_routes(static_cast<uint32_t>(published_size_.routes));
+  version.set_endpoints(static_cast<uint32_t>(published_size_.endpoints));
   version.set_hosts_changed(static_cast<uint32_t>(change.hosts.size()));
   version.set_services_changed(static_cast<uint32_t>(change.services.size()));
-  take_causes(&version);
+  take_causes(change, objects, &version);
   history_->append(std::move(version), change, table, publisher_->wanted_slots());
   for (std::string& complaint : history_->take_complaints()) {
     say(Severity::error, std::move(complaint));
   }
 }
 
-// What waits and is in this version: all of it, or, while routes are held, what endpoints come
+// What waits and is in this version: all of it, or, while routes are held, what its endpoints come
 // from.
-void Rollout::take_causes(record::Version* version) {
+void Rollout::take_causes(const model::ModelDelta& change, const store::Store& objects,
+                          record::Version* version) {
   const bool all = !holds_routes();
+  const Causes causes(all ? model::ModelDelta() : change, Changed::just_now, reads_labels_);
   uint64_t more = all ? std::exchange(waiting_more_, 0) : 0;
   for (auto at = waiting_.begin(); at != waiting_.end();) {
-    const store::Change& change = at->second;
-    const bool is_of_endpoints =
-        change.key.kind == k8s::Kind::service || change.key.kind == k8s::Kind::endpoint_slice;
-    if (!all && !is_of_endpoints) {
+    const k8s::Kind kind = at->first.kind;
+    const bool is_of_endpoints = kind == k8s::Kind::service || kind == k8s::Kind::endpoint_slice;
+    if (!all && !(is_of_endpoints && causes.contains(at->first, objects))) {
       ++at;
       continue;
     }
     if (static_cast<size_t>(version->causes_size()) < history::causes_named_max) {
-      *version->add_causes() = cause_of(change);
+      *version->add_causes() = cause_of(at->second);
     } else {
       ++more;
     }
@@ -304,150 +351,6 @@ void Rollout::follow_number() {
   for (std::string& complaint : history_->take_complaints()) {
     say(Severity::error, std::move(complaint));
   }
-}
-
-// ---- the operator
-// ----------------------------------------------------------------------------------
-
-// Empty, or what the answer must add.
-std::string Rollout::keep_hold() {
-  if (!holds_routes()) held_ = {};
-  *hold_.mutable_table() = history::to_message(held_, nullptr);
-  if (!holds_routes()) hold_.Clear();
-  const Status kept = history_->write_hold(hold_);
-  if (kept) return "";
-  say(Severity::error, "what is held cannot be kept for a restart: " + kept.error());
-  return "; it cannot be kept for a restart: " + kept.error();
-}
-
-Result<std::string> Rollout::rollback(uint64_t version, const store::Store& objects, Moment at) {
-  Result<model::Model> table = history_->model_at(version);
-  if (!table) return Error{table.error()};
-  held_ = std::move(*table);
-  // By the number that it has now.
-  const double number = history_->find(version)->number();
-  hold_.set_pinned_version(number);
-  hold_.set_pinned_time(rfc3339(at.unix_ms));
-  hold_.clear_guard_bad_version();
-  hold_.clear_guard_sentence();
-  hold_.clear_guard_causes();
-  const std::string kept = keep_hold();
-  settle(Trigger::rollback, objects, at);
-  std::string text = "the routes of version " + std::to_string(static_cast<uint64_t>(number)) +
-                     " are pinned until `millrace release`";
-  text += asked_ ? ", published as version " + std::to_string(publisher_->wanted_version())
-                 : "; they go out when everything has been listed";
-  say(Severity::note, "rollback: " + text);
-  return text + kept;
-}
-
-Result<std::string> Rollout::release(const store::Store& objects, Moment at) {
-  if (hold_.pinned_version() == 0) return Error{"nothing is pinned"};
-  hold_.clear_pinned_version();
-  hold_.clear_pinned_time();
-  hold_.clear_guard_bad_version();
-  hold_.clear_guard_sentence();
-  hold_.clear_guard_causes();
-  // Still frozen: what is published stays.
-  if (hold_.frozen()) held_ = published();
-  const std::string kept = keep_hold();
-  settle(Trigger::release, objects, at);
-  std::string text = hold_.frozen()
-                         ? "released; still frozen"
-                         : "released; version " + std::to_string(publisher_->wanted_version()) +
-                               " follows the objects again";
-  say(Severity::note, text);
-  return text + kept;
-}
-
-void Rollout::guard_went_back(const GuardAct& act, const store::Store& objects, Moment at) {
-  Result<model::Model> table = history_->model_at(act.back_to_version);
-  // A number that ours had once is, in the data plane, another one's table.
-  if (table &&
-      history_->find(act.back_to_version)->number() != static_cast<double>(act.back_to_version)) {
-    table = Error{"it is of another history"};
-  }
-  const std::string what = "the data plane went back from version " +
-                           std::to_string(act.bad_version) + " to version " +
-                           std::to_string(act.back_to_version) + ": " + act.sentence;
-  if (!table) {
-    say(Severity::error,
-        what + "; its routes cannot be pinned (" + table.error() +
-            "), so the next change of any object is published with the routes that "
-            "failed");
-    return;
-  }
-  publisher_->went_back(act.back_to_version);
-  held_ = std::move(*table);
-  hold_.set_pinned_version(history_->find(act.back_to_version)->number());
-  hold_.set_pinned_time(rfc3339(at.unix_ms));
-  hold_.set_guard_bad_version(static_cast<double>(act.bad_version));
-  hold_.set_guard_sentence(act.sentence);
-  hold_.clear_guard_causes();
-  if (const auto* bad = history_->find(act.bad_version)) {
-    for (const record::Cause& cause : bad->causes()) *hold_.add_guard_causes() = cause;
-  }
-  const std::string kept = keep_hold();
-  settle(Trigger::guard, objects, at);
-  say(Severity::error, what + "; the routes of version " + std::to_string(act.back_to_version) +
-                           " are pinned until `millrace release`" + kept);
-}
-
-// Said of every object whose change was in that version, so that their authors hear of it.
-void Rollout::tell_of_guard() {
-  if (hold_.guard_bad_version() == 0) return;
-  const std::string sentence =
-      "version " + std::to_string(static_cast<uint64_t>(hold_.guard_bad_version())) +
-      " was taken back: " + hold_.guard_sentence() + "; the routes of version " +
-      std::to_string(static_cast<uint64_t>(hold_.pinned_version())) +
-      " answer until `millrace release`";
-  for (const record::Cause& cause : hold_.guard_causes()) {
-    std::string object = cause.kind() + ' ';
-    if (!cause.name_space().empty()) object += cause.name_space() + '/';
-    problems_.push_back({Severity::error, {}, object + cause.name(), sentence});
-  }
-  if (hold_.guard_causes().empty()) problems_.push_back({Severity::error, {}, "", sentence});
-}
-
-Result<std::string> Rollout::freeze(bool endpoints, const store::Store& objects, Moment at) {
-  if (!has_published()) return Error{"nothing is published yet that could be frozen"};
-  if (!holds_routes() || endpoints) held_ = published();
-  hold_.set_frozen(true);
-  hold_.set_endpoints_frozen(endpoints);
-  hold_.set_frozen_time(rfc3339(at.unix_ms));
-  hold_.set_frozen_version(static_cast<double>(publisher_->wanted_version()));
-  const std::string kept = keep_hold();
-  settle(Trigger::objects, objects, at);
-  std::string text = "version " + std::to_string(publisher_->wanted_version()) + " is frozen, " +
-                     (endpoints ? "endpoints too" : "endpoints go on following the cluster") +
-                     "; changes wait until `millrace unfreeze`";
-  say(Severity::note, text);
-  return text + kept;
-}
-
-Result<std::string> Rollout::unfreeze(const store::Store& objects, Moment at) {
-  if (!hold_.frozen()) return Error{"nothing is frozen"};
-  hold_.clear_frozen();
-  hold_.clear_endpoints_frozen();
-  hold_.clear_frozen_time();
-  hold_.clear_frozen_version();
-  const std::string kept = keep_hold();
-  settle(Trigger::unfreeze, objects, at);
-  std::string text = "no longer frozen; ";
-  text += holds_routes() ? "still pinned"
-                         : "version " + std::to_string(publisher_->wanted_version()) +
-                               " follows the objects again";
-  say(Severity::note, text);
-  return text + kept;
-}
-
-std::string Rollout::accept(const store::Store& objects, Moment at) {
-  const bool was_held = guard_.is_holding();
-  guard_.accept(at.now);
-  if (was_held) settle(Trigger::accept, objects, at);
-  return was_held ? "accepted; published as version " + std::to_string(publisher_->wanted_version())
-                  : "nothing is held back; what comes within " +
-                        std::to_string(accept_time.count_ms() / 1'000) + " s is taken as it is";
 }
 
 void Rollout::say(Severity severity, std::string sentence) {

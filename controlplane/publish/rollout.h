@@ -9,10 +9,12 @@
 // A version's number is the one that the data plane sees. Numbers only grow and may have gaps.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,8 +22,10 @@
 #include "base/time.h"
 #include "controlplane/history/history.h"
 #include "controlplane/history/model_message.h"
+#include "controlplane/publish/causes.h"
 #include "controlplane/publish/guard_watch.h"
 #include "controlplane/publish/publisher.h"
+#include "controlplane/publish/served_ingresses.h"
 #include "controlplane/publish/shrink_guard.h"
 #include "controlplane/store/store.h"
 
@@ -36,12 +40,16 @@ record::Cause cause_of(const store::Change& change);
 
 // Objects whose changes wait to be published are named up to here; further ones are counted.
 constexpr size_t causes_waiting_max = 10'000;
+// While something is held, all of what is held and of what is asked for is looked at this often at
+// most.
+constexpr Duration settle_interval = Duration::seconds(1);
 
 class Rollout {
  public:
-  // Goes on where the history ends. `publisher` must outlive it.
+  // Goes on where the history ends. `publisher` must outlive it. reads_labels: namespaces decide
+  // who owns which hosts.
   Rollout(Publisher* publisher, std::unique_ptr<history::History> history,
-          const ShrinkLimits& limits);
+          const ShrinkLimits& limits, bool reads_labels = false);
 
   // What the objects ask for now, a complete view, and which of them changed since the last call.
   // Answers what is wrong with what goes out, all that is true now.
@@ -49,13 +57,13 @@ class Rollout {
                                   const store::Store& objects, Moment at);
   // The same of a model that its owner keeps true, and which stays where it is until the next
   // offer; `delta` has led to it from what was offered the last time (null: unknown). Costs what
-  // the delta concerns, as long as nothing is held.
+  // the delta concerns; while something is held, at most once in settle_interval what there is.
   std::vector<k8s::Problem> offer_live(const model::Model& asked, const model::ModelDelta* delta,
                                        const std::vector<store::Change>& changes,
                                        const store::Store& objects, Moment at);
-  // The guard asks again when due() has come; otherwise does nothing.
+  // The guard asks again, or what was put off is looked at, when due() has come; otherwise nothing.
   std::optional<std::vector<k8s::Problem>> turn(const store::Store& objects, Moment at);
-  Instant due() const { return guard_.due(); }
+  Instant due() const { return std::min(guard_.due(), settle_due_); }
   // After the publisher has acted: it may have had to take another number.
   void follow_number();
 
@@ -69,7 +77,7 @@ class Rollout {
   std::string accept(const store::Store& objects, Moment at);
 
   // The data plane has gone back by itself from one version to another: its routes are pinned, as
-  // by rollback(), until they are released.
+  // by rollback(), until they are released. An operator's own pin stays and is published again.
   void guard_went_back(const GuardAct& act, const store::Store& objects, Moment at);
 
   // ---- what is ----
@@ -77,8 +85,15 @@ class Rollout {
   const record::Hold& hold() const { return hold_; }
   const ShrinkGuard& guard() const { return guard_; }
   bool holds_routes() const { return hold_.frozen() || hold_.pinned_version() != 0; }
+  // By rollback(); not by the data plane's guard.
+  bool is_pinned_by_operator() const {
+    return hold_.pinned_version() != 0 && hold_.guard_bad_version() == 0;
+  }
   bool has_published() const { return publisher_->wanted_version() != 0; }
   const model::Model& published() const { return publisher_->wanted_model(); }
+  TableSize published_size() const { return published_size_; }
+  // Ingresses with a route in it that answers.
+  std::set<ServedIngresses::Name> served() const { return served_.names(); }
   // What the objects ask for; nullptr before the first offer().
   const model::Model* asked() const { return asked_; }
   // Objects whose changes are not published yet.
@@ -98,29 +113,44 @@ class Rollout {
 
   void tell_of_guard();
   void settle(Trigger trigger, const store::Store& objects, Moment at);
-  model::Model table_wanted(const store::Store& objects);
-  bool guard_holds(const model::Model& table, Moment at);
-  bool publish(Trigger trigger, model::Model table, const store::Store& objects, Moment at);
-  bool publish_change(Trigger trigger, const model::ModelDelta& change, Moment at);
+  bool settle_table(Trigger trigger, const model::Model& table, const store::Store& objects,
+                    Moment at);
   bool settle_live(const model::ModelDelta& delta, const store::Store& objects, Moment at);
+  bool wait_held(const model::ModelDelta& delta, const std::vector<store::Change>& changes,
+                 const store::Store& objects, Moment at);
+  bool guard_holds(TableSize table, Moment at);
+  bool publish(Trigger trigger, const model::Model& table, const store::Store& objects, Moment at);
+  bool publish_change(Trigger trigger, const model::ModelDelta& change, const store::Store& objects,
+                      Moment at);
   bool conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>& refused,
-                const model::ModelDelta& change, Moment at);
-  void keep_related(const model::ModelDelta& change, const store::Store& objects);
-  void record(Trigger trigger, const model::ModelDelta& change, Moment at);
-  void take_causes(record::Version* version);
-  void note(const std::vector<store::Change>& changes);
+                const model::ModelDelta& change, const store::Store& objects, Moment at);
+  void record(Trigger trigger, const model::ModelDelta& change, const store::Store& objects,
+              Moment at);
+  void take_causes(const model::ModelDelta& change, const store::Store& objects,
+                   record::Version* version);
+  void note(const std::vector<store::Change>& changes, const model::ModelDelta& delta,
+            const store::Store& objects);
+  void note_all(const std::vector<store::Change>& changes);
+  void note(const store::Change& change);
+  void keep_causes(Changed changed, const store::Store& objects);
   std::string keep_hold();
   void say(k8s::Severity severity, std::string sentence);
 
   Publisher* publisher_;
   std::unique_ptr<history::History> history_;
   ShrinkGuard guard_;
+  const bool reads_labels_;
   record::Hold hold_;
   model::Model held_;                    // hold_.table
   const model::Model* asked_ = nullptr;  // the owner's, or own_asked_
   model::Model own_asked_;
+  TableSize asked_size_;
   bool in_step_ = false;       // what is published is what is asked for
-  history::ContentHash hash_;  // of published()
+  history::ContentHash hash_;  // of published(); as the next two
+  TableSize published_size_;
+  ServedIngresses served_;
+  Instant settled_at_;
+  Instant settle_due_ = Instant::never();
   std::map<k8s::ObjectKey, store::Change> waiting_;
   uint64_t waiting_more_ = 0;
   uint64_t recorded_ = 0;  // number of the newest version noted

@@ -2,6 +2,29 @@
 
 namespace millrace::publish {
 
+namespace {
+
+size_t routes_of(const model::Host& host) {
+  return host.routes.size() + (host.default_route ? 1 : 0);
+}
+
+}  // namespace
+
+void TableSize::apply(const model::ModelDelta& change) {
+  for (const model::HostChange& host : change.hosts) {
+    if (host.after) routes += routes_of(*host.after);
+    if (host.before) routes -= routes_of(*host.before);
+  }
+  if (change.cluster_default) {
+    routes += change.cluster_default->second.route ? 1 : 0;
+    routes -= change.cluster_default->first.route ? 1 : 0;
+  }
+  for (const model::ServiceChange& service : change.services) {
+    if (service.after) endpoints += service.after->endpoints.size();
+    if (service.before) endpoints -= service.before->endpoints.size();
+  }
+}
+
 TableSize size_of(const model::Model& model) {
   return {model.route_count(), model.endpoint_count()};
 }
@@ -11,11 +34,15 @@ bool ShrinkGuard::is_implausible(size_t before, size_t after) const {
   return static_cast<double>(before - after) > limits_.share_max * static_cast<double>(before);
 }
 
+bool ShrinkGuard::would_hold(TableSize published, TableSize asked, Instant now) const {
+  return now >= accepted_until_ && limits_.confirmations != 0 &&
+         (is_implausible(published.routes, asked.routes) ||
+          is_implausible(published.endpoints, asked.endpoints));
+}
+
 std::optional<std::string> ShrinkGuard::check(TableSize published, TableSize asked, Instant now) {
   const bool routes = is_implausible(published.routes, asked.routes);
-  const bool endpoints = is_implausible(published.endpoints, asked.endpoints);
-  const bool is_accepted = now < accepted_until_;
-  if ((!routes && !endpoints) || is_accepted || limits_.confirmations == 0) {
+  if (!would_hold(published, asked, now)) {
     reset();
     return std::nullopt;
   }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/time.h"
+#include "controlplane/model/delta.h"
 #include "controlplane/model/model.h"
 
 namespace millrace::publish {
@@ -24,8 +25,12 @@ struct ShrinkLimits {
 struct TableSize {
   size_t routes = 0;
   size_t endpoints = 0;
+
+  // `change`: from the table of this size.
+  void apply(const model::ModelDelta& change);
+  bool operator==(const TableSize&) const = default;
 };
-TableSize size_of(const model::Model& model);
+TableSize size_of(const model::Model& model);  // walks all of it
 
 // The operator's word counts for what is offered so soon after it.
 constexpr Duration accept_time = Duration::seconds(10);
@@ -37,6 +42,8 @@ class ShrinkGuard {
   // Nothing when `asked` may be published; else the sentence that says why not. To be asked with
   // every new table, and again at due() with the same one.
   std::optional<std::string> check(TableSize published, TableSize asked, Instant now);
+  // Whether check() would hold `asked` back that has not been confirmed; changes nothing.
+  bool would_hold(TableSize published, TableSize asked, Instant now) const;
   void accept(Instant now) { accepted_until_ = now + accept_time; }
   void reset() { holding_since_ = due_ = Instant::never(); }
 

@@ -27,15 +27,23 @@ for i in 0 5 9; do
   lab_gets "moved-$i.example" / catalog-1 && lab_gets "routed-$i.example" / wiki-1 || fail "the last change of $i is not served"
 done
 scrape() { curl -s --unix-socket "$lab_dir/controlplane.sock" http://localhost/metrics; }
-# The end of the bucket that holds the share of the times from seeing a change to the data plane having it.
+# From seeing a change to the data plane having it, in ms: between the ends of the bucket where the share is reached, as
+# Prometheus' histogram_quantile has it.
 apply_quantile() { # SHARE
   scrape | awk -v share="$1" '/^millrace_apply_duration_seconds_bucket/ { match($1, /le="[^"]*"/); le[++n] = substr($1, RSTART + 4, RLENGTH - 5); count[n] = $2 }
-    END { for (i = 1; i <= n; ++i) if (count[i] >= share * count[n]) { print le[i]; exit } }'
+    END { for (i = 1; i < n; ++i) if (count[i] >= share * count[n]) break
+      if (i == n) { print le[n - 1] * 1000; exit }
+      printf "%.2f\n", 1000 * (le[i - 1] + (le[i] - le[i - 1]) * (share * count[n] - count[i - 1]) / (count[i] - count[i - 1])) }'
 }
 versions=$(scrape | awk '/^millrace_versions_total/ { print $2 }')
+measured=$(scrape | awk '/^millrace_apply_duration_seconds_count/ { print $2 }')
+lines=$(grep -c 'new table, version' "$lab_dir/controlplane.log")
 resident_kib=$(awk '/^VmRSS/ { print $2 }' "/proc/$(lab_pid controlplane)/status")
-printf 'bulk=%s first_table_ms=%s %s versions=%s apply_p50_s=%s apply_p99_s=%s controlplane_kib=%s %s\n' "${CHURN_BULK:-0}" \
-  "$first_ms" "$line" "$versions" "$(apply_quantile 0.5)" "$(apply_quantile 0.99)" "$resident_kib" "$load_line"
+printf 'bulk=%s first_table_ms=%s %s versions=%s measured=%s log_lines=%s apply_p50_ms=%s apply_p99_ms=%s controlplane_kib=%s %s\n' "${CHURN_BULK:-0}" \
+  "$first_ms" "$line" "$versions" "$measured" "$lines" "$(apply_quantile 0.5)" "$(apply_quantile 0.99)" "$resident_kib" "$load_line"
 [[ $line == *failed=0* ]] || fail 'the API server refused changes'
+# Every version is measured, those that another one overtook too; the log has a line a second about them.
+[ "$versions" -gt $((${seconds:-10} * 5)) ] && [ "$measured" = "$versions" ] || fail "$measured of $versions versions were measured"
+[ "$lines" -le $((${seconds:-10} + 15)) ] || fail "$lines lines in the log for ${seconds:-10} s"
 [ "$(load_figure failed)" = 0 ] && [ "$(load_figure wrong_backend)" = 0 ] && [ "$(load_figure requests)" -gt 1000 ] ||
   fail 'requests failed or strayed'

@@ -1,0 +1,70 @@
+#include "controlplane/publish/served_ingresses.h"
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "controlplane/publish/shrink_guard.h"
+
+namespace millrace::publish {
+namespace {
+
+model::Route route(Random* random) {
+  const std::string ingress = "i" + std::to_string(random->between(0, 9));
+  return {model::PathType::prefix, "/", std::nullopt, {"shop", ingress, 0, 0}};
+}
+
+// Hosts and services that come, go and change, defaults too.
+model::Model table(Random* random) {
+  model::Model model;
+  for (int h = 0; h < 6; ++h) {
+    if (random->chance(0.3)) continue;
+    model::Host host;
+    host.name = "h" + std::to_string(h) + ".example";
+    for (uint64_t i = random->between(0, 3); i > 0; --i) host.routes.push_back(route(random));
+    if (random->chance(0.3)) host.default_route = route(random);
+    if (random->chance(0.3)) host.shadowed_defaults.push_back(route(random));
+    model.hosts.push_back(std::move(host));
+    model::Service service{{"shop", "s" + std::to_string(h), "80", {}}, {}};
+    for (uint64_t i = random->between(0, 3); i > 0; --i) {
+      service.endpoints.push_back({Ipv4Address::from_octets(10, 0, 0, 1), 80});
+    }
+    model.services.push_back(std::move(service));
+  }
+  if (random->chance(0.5)) model.cluster_default = route(random);
+  return model;
+}
+
+std::set<ServedIngresses::Name> walked(const model::Model& model) {
+  std::set<ServedIngresses::Name> names;
+  const auto add = [&](const model::Route& one) {
+    names.emplace(one.source.name_space, one.source.ingress);
+  };
+  for (const model::Host& host : model.hosts) {
+    for (const model::Route& one : host.routes) add(one);
+    if (host.default_route) add(*host.default_route);
+  }
+  if (model.cluster_default) add(*model.cluster_default);
+  return names;
+}
+
+// What is kept by differences is what a walk over the table finds.
+TEST(ServedIngressesTest, NamesAndSizesFollowAnyRowOfChanges) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Random random(seed);
+    model::Model now = table(&random);
+    ServedIngresses served(now);
+    TableSize size = size_of(now);
+    for (int step = 0; step < 30; ++step) {
+      model::Model next = table(&random);
+      const model::ModelDelta change = model::difference(now, next);
+      served.apply(change);
+      size.apply(change);
+      now = std::move(next);
+      ASSERT_EQ(served.names(), walked(now)) << "seed " << seed << " step " << step;
+      ASSERT_EQ(size, size_of(now)) << "seed " << seed << " step " << step;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace::publish
