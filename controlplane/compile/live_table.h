@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/parallel.h"
 #include "base/result.h"
 #include "controlplane/compile/slot_table.h"
 #include "controlplane/compile/table_part.h"
@@ -35,7 +36,9 @@ class LiveTable {
  public:
   // services_max: the bound of the models it is given (model::ModelBounds). At the bound a Service
   // may leave a model whose routes still name it.
-  explicit LiveTable(size_t services_max = model::services_max) : services_max_(services_max) {}
+  // threads: what makes many segments at once; the bytes do not depend on it.
+  explicit LiveTable(size_t services_max = model::services_max, Threads threads = {})
+      : services_max_(services_max), threads_(threads) {}
 
   // Slots that Services had in a process before this one; before the first reset().
   void begin_with(SlotTable slots) { slots_ = std::move(slots); }
@@ -56,11 +59,10 @@ class LiveTable {
   const SlotTable& slots() const { return slots_; }
 
  private:
-  // A model on its way into all segments: it is walked once, in the order in which it lies in
-  // memory, and nothing is looked up by name.
+  // A model on its way into all segments: it is walked once, and nothing is looked up by name.
   struct WholeModel {
-    std::vector<TablePart> routes;                // by routes segment
-    std::vector<const model::Service*> services;  // by slot; null: nobody's
+    std::vector<std::vector<const model::Host*>> hosts;  // by routes segment
+    std::vector<const model::Service*> services;         // by slot; null: nobody's
   };
   // What one update works with; nothing of the table changes before all of it is made.
   struct Work {
@@ -74,17 +76,22 @@ class LiveTable {
 
   Result<bool> make_all(const model::Model& model, const std::vector<uint32_t>& slots, Work work);
   Result<bool> make(const model::Model& model, Work work);
-  Result<shm::BuiltSegment> make_routes(const model::Model& model, Work& work, uint32_t index,
+  // place: in the directory.
+  Result<shm::BuiltSegment> make_segment(const model::Model& model, const Work& work,
+                                         uint32_t place,
+                                         std::vector<k8s::Problem>* problems) const;
+  Result<shm::BuiltSegment> make_routes(const model::Model& model, const Work& work, uint32_t index,
                                         std::vector<k8s::Problem>* problems) const;
   Result<shm::BuiltSegment> make_endpoints(const model::Model& model, const Work& work,
                                            uint32_t index,
                                            std::vector<k8s::Problem>* problems) const;
   void place_host(const std::string& name, bool is_there);
   void place_all_hosts(const model::Model& model, const shm::SnapshotShape& shape,
-                       std::vector<TablePart>* parts);
+                       std::vector<std::vector<const model::Host*>>* placed);
   void count(const model::ModelDelta& delta);
 
   size_t services_max_;
+  Threads threads_;
   SlotTable slots_;
   shm::SnapshotShape shape_;
   std::vector<shm::BuiltSegment> segments_;                 // in the directory's order
