@@ -9,8 +9,13 @@ TEST(Ipv4Address, ReadsAndWritesDottedQuads) {
   EXPECT_EQ(Ipv4Address::parse("10.0.0.255"), Ipv4Address::from_octets(10, 0, 0, 255));
   EXPECT_EQ(Ipv4Address::from_octets(192, 168, 1, 20).text(), "192.168.1.20");
   for (const char* bad : {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "1..2.3", "1.2.3.4 ",
-                          "a.b.c.d", "1.2.3.-4", "1.2.3."}) {
+                          "a.b.c.d", "1.2.3.-4", "1.2.3.", "1.2.3.4.", ".1.2.3.4", "1.2.3.04",
+                          "1.2.3.00", "1.2.3.0004", "1.2.3.1000", "1.2.3", "1.2.3.4294967297"}) {
     EXPECT_FALSE(Ipv4Address::parse(bad)) << bad;
+  }
+  for (uint64_t value = 0; value <= UINT32_MAX; value += 65'521) {
+    const auto address = Ipv4Address::from_host_order(static_cast<uint32_t>(value));
+    EXPECT_EQ(Ipv4Address::parse(address.text()), address);
   }
 }
 

@@ -59,7 +59,7 @@ class IndexTable {
     }
   }
 
-  static constexpr size_t slots_min = 64;
+  static constexpr size_t slots_min = 256;
   std::vector<Slot> slots_;  // a power of two, at most half of them taken
   size_t size_ = 0;
 };
@@ -83,7 +83,7 @@ class TextBlocks {
   }
 
  private:
-  static constexpr size_t block_bytes = 2'048;
+  static constexpr size_t block_bytes = 8'192;
   std::vector<std::unique_ptr<char[]>> blocks_;
   char* at_ = nullptr;
   size_t left_ = 0;

@@ -78,8 +78,7 @@ class LiveTable {
   Result<bool> make(const model::Model& model, Work work);
   // place: in the directory.
   Result<shm::BuiltSegment> make_segment(const model::Model& model, const Work& work,
-                                         uint32_t place,
-                                         std::vector<k8s::Problem>* problems) const;
+                                         uint32_t place, std::vector<k8s::Problem>* problems) const;
   Result<shm::BuiltSegment> make_routes(const model::Model& model, const Work& work, uint32_t index,
                                         std::vector<k8s::Problem>* problems) const;
   Result<shm::BuiltSegment> make_endpoints(const model::Model& model, const Work& work,

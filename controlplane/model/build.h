@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "base/parallel.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/limits.h"
 #include "controlplane/model/model.h"
@@ -49,6 +50,8 @@ struct Options {
   bool accept_classless = true;
   ModelBounds bounds{};
   OwnershipPolicy ownership{};
+  // What reads everything at once; the model does not depend on it.
+  Threads threads{};
 };
 
 struct BuildResult {

@@ -23,6 +23,15 @@ size_t hash_of(const FullName& name) {
   return hash(name.name_space) * 31 + hash(name.name);
 }
 
+// A Service of a few endpoints takes a microsecond or two.
+constexpr size_t services_a_thread = 256;
+
+// Most Services have nothing to say.
+void say(const FullName& name, std::vector<k8s::Problem> said, ProblemBook* problems) {
+  if (said.empty() && problems->empty()) return;
+  problems->set({ProblemOrigin::Kind::service, order_of(name)}, std::move(said));
+}
+
 }  // namespace
 
 // One Service, whether it exists or is only named.
@@ -36,6 +45,11 @@ struct LiveService {
   size_t dirty_place = 0;  // into LiveBackends::dirty_, while it is dirty
 
   FullName full_name() const { return {name_space, name}; }
+  // Those of its backends that are the model's.
+  size_t services() const {
+    return static_cast<size_t>(std::count_if(backends.begin(), backends.end(),
+                                             [](const auto& one) { return !one->is_left_out; }));
+  }
   bool is_empty() const { return object.body == nullptr && slices.empty() && backends.empty(); }
 };
 
@@ -214,13 +228,25 @@ std::vector<ServiceChange> LiveBackends::settle(const std::vector<Service>& befo
   return changes;
 }
 
-std::vector<Service> LiveBackends::settle_all(ProblemBook* problems) {
+std::vector<Service> LiveBackends::settle_all(Threads threads, ProblemBook* problems) {
   begin_settling();
-  std::vector<Service> services;
-  services.reserve(backend_count_);
-  for (LiveService* service : dirty_) {
-    service->is_dirty = false;
-    resolve(service, problems, &services);
+  std::vector<size_t> places;  // of each Service's first one
+  places.reserve(dirty_.size());
+  size_t count = 0;
+  for (const LiveService* service : dirty_) {
+    places.push_back(count);
+    count += service->services();
+  }
+  std::vector<Service> services(count);
+  std::vector<std::vector<k8s::Problem>> said(dirty_.size());
+  for_ranges(dirty_.size(), services_a_thread, threads, [&](size_t first, size_t end) {
+    for (size_t i = first; i < end; ++i) {
+      dirty_[i]->is_dirty = false;
+      said[i] = resolve(*dirty_[i], services.data() + places[i]);
+    }
+  });
+  for (size_t i = 0; i < dirty_.size(); ++i) {
+    say(dirty_[i]->full_name(), std::move(said[i]), problems);
   }
   dirty_.clear();
   return services;
@@ -236,8 +262,8 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
     return old_one != before.end() && old_one->key.name_space == first.name_space &&
            old_one->key.service == first.service;
   };
-  std::vector<Service> services;
-  resolve(service, problems, &services);
+  std::vector<Service> services(service->services());
+  say(service->full_name(), resolve(*service, services.data()), problems);
   for (Service& now : services) {
     for (; is_old() && old_one->key < now.key; ++old_one) {
       changes->push_back({old_one->key, *old_one, std::nullopt});
@@ -253,12 +279,13 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
   for (; is_old(); ++old_one) changes->push_back({old_one->key, *old_one, std::nullopt});
 }
 
-// Appends what its backends lead to.
-void LiveBackends::resolve(LiveService* service, ProblemBook* problems,
-                           std::vector<Service>* services) {
+// What its backends lead to, into as many places as it has services. What is to be said of it.
+std::vector<k8s::Problem> LiveBackends::resolve(const LiveService& service,
+                                                Service* services) const {
   std::vector<k8s::Problem> said;
-  EndpointResolver resolver(service->object, service->slices, &said);
-  for (const auto& backend : service->backends) {
+  EndpointResolver resolver(service.object, service.slices, &said);
+  const Service* last = nullptr;
+  for (const auto& backend : service.backends) {
     const ServiceKey& key = backend->key;
     const k8s::Object& user = backend->users.front()->object;
     if (backend->is_left_out) {
@@ -268,14 +295,12 @@ void LiveBackends::resolve(LiveService* service, ProblemBook* problems,
       continue;
     }
     // The same Service port under another policy stands behind it: it is looked at once.
-    const bool is_known = !services->empty() && services->back().key.names() == key.names();
-    std::vector<Endpoint> endpoints =
-        is_known ? services->back().endpoints : resolver.resolve(key, user);
-    services->push_back({key, std::move(endpoints)});
+    const bool is_known = last != nullptr && last->key.names() == key.names();
+    services->endpoints = is_known ? last->endpoints : resolver.resolve(key, user);
+    services->key = key;
+    last = services++;
   }
-  if (!said.empty() || !problems->empty()) {
-    problems->set({ProblemOrigin::Kind::service, order_of(service->full_name())}, std::move(said));
-  }
+  return said;
 }
 
 }  // namespace millrace::model

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/parallel.h"
 #include "controlplane/k8s/object.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/delta.h"
@@ -57,8 +58,8 @@ class LiveBackends {
 
   // What is now different from `before`, the model's services as they were at the last settle().
   std::vector<ServiceChange> settle(const std::vector<Service>& before, ProblemBook* problems);
-  // The first settle(): all the model's services.
-  std::vector<Service> settle_all(ProblemBook* problems);
+  // The first settle(): all the model's services, each by itself on one of the threads.
+  std::vector<Service> settle_all(Threads threads, ProblemBook* problems);
 
  private:
   struct ByName {
@@ -80,7 +81,7 @@ class LiveBackends {
   void share_places();
   void settle_one(LiveService* service, const std::vector<Service>& before, ProblemBook* problems,
                   std::vector<ServiceChange>* changes);
-  void resolve(LiveService* service, ProblemBook* problems, std::vector<Service>* services);
+  std::vector<k8s::Problem> resolve(const LiveService& service, Service* services) const;
 
   const size_t services_max_;
   std::unordered_set<std::unique_ptr<LiveService>, ByName, ByName> services_;

@@ -1,14 +1,11 @@
 #include "controlplane/model/live_model.h"
 
 #include <algorithm>
-#include <array>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
@@ -18,6 +15,7 @@
 #include "controlplane/model/ingress_reading.h"
 #include "controlplane/model/limits.h"
 #include "controlplane/model/live_backends.h"
+#include "controlplane/model/live_hosts.h"
 
 namespace millrace::model {
 
@@ -29,10 +27,6 @@ using Origin = ProblemOrigin;
 
 const k8s::Ingress& ingress_of(const k8s::Object& object) {
   return std::get<k8s::Ingress>(*object.body);
-}
-
-std::string order_of(const std::string& name) {
-  return name;
 }
 
 std::string order_of(const k8s::ObjectKey& key) {
@@ -64,27 +58,21 @@ struct IngressRecord : RouteOwner {
   std::vector<LiveBackend*> backends;  // of reading.backends, while it is placed
 };
 
-struct HostState {
-  std::string name;
-  HostRules rules;
-  size_t mentions = 0;  // Ingresses with a rule for it
-  bool is_dirty = false;
+// What reading an Ingress gives before anything is done with it.
+struct FreshIngress {
+  std::unique_ptr<IngressRecord> record;  // null: not ours
+  std::vector<k8s::Problem> of_class;
 };
 
-// Hosts by their own names.
-struct ByName {
-  using is_transparent = void;
-  static std::string_view name_of(std::string_view name) { return name; }
-  static std::string_view name_of(const std::unique_ptr<HostState>& host) { return host->name; }
-  template <class Named>
-  size_t operator()(const Named& one) const {
-    return std::hash<std::string_view>()(name_of(one));
-  }
-  template <class Left, class Right>
-  bool operator()(const Left& left, const Right& right) const {
-    return name_of(left) == name_of(right);
-  }
+// Objects of a store by kind, those that are read from nothing.
+struct ObjectLists {
+  std::vector<const k8s::Object*> ingresses;
+  std::vector<const k8s::Object*> services;
+  std::vector<const k8s::Object*> slices;
 };
+
+// An object takes a microsecond or two to be read.
+constexpr size_t objects_a_thread = 512;
 
 // Objects are spread over memory and read once, one behind the other: what is read soon is fetched
 // while the one before is looked at, one step of its chain of pointers at a time.
@@ -140,8 +128,8 @@ struct LiveModel::State {
   std::optional<IngressClasses> classes;
   // Every Ingress; null: not ours.
   std::map<k8s::ObjectKey, std::unique_ptr<IngressRecord>> ingresses;
-  std::unordered_set<std::unique_ptr<HostState>, ByName, ByName> hosts;
-  HostState cluster;
+  LiveHosts hosts;
+  LiveHost cluster;
   LiveBackends backends;
   std::map<ServiceKey, PolicyUsers> policies;  // by the key without one
   size_t routes_wanted = 0;
@@ -153,8 +141,7 @@ struct LiveModel::State {
 
   // Of the update under way.
   std::vector<IngressRecord*> dirty_ingresses;  // to be placed
-  std::vector<HostState*> dirty_hosts;
-  std::vector<HostState*> hosts_of_reading;  // of the Ingress that is being placed
+  std::vector<LiveHost*> hosts_of_reading;      // of the Ingress that is being placed
   std::set<ServiceKey> dirty_policies;
   std::set<std::string> dirty_namespaces;
 
@@ -198,32 +185,45 @@ struct LiveModel::State {
          ++at) {
       take_namespace(at->first, &at->second);
     }
-    std::vector<const k8s::Object*> all;
-    all.reserve(objects.size());
-    std::array<size_t, k8s::kind_count> counts_by_kind{};
-    for (const auto& [key, object] : objects.objects()) {
-      ++counts_by_kind[static_cast<size_t>(key.kind)];
-      all.push_back(&object);
-    }
-    const auto count_of = [&](Kind kind) { return counts_by_kind[static_cast<size_t>(kind)]; };
-    dirty_ingresses.reserve(count_of(Kind::ingress));
-    hosts.reserve(count_of(Kind::ingress));
-    dirty_hosts.reserve(count_of(Kind::ingress));
-    backends.reserve(count_of(Kind::service), count_of(Kind::endpoint_slice));
-    for (size_t i = 0; i < all.size(); ++i) {
-      fetch_ahead(all, i);
-      const k8s::Object& object = *all[i];
-      const k8s::ObjectKey& key = object.key;
-      switch (key.kind) {
-        case Kind::ingress:
-          if (has_quotas) dirty_namespaces.insert(key.name_space);
-          ingresses.emplace_hint(ingresses.end(), key, record_of(object));
-          break;
-        case Kind::service: backends.take_service(key, &object); break;
-        case Kind::endpoint_slice: take_slice(key, &object); break;
-        default: break;
+    const ObjectLists lists = lists_of(objects);
+    dirty_ingresses.reserve(lists.ingresses.size());
+    hosts.reserve(lists.ingresses.size());
+    backends.reserve(lists.services.size(), lists.slices.size());
+    std::vector<FreshIngress> fresh(lists.ingresses.size());
+    for_ranges(fresh.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
+      for (size_t i = first; i < end; ++i) {
+        fetch_ahead(lists.ingresses, i);
+        fresh[i] = fresh_of(*lists.ingresses[i]);
       }
+    });
+    for (size_t i = 0; i < fresh.size(); ++i) {
+      const k8s::ObjectKey& key = lists.ingresses[i]->key;
+      if (has_quotas) dirty_namespaces.insert(key.name_space);
+      ingresses.emplace_hint(ingresses.end(), key, take_fresh(key, std::move(fresh[i])));
     }
+    for (const k8s::Object* service : lists.services) backends.take_service(service->key, service);
+    for (const k8s::Object* slice : lists.slices) take_slice(slice->key, slice);
+  }
+
+  // Two walks, because a step to the next node waits for memory and does nothing else.
+  ObjectLists lists_of(const store::Store& objects) const {
+    ObjectLists lists;
+    const auto& all = objects.objects();
+    const auto append = [&](Kind kind, std::vector<const k8s::Object*>* list) {
+      for (auto at = all.lower_bound({kind, "", ""}); at != all.end() && at->first.kind == kind;
+           ++at) {
+        list->push_back(&at->second);
+      }
+    };
+    const size_t walks_a_thread = objects.size() < 2 * objects_a_thread ? 2 : 1;
+    for_ranges(2, walks_a_thread, options.threads, [&](size_t first, size_t end) {
+      for (size_t walk = first; walk < end; ++walk) {
+        if (walk == 0) append(Kind::ingress, &lists.ingresses);
+        if (walk == 1) append(Kind::service, &lists.services);
+        if (walk == 1) append(Kind::endpoint_slice, &lists.slices);
+      }
+    });
+    return lists;
   }
 
   void take_namespace(const k8s::ObjectKey& key, const k8s::Object* object) {
@@ -281,7 +281,7 @@ struct LiveModel::State {
       say(Origin::Kind::ingress_class, key, {});
       return;
     }
-    std::unique_ptr<IngressRecord> record = record_of(*object);
+    std::unique_ptr<IngressRecord> record = take_fresh(key, fresh_of(*object));
     if (is_known) {
       at->second = std::move(record);
     } else {
@@ -289,19 +289,31 @@ struct LiveModel::State {
     }
   }
 
-  // Read and counted; null: not ours.
-  std::unique_ptr<IngressRecord> record_of(const k8s::Object& object) {
-    if (!is_ours(object)) {
+  // Changes nothing: many are read at once.
+  FreshIngress fresh_of(const k8s::Object& object) const {
+    FreshIngress fresh;
+    k8s::ProblemList said;
+    if (classes->is_ours(object, ingress_of(object), &said)) {
+      fresh.record = std::make_unique<IngressRecord>();
+      fresh.record->object = object;
+      fresh.record->age = age_of(object);
+      fresh.record->reading = reading_of(*fresh.record);
+    }
+    fresh.of_class = said.take();
+    return fresh;
+  }
+
+  // Counted and to be placed.
+  std::unique_ptr<IngressRecord> take_fresh(const k8s::ObjectKey& key, FreshIngress fresh) {
+    say(Origin::Kind::ingress_class, key, std::move(fresh.of_class));
+    if (fresh.record == nullptr) {
       ++counts.ingresses_ignored;
       return nullptr;
     }
-    auto record = std::make_unique<IngressRecord>();
-    record->object = object;
-    record->age = age_of(object);
-    read(record.get());
-    touch(record.get());
     ++counts.ingresses;
-    return record;
+    note_reading(fresh.record.get());
+    touch(fresh.record.get());
+    return std::move(fresh.record);
   }
 
   // Leaves no trace of an Ingress; null: one that is not ours.
@@ -319,10 +331,13 @@ struct LiveModel::State {
 
   // ---- reading, and what is left by others --------------------------------------------------
 
-  void read(IngressRecord* record) {
-    record->reading = read_ingress(
-        record->object, options.bounds,
-        {options.ownership, host_owners, labels_of(record->object.key.name_space)}, record->grant);
+  IngressReading reading_of(const IngressRecord& record) const {
+    return read_ingress(record.object, options.bounds,
+                        {options.ownership, host_owners, labels_of(record.object.key.name_space)},
+                        record.grant);
+  }
+
+  void note_reading(IngressRecord* record) {
     routes_wanted += record->reading.routes_wanted;
     routes_bounded += record->reading.routes_wanted > record->grant.routes;
     for (const ServiceKey& key : record->reading.policies) {
@@ -348,7 +363,8 @@ struct LiveModel::State {
     withdraw(record);
     unread(record);
     record->grant = std::move(granted);
-    read(record);
+    record->reading = reading_of(*record);
+    note_reading(record);
     touch(record);
   }
 
@@ -467,19 +483,12 @@ struct LiveModel::State {
 
   // ---- placing ------------------------------------------------------------------------------
 
-  HostState* host_of(const std::string& name) {
-    auto at = hosts.find(name);
-    if (at == hosts.end()) {
-      auto host = std::make_unique<HostState>();
-      host->name = name;
-      at = hosts.insert(std::move(host)).first;
+  void touch(LiveHost* host) {
+    if (host == &cluster) {
+      cluster.is_dirty = true;
+    } else {
+      hosts.touch(host);
     }
-    return at->get();
-  }
-
-  void touch(HostState* host) {
-    if (std::exchange(host->is_dirty, true) || host == &cluster) return;
-    dirty_hosts.push_back(host);
   }
 
   void place(IngressRecord* record) {
@@ -489,16 +498,16 @@ struct LiveModel::State {
       record->backends.push_back(backends.use(std::move(key), record));
     }
     reading.backends = {};  // the records of backends have them
-    std::vector<HostState*>& of_reading = hosts_of_reading;
+    std::vector<LiveHost*>& of_reading = hosts_of_reading;
     of_reading.clear();
     for (const std::string& name : reading.hosts) {
-      of_reading.push_back(host_of(name));
+      of_reading.push_back(hosts.find_or_make(name));
       ++of_reading.back()->mentions;
       touch(of_reading.back());
     }
     if (of_reading.size() == 1) of_reading[0]->rules.expect(reading.routes.size());
     for (const AskedRoute& route : reading.routes) {
-      HostState* const host = route.host == no_index ? &cluster : of_reading[route.host];
+      LiveHost* const host = route.host == no_index ? &cluster : of_reading[route.host];
       if (host == &cluster) touch(host);
       const Candidate candidate{
           record,
@@ -524,7 +533,7 @@ struct LiveModel::State {
     for (LiveBackend* backend : record->backends) backends.leave(backend, record);
     record->backends.clear();
     for (const std::string& name : record->reading.hosts) {
-      HostState* const host = host_of(name);
+      LiveHost* const host = hosts.find_or_make(name);
       --host->mentions;
       host->rules.remove(record);
       touch(host);
@@ -542,17 +551,8 @@ struct LiveModel::State {
   void rebuild(const store::Store& objects) {
     take_all(objects);
     share_and_place();
-    sort_dirty_hosts();
-    model.hosts.reserve(dirty_hosts.size());
-    for (HostState* host : dirty_hosts) {
-      host->is_dirty = false;
-      std::vector<k8s::Problem> said;
-      CHECK(host->mentions > 0);
-      model.hosts.push_back(host->rules.settle(host->name, &said));
-      say(Origin::Kind::host, host->name, std::move(said));
-    }
-    dirty_hosts.clear();
-    model.services = backends.settle_all(&problems);
+    model.hosts = hosts.settle_all(options.threads, &problems);
+    model.services = backends.settle_all(options.threads, &problems);
     settle_cluster();
     apply(std::exchange(delta, {}), &model);
     counts.routes = model.route_count();
@@ -563,9 +563,9 @@ struct LiveModel::State {
 
   void settle() {
     share_and_place();
-    settle_hosts();
+    delta.hosts = hosts.settle(model.hosts, &problems);
     settle_cluster();
-    settle_services();
+    delta.services = backends.settle(model.services, &problems);
   }
 
   void share_and_place() {
@@ -580,39 +580,6 @@ struct LiveModel::State {
     dirty_ingresses.clear();
   }
 
-  void sort_dirty_hosts() {
-    const auto by_name = [](const HostState* left, const HostState* right) {
-      return left->name < right->name;
-    };
-    if (std::is_sorted(dirty_hosts.begin(), dirty_hosts.end(), by_name)) return;
-    std::sort(dirty_hosts.begin(), dirty_hosts.end(), by_name);
-  }
-
-  void settle_hosts() {
-    sort_dirty_hosts();
-    delta.hosts.reserve(dirty_hosts.size());
-    for (HostState* host : dirty_hosts) {
-      host->is_dirty = false;
-      std::vector<k8s::Problem> said;
-      HostChange change{host->name, std::nullopt, std::nullopt};
-      if (host->mentions > 0) change.after = host->rules.settle(host->name, &said);
-      say(Origin::Kind::host, host->name, std::move(said));
-      const Host* before = find_host(host->name);
-      if (host->mentions == 0) hosts.erase(hosts.find(change.name));
-      if (before == nullptr ? !change.after : change.after && *change.after == *before) continue;
-      if (before != nullptr) change.before = *before;
-      delta.hosts.push_back(std::move(change));
-    }
-    dirty_hosts.clear();
-  }
-
-  const Host* find_host(const std::string& name) const {
-    const auto at = std::lower_bound(
-        model.hosts.begin(), model.hosts.end(), name,
-        [](const Host& host, const std::string& wanted) { return host.name < wanted; });
-    return at == model.hosts.end() || at->name != name ? nullptr : &*at;
-  }
-
   void settle_cluster() {
     if (!std::exchange(cluster.is_dirty, false)) return;
     ClusterDefault after;
@@ -622,8 +589,6 @@ struct LiveModel::State {
     ClusterDefault before{model.cluster_default, model.shadowed_cluster_defaults};
     if (before != after) delta.cluster_default.emplace(std::move(before), std::move(after));
   }
-
-  void settle_services() { delta.services = backends.settle(model.services, &problems); }
 
   // ---- counts -------------------------------------------------------------------------------
 
