@@ -6,6 +6,7 @@
 #include "controlplane/compile/compile.h"
 #include "controlplane/model/live_model.h"
 #include "controlplane/model/random_cluster_testing.h"
+#include "perf/controlplane/cluster_objects.h"
 #include "shm/snapshot.h"
 
 namespace millrace::compile {
@@ -75,6 +76,26 @@ TEST(C8LiveTable, AndAtTheBoundOfServices) {
   model::Options tight;
   tight.bounds = {30, 3, 2};
   for (uint64_t seed = 1; seed <= 20; ++seed) live_through(seed, tight);
+}
+
+TEST(C8LiveTable, HasTheSameBytesWithAnyNumberOfThreads) {
+  perf::ClusterSize size;
+  size.ingresses = 3'000;
+  const store::Store store = perf::cluster_store(size);
+  std::vector<shm::BuiltSnapshot> snapshots;
+  for (const size_t threads : {1U, 2U, 4U, 7U}) {
+    model::Options options;
+    options.threads = {threads};
+    model::LiveModel live(options);
+    live.rebuild(store);
+    LiveTable table(model::services_max, {threads});
+    ASSERT_TRUE(table.reset(live.model()).ok());
+    snapshots.push_back(table.snapshot(1));
+  }
+  EXPECT_GT(snapshots[0].segments.size(), 64U);
+  for (const shm::BuiltSnapshot& snapshot : snapshots) {
+    EXPECT_TRUE(same_bytes(snapshots[0], snapshot));
+  }
 }
 
 // ---- tables of many segments -------------------------------------------------------------------

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "controlplane/model/ingress_reading.h"
+#include "controlplane/model/object_fetch.h"
 #include "shm/snapshot_hash.h"
 
 namespace millrace::model {
@@ -105,6 +106,18 @@ void HostRules::remove(const RouteOwner* owner) {
   const auto kept_behind = std::remove_if(middle, paths_.end(), is_his);
   paths_.erase(std::move(middle, kept_behind, kept), paths_.end());
   std::erase_if(defaults_, is_his);
+}
+
+void HostRules::fetch(size_t step) const {
+  constexpr size_t candidates_max = 8;
+  const size_t count = std::min(paths_.size(), candidates_max);
+  if (step == 0) return model::fetch(paths_.data(), count * sizeof(Candidate));
+  for (size_t i = 0; i < count; ++i) {
+    model::fetch(paths_[i].path.data());
+    if (i > 0 && paths_[i].owner == paths_[i - 1].owner) continue;
+    model::fetch(&paths_[i].owner->object.key, sizeof(k8s::ObjectKey));
+    if (paths_[i].backend != nullptr) model::fetch(paths_[i].backend, sizeof(ServiceKey));
+  }
 }
 
 // What came lately is merged in: a host of ten thousand Ingresses is not sorted for each of them.

@@ -45,6 +45,9 @@ class HostRules {
   void add(const Candidate& candidate) { paths_.push_back(candidate); }
   void add_default(const Candidate& candidate) { defaults_.push_back(candidate); }
   void remove(const RouteOwner* owner);
+  // Asks memory for what settle() reads, one step at a time (object_fetch.h).
+  static constexpr size_t fetch_steps = 2;
+  void fetch(size_t step) const;
 
   // Winners and losers; who loses, to whom and why is told in `problems`.
   Host settle(const std::string& name, std::vector<k8s::Problem>* problems);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "controlplane/model/object_fetch.h"
 
 namespace millrace::model {
 
@@ -52,6 +53,22 @@ struct LiveService {
   }
   bool is_empty() const { return object.body == nullptr && slices.empty() && backends.empty(); }
 };
+
+namespace {
+
+constexpr size_t service_fetch_steps = 2 + body_fetch_steps;
+void fetch_service(const LiveService& service, size_t step) {
+  if (step == 0) return fetch(&service, sizeof service);
+  if (step == 1) {
+    if (!service.slices.empty()) fetch(&*service.slices.begin(), sizeof(HeldObject));
+    return fetch(service.backends.data());
+  }
+  if (step == 2 && !service.backends.empty()) fetch(service.backends[0].get(), sizeof(LiveBackend));
+  if (!service.slices.empty()) fetch_body(service.slices.begin()->second.body.get(), step - 2);
+  fetch_body(service.object.body.get(), step - 2);
+}
+
+}  // namespace
 
 LiveBackends::LiveBackends(size_t services_max) : services_max_(services_max) {}
 LiveBackends::~LiveBackends() = default;
@@ -122,7 +139,7 @@ void LiveBackends::take_service(const k8s::ObjectKey& key, const k8s::Object* ob
 }
 
 void LiveBackends::take_slice(const k8s::ObjectKey& key, const k8s::Object* object,
-                              std::vector<k8s::Problem>* problems) {
+                              const std::string* owner, std::vector<k8s::Problem>* problems) {
   const FullName name{key.name_space, key.name};
   const size_t hash = hash_of(name);
   const auto known = find_slice(name, hash, key.name);
@@ -130,8 +147,6 @@ void LiveBackends::take_slice(const k8s::ObjectKey& key, const k8s::Object* obje
     known->second->slices.erase(key.name);
     touch(known->second);
   }
-  const std::string* const owner =
-      object == nullptr ? nullptr : service_of_slice(std::get<k8s::EndpointSlice>(*object->body));
   if (owner == nullptr) {
     if (known != of_slice_.end()) of_slice_.erase(known);
     if (object == nullptr) return;
@@ -241,6 +256,7 @@ std::vector<Service> LiveBackends::settle_all(Threads threads, ProblemBook* prob
   std::vector<std::vector<k8s::Problem>> said(dirty_.size());
   for_ranges(dirty_.size(), services_a_thread, threads, [&](size_t first, size_t end) {
     for (size_t i = first; i < end; ++i) {
+      fetch_ahead(dirty_, i, service_fetch_steps, fetch_service);
       dirty_[i]->is_dirty = false;
       said[i] = resolve(*dirty_[i], services.data() + places[i]);
     }

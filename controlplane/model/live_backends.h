@@ -49,7 +49,8 @@ class LiveBackends {
   void reserve(size_t services, size_t slices);
   // Null: the object is gone.
   void take_service(const k8s::ObjectKey& key, const k8s::Object* object);
-  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object,
+  // owner: the name of the Service that it belongs to; null: of none.
+  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object, const std::string* owner,
                   std::vector<k8s::Problem>* problems);
 
   // Once a user and key. The backend stays where it is until settle() after its last user left.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "controlplane/model/object_fetch.h"
 
 namespace millrace::model {
 
@@ -12,6 +13,11 @@ namespace {
 
 // A host of a few paths takes a microsecond.
 constexpr size_t hosts_a_thread = 512;
+
+void fetch_host(const LiveHost& host, size_t step) {
+  if (step == 0) return fetch(&host, sizeof host);
+  host.rules.fetch(step - 1);
+}
 
 const Host* find_host(const std::vector<Host>& hosts, const std::string& name) {
   const auto at = std::lower_bound(
@@ -81,6 +87,7 @@ std::vector<Host> LiveHosts::settle_all(Threads threads, ProblemBook* problems) 
   std::vector<std::vector<k8s::Problem>> said(dirty_.size());
   for_ranges(dirty_.size(), hosts_a_thread, threads, [&](size_t first, size_t end) {
     for (size_t i = first; i < end; ++i) {
+      fetch_ahead(dirty_, i, 1 + HostRules::fetch_steps, fetch_host);
       LiveHost& host = *dirty_[i];
       CHECK(host.mentions > 0);
       host.is_dirty = false;

@@ -16,6 +16,7 @@
 #include "controlplane/model/limits.h"
 #include "controlplane/model/live_backends.h"
 #include "controlplane/model/live_hosts.h"
+#include "controlplane/model/object_fetch.h"
 
 namespace millrace::model {
 
@@ -58,6 +59,11 @@ struct IngressRecord : RouteOwner {
   std::vector<LiveBackend*> backends;  // of reading.backends, while it is placed
 };
 
+// Null: no Service's, or no slice.
+const std::string* owner_of(const k8s::Object* slice) {
+  return slice == nullptr ? nullptr : service_of_slice(std::get<k8s::EndpointSlice>(*slice->body));
+}
+
 // What reading an Ingress gives before anything is done with it.
 struct FreshIngress {
   std::unique_ptr<IngressRecord> record;  // null: not ours
@@ -73,31 +79,6 @@ struct ObjectLists {
 
 // An object takes a microsecond or two to be read.
 constexpr size_t objects_a_thread = 512;
-
-// Objects are spread over memory and read once, one behind the other: what is read soon is fetched
-// while the one before is looked at, one step of its chain of pointers at a time.
-void fetch_ahead(const std::vector<const k8s::Object*>& objects, size_t at) {
-  constexpr size_t step = 3;
-  const auto ahead = [&](size_t steps) {
-    return at + steps * step < objects.size() ? objects[at + steps * step] : nullptr;
-  };
-  const auto fetch = [](const void* from) { __builtin_prefetch(from); };
-  const auto ingress_ahead = [&](size_t steps) {
-    const k8s::Object* const object = ahead(steps);
-    return object == nullptr ? nullptr : std::get_if<k8s::Ingress>(object->body.get());
-  };
-  if (const k8s::Object* const object = ahead(4)) {
-    fetch(object);
-    fetch(&object->body);
-  }
-  if (const k8s::Object* const object = ahead(3)) fetch(object->body.get());
-  if (const k8s::Ingress* const ingress = ingress_ahead(2)) {
-    fetch(&ingress->metadata());
-    fetch(&ingress->spec());
-  }
-  const k8s::Ingress* const ingress = ingress_ahead(1);
-  if (ingress != nullptr && ingress->spec().rules_size() > 0) fetch(&ingress->spec().rules(0));
-}
 
 // Of one Service port: who asks for which policy.
 struct PolicyUsers {
@@ -162,7 +143,11 @@ struct LiveModel::State {
         case Kind::ingress: changed_ingresses.push_back(change.key); break;
         case Kind::ingress_class: classes_changed = true; break;
         case Kind::service: backends.take_service(change.key, objects.find(change.key)); break;
-        case Kind::endpoint_slice: take_slice(change.key, objects.find(change.key)); break;
+        case Kind::endpoint_slice: {
+          const k8s::Object* const slice = objects.find(change.key);
+          take_slice(change.key, slice, owner_of(slice));
+          break;
+        }
         case Kind::name_space:
           take_namespace(change.key, objects.find(change.key));
           note_ingresses_of(change.key.name, &changed_ingresses);
@@ -192,7 +177,7 @@ struct LiveModel::State {
     std::vector<FreshIngress> fresh(lists.ingresses.size());
     for_ranges(fresh.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
       for (size_t i = first; i < end; ++i) {
-        fetch_ahead(lists.ingresses, i);
+        fetch_ahead(lists.ingresses, i, ingress_fetch_steps, fetch_ingress);
         fresh[i] = fresh_of(*lists.ingresses[i]);
       }
     });
@@ -202,7 +187,13 @@ struct LiveModel::State {
       ingresses.emplace_hint(ingresses.end(), key, take_fresh(key, std::move(fresh[i])));
     }
     for (const k8s::Object* service : lists.services) backends.take_service(service->key, service);
-    for (const k8s::Object* slice : lists.slices) take_slice(slice->key, slice);
+    std::vector<const std::string*> owners(lists.slices.size());
+    for_ranges(owners.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
+      for (size_t i = first; i < end; ++i) owners[i] = owner_of(lists.slices[i]);
+    });
+    for (size_t i = 0; i < owners.size(); ++i) {
+      take_slice(lists.slices[i]->key, lists.slices[i], owners[i]);
+    }
   }
 
   // Two walks, because a step to the next node waits for memory and does nothing else.
@@ -265,9 +256,9 @@ struct LiveModel::State {
     return ours;
   }
 
-  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object) {
+  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object, const std::string* owner) {
     std::vector<k8s::Problem> said;
-    backends.take_slice(key, object, &said);
+    backends.take_slice(key, object, owner, &said);
     say(Origin::Kind::slice, key, std::move(said));
   }
 

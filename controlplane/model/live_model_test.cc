@@ -6,6 +6,7 @@
 
 #include "controlplane/model/dump.h"
 #include "controlplane/model/random_cluster_testing.h"
+#include "perf/controlplane/cluster_objects.h"
 
 namespace millrace::model {
 namespace {
@@ -65,15 +66,6 @@ TEST(C8LiveModel, IsAfterAnyChangesTheModelFromNothing) {
   }
 }
 
-TEST(C8LiveModel, KeepsTheBoundsOfTheWholeExactly) {
-  Options tight;
-  tight.bounds = {12, 5, 2};
-  for (uint64_t seed = 1; seed <= 40; ++seed) {
-    live_through(seed, tight);
-    if (HasFatalFailure()) return;
-  }
-}
-
 // Owners by name and by label, and quotas of every kind.
 OwnershipPolicy some_policy(OwnershipMode mode) {
   OwnershipPolicy policy;
@@ -83,6 +75,46 @@ OwnershipPolicy some_policy(OwnershipMode mode) {
   policy.quota = {4, 2, 1};
   policy.quotas["b"] = {std::nullopt, 1, std::nullopt};
   return policy;
+}
+
+// Large enough that every step of a model from nothing is shared out.
+TEST(C8LiveModel, IsTheSameModelWithAnyNumberOfThreads) {
+  perf::ClusterSize size;
+  size.ingresses = 3'000;
+  for (const bool one_host : {false, true}) {
+    size.one_host = one_host;
+    store::Store store = perf::cluster_store(size);
+    // And what there are problems about, among them those of many objects in a row.
+    RandomCluster cluster(3);
+    for (int step = 0; step < 60; ++step) cluster.step(&store);
+    for (uint32_t tenant = 0; tenant < size.ingresses; tenant += 3) {
+      store.remove(
+          (tenant % 2 == 0 ? perf::cluster_service(tenant) : perf::cluster_slice(size, tenant))
+              .key);
+    }
+    Options options;
+    options.bounds.services = 2'900;
+    options.ownership = some_policy(OwnershipMode::warn);
+    options.threads = {1};
+    const BuildResult alone = build(store, options);
+    EXPECT_GT(alone.problems.size(), 900U);
+    for (const size_t threads : {2U, 4U, 7U}) {
+      options.threads = {threads};
+      const BuildResult together = build(store, options);
+      EXPECT_EQ(alone.model, together.model) << threads;
+      EXPECT_EQ(dump(alone.problems), dump(together.problems)) << threads;
+      EXPECT_EQ(counts_of(alone), counts_of(together)) << threads;
+    }
+  }
+}
+
+TEST(C8LiveModel, KeepsTheBoundsOfTheWholeExactly) {
+  Options tight;
+  tight.bounds = {12, 5, 2};
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    live_through(seed, tight);
+    if (HasFatalFailure()) return;
+  }
 }
 
 TEST(C8LiveModel, KeepsOwnershipAndQuotasExactly) {
