@@ -199,9 +199,9 @@ void ControlLoop::stop() {
 }
 
 int ControlLoop::timeout_ms(Instant now) const {
-  Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(),
-                          report_due_, guard_watch_.due(), table_line_.due(), taken_line_.due(),
-                          tls_due(now)});
+  Instant due =
+      std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(), report_due_,
+                guard_watch_.due(), table_line_.due(), taken_line_.due(), tls_due(now)});
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;
