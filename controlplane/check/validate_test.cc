@@ -58,6 +58,19 @@ TEST(ValidateTest, AWarningCountsWhenItIsStrict) {
   EXPECT_FALSE(validate(twice, options, nullptr).valid());
 }
 
+TEST(ValidateTest, ThatTlsIsNotTerminatedIsANoteAndNoMistake) {
+  std::string with_tls = ingress("a");
+  with_tls.insert(with_tls.find("rules:"), "tls: [{hosts: [a.example], secretName: s}], ");
+  ValidateOptions options;
+  options.is_strict = true;
+  const auto answer = validate({{"a.yaml", with_tls + service}}, options, nullptr);
+  EXPECT_TRUE(answer.valid()) << answer.DebugString();
+  ASSERT_EQ(answer.problems_size(), 1);
+  EXPECT_EQ(answer.problems(0).severity() + ' ' + answer.problems(0).reason(),
+            "note TLSNotTerminated");
+  EXPECT_EQ(answer.problems(0).place(), "a.yaml:1");
+}
+
 TEST(ValidateTest, FoldersAreReadWholeAndWhatIsMissingIsAnError) {
   char name[] = "/tmp/millrace-validate-XXXXXX";
   const fs::path root = mkdtemp(name);
