@@ -1,5 +1,7 @@
 #include "base/parallel.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <system_error>
@@ -13,9 +15,16 @@ namespace {
 // A thread that others keep from its processor holds one range back, not half of everything.
 constexpr size_t ranges_a_thread = 16;
 
+// std::thread::hardware_concurrency() counts those that others were given as well.
+size_t usable_processors() {
+  cpu_set_t processors;
+  if (sched_getaffinity(0, sizeof processors, &processors) != 0) return 1;
+  return static_cast<size_t>(CPU_COUNT(&processors));
+}
+
 size_t count_of(Threads threads) {
   if (threads.count != 0) return threads.count;
-  return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, Threads::count_max);
+  return std::clamp<size_t>(usable_processors(), 1, Threads::count_max);
 }
 
 }  // namespace
