@@ -75,33 +75,57 @@ bool same_segments(const std::vector<shm::BuiltSegment>& left,
                     });
 }
 
+// Those of before a step that gave up `removed` and gave slots to `added`.
+SlotTable slots_before(const SlotTable& after, const std::map<model::ServiceKey, uint32_t>& removed,
+                       const std::vector<model::ServiceKey>& added) {
+  std::map<model::ServiceKey, uint32_t> slots = removed;
+  for (uint32_t slot = 0; slot < after.slot_end(); ++slot) {
+    if (const model::ServiceKey* key = after.key_of(slot)) slots.emplace(*key, slot);
+  }
+  for (const model::ServiceKey& key : added) slots.erase(key);
+  std::optional<SlotTable> before = SlotTable::from(slots);
+  CHECK(before.has_value());
+  return std::move(*before);
+}
+
 }  // namespace
 
 Result<bool> LiveTable::reset(const model::Model& model) {
   std::vector<uint32_t> slots;
-  slots_ = slots_.next(model.services, &slots);
+  SlotTable before = slots_.next(model.services, &slots);
+  std::swap(before, slots_);
   routes_ = model.route_count() + model.shadowed_count();
   Work work;
   work.shape = table_shape(routes_, slots_.slot_end());
-  return make_all(model, slots, std::move(work));
+  Result<bool> made = make_all(model, slots, std::move(work));
+  if (!made) slots_ = std::move(before);
+  return made;
 }
 
 Result<bool> LiveTable::update(const model::Model& model, const model::ModelDelta& delta) {
   if (is_behind_) return reset(model);
   std::vector<model::ServiceKey> removed;
   std::vector<model::ServiceKey> added;
+  std::map<model::ServiceKey, uint32_t> given_up;
   Work work;
   const auto touch_slot = [&](uint32_t slot) {
     work.endpoints.insert(slot >> shape_.service_slot_shift);
   };
   for (const model::ServiceChange& change : delta.services) {
     if (!change.after) {
-      touch_slot(slots_.slot_of(change.key));
+      const uint32_t slot = slots_.slot_of(change.key);
+      touch_slot(slot);
       removed.push_back(change.key);
+      given_up.emplace(change.key, slot);
     } else if (!change.before) {
       added.push_back(change.key);
     }
   }
+  // The table stays as it was, so the next one begins with its slots.
+  const auto or_undo = [&](Result<bool> made) {
+    if (!made) slots_ = slots_before(slots_, given_up, added);
+    return made;
+  };
   const size_t services_before = slots_.size();
   slots_.step(removed, added);
   count(delta);
@@ -112,7 +136,7 @@ Result<bool> LiveTable::update(const model::Model& model, const model::ModelDelt
     for (const model::Service& service : model.services) {
       slots.push_back(slots_.slot_of(service.key));
     }
-    return make_all(model, slots, std::move(work));
+    return or_undo(make_all(model, slots, std::move(work)));
   }
   for (const model::ServiceChange& change : delta.services) {
     if (change.after) touch_slot(slots_.slot_of(change.key));
@@ -128,7 +152,7 @@ Result<bool> LiveTable::update(const model::Model& model, const model::ModelDelt
   if (was_full && (!removed.empty() || !added.empty())) {
     for (uint32_t i = 0; i < shape_.routes_segment_count; ++i) work.routes.insert(i);
   }
-  return make(model, std::move(work));
+  return or_undo(make(model, std::move(work)));
 }
 
 // Every segment. Another count of segments or slots of one kind is in every segment of the kind.

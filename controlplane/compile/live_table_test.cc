@@ -98,6 +98,49 @@ TEST(C8LiveTable, HasTheSameBytesWithAnyNumberOfThreads) {
   }
 }
 
+// More endpoints than one segment can have: the table as a whole cannot be made.
+TEST(C8LiveTable, ATableThatCannotBeMadeLeavesEverySlotAsItWas) {
+  const auto service = [](const std::string& name, uint32_t endpoints) {
+    model::Service one{{"ns", name, "80", {}}, {}};
+    one.endpoints.reserve(endpoints);
+    for (uint32_t i = 0; i < endpoints; ++i) {
+      one.endpoints.push_back({Ipv4Address::from_host_order(0x0a000000 + i), 80});
+    }
+    return one;
+  };
+  constexpr uint32_t most = shm::endpoints_per_service_max;
+  model::Model model;
+  model.services.push_back(service("a-gone", 1));
+  for (uint32_t i = 0; i < shm::endpoints_max / most - 1; ++i) {
+    model.services.push_back(service("b" + std::to_string(100 + i), most));
+  }
+  model.services.push_back(service("z", 1));
+  // So far apart that a segment has 128 slots.
+  auto slots = SlotTable::from({{model.services[0].key, 1}, {model.services.back().key, 9'000}});
+  ASSERT_TRUE(slots.has_value());
+  LiveTable table;
+  table.begin_with(std::move(*slots));
+  ASSERT_TRUE(table.reset(model).ok());
+  const shm::BuiltSnapshot before = table.snapshot(1);
+  const uint32_t gone = table.slots().slot_of(model.services[0].key);
+  const uint32_t last = table.slots().slot_of(model.services.back().key);
+  model::Model next = model;
+  next.services.erase(next.services.begin());
+  next.services.insert(next.services.end() - 1, service("c-new", most));
+  next.services.insert(next.services.end() - 1, service("d-new", most));
+  const model::ModelDelta change = model::difference(model, next);
+  for (int tries = 0; tries < 2; ++tries) {  // by the difference, and from nothing
+    ASSERT_FALSE(table.update(next, change).ok());
+    EXPECT_EQ(table.slots().size(), model.services.size());
+    EXPECT_EQ(table.slots().find(model.services[0].key), gone);
+    EXPECT_EQ(table.slots().find(model.services.back().key), last);
+    EXPECT_FALSE(table.slots().has({"ns", "c-new", "80", {}}));
+    EXPECT_TRUE(same_bytes(table.snapshot(1), before));
+  }
+  ASSERT_TRUE(table.update(model, model::reversed(change)).ok());
+  EXPECT_TRUE(same_bytes(table.snapshot(1), before));
+}
+
 // ---- tables of many segments -------------------------------------------------------------------
 
 model::Host host_of(const std::string& name, uint64_t paths) {
