@@ -1,5 +1,6 @@
 #include "controlplane/control_loop.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
@@ -149,6 +150,7 @@ void ControlLoop::run(int signal_fd) {
     for (const auto& server : servers_) server->turn(now);
     follow_rollout();
     report(now);
+    give_back_memory(now);
   }
 }
 
@@ -250,6 +252,18 @@ void ControlLoop::rebuild(Instant now) {
   if (has_news) gather_problems();
 }
 
+// At 10,000 Ingresses it takes some ten milliseconds, so it waits until no change does.
+void ControlLoop::give_back_memory(Instant now) {
+  if (now < give_back_due_) return;
+  const Instant quiet = std::min(built_at_ + give_back_delay, give_back_end_);
+  if (now < quiet) {
+    give_back_due_ = quiet;
+    return;
+  }
+  give_back_due_ = Instant::never();
+  malloc_trim(0);
+}
+
 // Brings model and table to what the store says. True when there are other problems than before.
 bool ControlLoop::follow_store() {
   std::vector<store::Change> changes = store_.take_changes();
@@ -259,6 +273,10 @@ bool ControlLoop::follow_store() {
     update = live_.update(store_, changes);
   } else {
     live_.rebuild(store_);
+  }
+  if (!was_live || changes.size() >= large_change) {
+    give_back_due_ = now_of_clock() + give_back_delay;
+    give_back_end_ = now_of_clock() + give_back_delay_max;
   }
   const bool differ = !was_live || !update.problems.empty();
   if (differ) built_problems_ = live_.problems();

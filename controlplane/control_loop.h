@@ -31,6 +31,11 @@ namespace millrace {
 constexpr Duration hold_off = Duration::milliseconds(50);
 // Status and Events may lag behind a storm of changes.
 constexpr Duration report_delay = Duration::seconds(1);
+// What a change of so many objects left free in the heap is given back to the kernel, once it is
+// quiet: malloc keeps holes between what stays, a quarter of the process after a first table.
+constexpr size_t large_change = 1'000;
+constexpr Duration give_back_delay = Duration::seconds(2);
+constexpr Duration give_back_delay_max = Duration::seconds(30);  // whether it is quiet or not
 // What an orderly end waits for others to be told.
 constexpr Duration stop_time_max = Duration::seconds(2);
 
@@ -66,6 +71,7 @@ class ControlLoop {
   void stop();
   serve::HttpResponse scrape() const;
   void note_progress(Instant now);
+  void give_back_memory(Instant now);
   void say_events(Instant now);
   bool take_signals(int signal_fd);
   int timeout_ms(Instant now) const;
@@ -97,6 +103,8 @@ class ControlLoop {
   Instant rebuild_due_ = Instant::never();
   Instant built_at_;  // when the newest table was made
   Instant report_due_ = Instant::never();
+  Instant give_back_due_ = Instant::never();
+  Instant give_back_end_;          // of waiting for quiet
   uint64_t reported_version_ = 0;  // of the table that was reported last
 };
 
