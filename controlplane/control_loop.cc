@@ -201,9 +201,9 @@ void ControlLoop::stop() {
 }
 
 int ControlLoop::timeout_ms(Instant now) const {
-  Instant due =
-      std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(), report_due_,
-                guard_watch_.due(), table_line_.due(), taken_line_.due(), tls_due(now)});
+  Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(),
+                          report_due_, give_back_due_, guard_watch_.due(), table_line_.due(),
+                          taken_line_.due(), tls_due(now)});
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;
@@ -239,6 +239,8 @@ void ControlLoop::rebuild(Instant now) {
   if (source_->has_synced()) {
     const uint64_t before = publisher_.wanted_version();
     has_news |= follow_store();
+    // On its way before anything is said about it.
+    publisher_.turn(now_of_clock());
     metrics_.note_build(now_of_clock() - now);
     if (publisher_.wanted_version() != before) {
       apply_times_.published(publisher_.wanted_version());

@@ -32,7 +32,8 @@ Instant FolderSource::due(Instant now) const {
 void FolderSource::turn(Instant now, store::Store* store) {
   watch_.read_events(now);
   for (const std::string& file : watch_.take_finished()) {
-    if (!folder_.read_ahead(file)) continue;
+    // Slices alone are not what an empty folder waits for.
+    if (!has_synced_ || !folder_.read_ahead(file)) continue;
     watch_.was_read(file);
     has_news_ = true;
   }

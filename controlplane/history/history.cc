@@ -131,6 +131,11 @@ void History::take_entry(const std::shared_ptr<File>& file, const RecordPlace& p
   }
   Indexed indexed{std::move(*entry.mutable_version()), file, place};
   indexed.is_keyframe = entry.has_keyframe();
+  // The last version of the file before, once more: begin_file().
+  if (indexed.is_keyframe && !index_.empty() &&
+      index_.back().version.number() == indexed.version.number()) {
+    index_.pop_back();
+  }
   const bool follows = !index_.empty() && index_.back().file == file &&
                        index_.back().version.number() == indexed.version.previous();
   indexed.is_chained = indexed.is_keyframe || (follows && index_.back().is_chained);
@@ -271,7 +276,35 @@ void History::append(record::Version version, const model::ModelDelta& change,
   *entry.mutable_version() = std::move(version);
   entry.mutable_version()->clear_restorable();
   *entry.mutable_delta() = to_message(change, &slots);
-  const Status written = write(std::move(entry), number, after, slots);
+  const bool begins_file = files_.empty() || !files_.back()->is_whole || is_full(full_files_max);
+  note_written(write(std::move(entry), begins_file, after, slots));
+}
+
+bool History::wants_file() const {
+  return !index_.empty() && newest_number() == last_number_ &&
+         index_.back().file == files_.back() && is_full(1);
+}
+
+// Half of all versions are the most for one file, because only whole files go.
+bool History::is_full(size_t times) const {
+  const File& newest = *files_.back();
+  const size_t half = std::max<size_t>(limits_.versions_max / 2, 1);
+  return newest.versions >= std::min(times * file_versions_full, half) ||
+         newest.end - newest.keyframe_bytes >
+             times * std::max(newest.keyframe_bytes, file_bytes_min);
+}
+
+void History::begin_file(const model::Model& newest, const compile::SlotTable& slots) {
+  if (!wants_file()) return;
+  Result<record::Entry> entry = read_entry(index_.back());
+  if (!entry) return complain(index_.back().file->path + ' ' + entry.error());
+  // What it is called by now.
+  *entry->mutable_version() = index_.back().version;
+  entry->mutable_version()->clear_restorable();
+  note_written(write(std::move(*entry), true, newest, slots));
+}
+
+void History::note_written(const Status& written) {
   if (!written && std::exchange(is_writing_, false)) {
     complain("the history cannot be written: " + written.error() +
              "; tables go on being published");
@@ -281,14 +314,10 @@ void History::append(record::Version version, const model::ModelDelta& change,
   mark_restorable();
 }
 
-Status History::write(record::Entry entry, uint64_t number, const model::Model& after,
+Status History::write(record::Entry entry, bool begins_file, const model::Model& after,
                       const compile::SlotTable& slots) {
-  const File* newest = files_.empty() ? nullptr : files_.back().get();
-  const bool begins_file =
-      newest == nullptr || !newest->is_whole || newest->versions >= file_versions_max ||
-      newest->end - newest->keyframe_bytes > std::max(newest->keyframe_bytes, file_bytes_min);
   if (begins_file) {
-    auto file = make_file(number);
+    auto file = make_file(number_of(entry.version().number()));
     if (!file) return Error{file.error()};
     *entry.mutable_keyframe() = to_message(after, &slots);
     files_.push_back(std::move(*file));

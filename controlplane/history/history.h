@@ -3,8 +3,10 @@
 //
 // On disk: files history-NUMBER.log, NUMBER being the first version in it. A file begins with that
 // version's whole table (a keyframe); behind it come differences, until they are more than the
-// keyframe or file_versions_max. A difference holds both sides, so where a record is damaged the
-// versions behind it are reached from the next file's keyframe, backwards.
+// keyframe or file_versions_full. Then the caller begins the next one when it has the time
+// (begin_file), or append() does when there are several times as many. A difference holds both
+// sides, so where a record is damaged the versions behind it are reached from the next file's
+// keyframe, backwards.
 //
 // Beyond versions_max or bytes_max the oldest file goes. The newest one stays whatever it takes.
 //
@@ -31,8 +33,9 @@
 
 namespace millrace::history {
 
-constexpr size_t file_versions_max = 128;
+constexpr size_t file_versions_full = 128;
 constexpr uint64_t file_bytes_min = 1U << 20;  // differences of less make no new keyframe
+constexpr size_t full_files_max = 4;           // so much of what fills a file goes into one at most
 constexpr size_t causes_named_max = 100;       // of a version; the rest is counted
 
 struct Limits {
@@ -76,6 +79,12 @@ class History {
   // that is a complaint, and the version is missing here; the next one can be written again.
   void append(record::Version version, const model::ModelDelta& change, const model::Model& after,
               const compile::SlotTable& slots);
+  // Whether the newest file is full.
+  bool wants_file() const;
+  // Begins the next file ahead of the append() that would have to, with the newest version's whole
+  // table, `newest`: 10,000 Ingresses take some 0.1 s. That version then stands in both files. When
+  // it cannot be written, that is a complaint.
+  void begin_file(const model::Model& newest, const compile::SlotTable& slots);
   // The newest version has another number now.
   void renumber(uint64_t number);
 
@@ -110,8 +119,10 @@ class History {
   void read_log(const std::string& path, bool is_last);
   void take_entry(const std::shared_ptr<File>& file, const RecordPlace& place, record::Entry entry);
   Result<std::shared_ptr<File>> make_file(uint64_t number);
-  Status write(record::Entry entry, uint64_t number, const model::Model& after,
+  bool is_full(size_t times) const;
+  Status write(record::Entry entry, bool begins_file, const model::Model& after,
                const compile::SlotTable& slots);
+  void note_written(const Status& written);
   void prune();
   void mark_restorable();
   Result<record::Entry> read_entry(const Indexed& indexed) const;

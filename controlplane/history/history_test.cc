@@ -56,8 +56,8 @@ class HistoryTest : public ::testing::Test {
     return history.ok() ? std::move(*history) : nullptr;
   }
 
-  // Versions from..to, version v being table(hosts, v).
-  static void append(History& history, int from, int to, int hosts = 3) {
+  // Versions from..to, version v being table(hosts, v). `quiet`: there is time to begin files.
+  static void append(History& history, int from, int to, int hosts = 3, bool quiet = true) {
     for (int v = from; v <= to; ++v) {
       const model::Model before = v == 1 ? model::Model() : table(hosts, v - 1);
       const model::Model after = table(hosts, v);
@@ -67,6 +67,7 @@ class HistoryTest : public ::testing::Test {
       version.add_causes()->set_name("c" + std::to_string(v));
       const compile::SlotTable slots = compile::SlotTable().next(after.services);
       history.append(version, model::difference(before, after), after, slots);
+      if (quiet && history.wants_file()) history.begin_file(after, slots);
     }
   }
   static void expect_all(const History& history, int from, int to, int hosts = 3) {
@@ -144,7 +145,7 @@ TEST_F(HistoryTest, CutAtAnyByteTheVersionsBeforeAreThereAndItGoesOn) {
 }
 
 TEST_F(HistoryTest, ADamagedRecordCostsItselfAndWhatNoKeyframeReaches) {
-  { append(*open(), 1, 256); }
+  { append(*open(), 1, 250); }
   ASSERT_EQ(logs().size(), 2u);
   // The middle of the first file: versions behind it are reached from the second one's keyframe.
   {
@@ -156,9 +157,9 @@ TEST_F(HistoryTest, ADamagedRecordCostsItselfAndWhatNoKeyframeReaches) {
   const auto complaints = history->take_complaints();
   ASSERT_EQ(complaints.size(), 1u);
   EXPECT_NE(complaints[0].find("are damaged and left out"), std::string::npos) << complaints[0];
-  ASSERT_GE(history->size(), 254u);  // a damage at a border may cost two
+  ASSERT_GE(history->size(), 248u);  // a damage at a border may cost two
   int missing = 0;
-  for (int v = 1; v <= 256; ++v) {
+  for (int v = 1; v <= 250; ++v) {
     if (history->find(static_cast<uint64_t>(v)) == nullptr) {
       ++missing;
       continue;
@@ -186,6 +187,54 @@ TEST_F(HistoryTest, ADamagedKeyframeOfTheOnlyFileLeavesCausesAndSaysSo) {
   append(*history, 6, 7);
   EXPECT_EQ(history->model_at(5).ok(), true) << "backwards from the new keyframe";
   EXPECT_EQ(*history->model_at(3), table(3, 3));
+}
+
+TEST_F(HistoryTest, AFileIsBegunWithAVersionThatStandsInTheOneBeforeToo) {
+  {
+    auto history = open();
+    append(*history, 1, 128, 3, false);
+    EXPECT_TRUE(history->wants_file());
+    const model::Model newest = table(3, 128);
+    history->renumber(130);
+    history->begin_file(newest, compile::SlotTable().next(newest.services));
+    EXPECT_FALSE(history->wants_file());
+    EXPECT_EQ(logs().size(), 2u);
+    EXPECT_EQ(history->size(), 128u);
+    EXPECT_EQ(*history->model_at(130), newest);
+    EXPECT_EQ(history->find(128)->number(), 130);
+    EXPECT_EQ(history->find(130)->previous(), 127);
+    EXPECT_EQ(*history->change_of(130), model::difference(table(3, 127), newest));
+  }
+  auto history = open();
+  EXPECT_TRUE(history->take_complaints().empty());
+  EXPECT_EQ(history->size(), 128u);
+  EXPECT_EQ(history->find(128)->number(), 130);
+  EXPECT_EQ(*history->model_at(130), table(3, 128));
+  EXPECT_EQ(*history->model_at(5), table(3, 5));
+  // Without the first file's records the version is still whole.
+  history.reset();
+  fs::remove(logs().front());
+  EXPECT_EQ(*open()->model_at(128), table(3, 128));
+}
+
+TEST_F(HistoryTest, WithoutTimeAFileGrowsToItsBoundAndNoFurther) {
+  auto history = open();
+  append(*history, 1, 500, 1, false);
+  EXPECT_EQ(logs().size(), 1u) << "half of versions_max";
+  append(*history, 501, 501, 1, false);
+  EXPECT_EQ(logs().size(), 2u);
+  expect_all(*history, 1, 501, 1);
+}
+
+TEST_F(HistoryTest, AFileThatCannotBeBegunLeavesTheOneBefore) {
+  auto history = open();
+  append(*history, 1, 128, 1, false);
+  fs::remove_all(root_);  // nothing can be made in it
+  history->begin_file(table(1, 128), compile::SlotTable().next(table(1, 128).services));
+  EXPECT_EQ(history->take_complaints().size(), 1u);
+  EXPECT_EQ(history->size(), 128u);
+  EXPECT_EQ(*history->model_at(128), table(1, 128)) << "by the descriptor that is open";
+  EXPECT_TRUE(history->wants_file());
 }
 
 TEST_F(HistoryTest, BoundsHold) {

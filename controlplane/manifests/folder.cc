@@ -75,6 +75,7 @@ Folder::FileStamp Folder::stamp_of(const struct stat& status) {
 }
 
 Status Folder::scan(const std::set<std::string>& touched, const std::set<std::string>& busy) {
+  new_files_read_ahead_ = 0;
   Listing listing;
   const Status listed = list("", 0, &listing);
   struct stat folder {};
@@ -196,7 +197,15 @@ bool Folder::read_ahead(const std::string& name) {
   }
   const std::string path = directory_ + '/' + name;
   struct stat status {};
-  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) ||
+      status.st_size > read_ahead_bytes_max) {
+    return false;
+  }
+  // What held anything else before will again, most likely: it is parsed once, by the scan.
+  for (const Object& object : definitions_.of(name)) {
+    if (object.key.kind != k8s::Kind::endpoint_slice) return false;
+  }
+  if (known == files_.end() && new_files_read_ahead_++ >= new_files_read_ahead_max) return false;
   const Result<std::string> text = read_all(path);
   if (!text) return false;
   ParsedFile parsed = parse_file(name, *text);

@@ -38,6 +38,9 @@ namespace millrace::manifests {
 constexpr size_t folder_files_max = 100'000;
 constexpr size_t folder_directories_max = 1'000;  // an inotify watch each
 constexpr size_t folder_depth_max = 8;
+// What is looked at ahead of a scan is read twice if it has to wait after all.
+constexpr int64_t read_ahead_bytes_max = 1 << 20;
+constexpr size_t new_files_read_ahead_max = 64;  // between two scans
 
 // Everything the folder says now: one object a key, sorted by key.
 struct FolderView {
@@ -129,7 +132,8 @@ class Folder {
   std::vector<std::string> directories_;
   std::vector<k8s::Problem> listing_problems_;
   bool accept_removals_ = false;
-  uint64_t device_ = 0;  // of the folder at the last scan; 0 before the first
+  size_t new_files_read_ahead_ = 0;  // since the last scan
+  uint64_t device_ = 0;              // of the folder at the last scan; 0 before the first
   uint64_t inode_ = 0;
 };
 

@@ -326,6 +326,14 @@ TEST_F(ReadAheadTest, WhatTakesAwayOrBelongsToOthersWaits) {
     EXPECT_FALSE(folder.read_ahead(name)) << name << ": " << text;
   }
   EXPECT_FALSE(folder.read_ahead("none.yaml"));
+  // However many files are new, the scan is what reads most of them.
+  for (size_t i = 0; i < 2 * new_files_read_ahead_max; ++i) {
+    const std::string name = "n" + std::to_string(i) + ".yaml";
+    write(name, service("n" + std::to_string(i)));
+    EXPECT_FALSE(folder.read_ahead(name));
+  }
+  write("late.yaml", slice("late", "10.0.0.1"));
+  EXPECT_FALSE(folder.read_ahead("late.yaml"));
   EXPECT_EQ(news(folder), "");
 }
 

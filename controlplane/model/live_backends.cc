@@ -256,7 +256,7 @@ std::vector<Service> LiveBackends::settle_all(Threads threads, ProblemBook* prob
   std::vector<std::vector<k8s::Problem>> said(dirty_.size());
   for_ranges(dirty_.size(), services_a_thread, threads, [&](size_t first, size_t end) {
     for (size_t i = first; i < end; ++i) {
-      fetch_ahead(dirty_, i, service_fetch_steps, fetch_service);
+      fetch_ahead(dirty_, i, end, service_fetch_steps, fetch_service);
       dirty_[i]->is_dirty = false;
       said[i] = resolve(*dirty_[i], services.data() + places[i]);
     }

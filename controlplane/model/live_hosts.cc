@@ -87,7 +87,7 @@ std::vector<Host> LiveHosts::settle_all(Threads threads, ProblemBook* problems) 
   std::vector<std::vector<k8s::Problem>> said(dirty_.size());
   for_ranges(dirty_.size(), hosts_a_thread, threads, [&](size_t first, size_t end) {
     for (size_t i = first; i < end; ++i) {
-      fetch_ahead(dirty_, i, 1 + HostRules::fetch_steps, fetch_host);
+      fetch_ahead(dirty_, i, end, 1 + HostRules::fetch_steps, fetch_host);
       LiveHost& host = *dirty_[i];
       CHECK(host.mentions > 0);
       host.is_dirty = false;

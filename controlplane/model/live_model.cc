@@ -177,7 +177,7 @@ struct LiveModel::State {
     std::vector<FreshIngress> fresh(lists.ingresses.size());
     for_ranges(fresh.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
       for (size_t i = first; i < end; ++i) {
-        fetch_ahead(lists.ingresses, i, ingress_fetch_steps, fetch_ingress);
+        fetch_ahead(lists.ingresses, i, end, ingress_fetch_steps, fetch_ingress);
         fresh[i] = fresh_of(*lists.ingresses[i]);
       }
     });

@@ -17,13 +17,14 @@ inline void fetch(const void* from, size_t bytes = 1) {
 }
 
 // Calls fetch_step(thing, step) for things ahead of things[at]: the nearest at its last step, which
-// is steps - 1, the farthest at step 0.
+// is steps - 1, the farthest at step 0. None at `end` or behind: those are another thread's, which
+// may be writing them, and some steps read what leads on.
 template <class Things, class FetchStep>
-void fetch_ahead(const Things& things, size_t at, size_t steps, FetchStep fetch_step) {
+void fetch_ahead(const Things& things, size_t at, size_t end, size_t steps, FetchStep fetch_step) {
   constexpr size_t things_a_step = 2;
   for (size_t step = 0; step < steps; ++step) {
     const size_t ahead = at + (steps - step) * things_a_step;
-    if (ahead < things.size()) fetch_step(*things[ahead], step);
+    if (ahead < end) fetch_step(*things[ahead], step);
   }
 }
 

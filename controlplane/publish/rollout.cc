@@ -162,6 +162,7 @@ bool Rollout::wait_held(const model::ModelDelta& delta, const std::vector<store:
 }
 
 std::optional<std::vector<k8s::Problem>> Rollout::turn(const store::Store& objects, Moment at) {
+  if (at.now >= file_due_) begin_history_file();
   if (at.now < due()) return std::nullopt;
   settle(Trigger::objects, objects, at);
   return problems_;
@@ -311,6 +312,18 @@ void Rollout::record(Trigger trigger, const model::ModelDelta& change, const sto
   version.set_services_changed(static_cast<uint32_t>(change.services.size()));
   take_causes(change, objects, &version);
   history_->append(std::move(version), change, table, publisher_->wanted_slots());
+  file_due_ = history_->wants_file() ? at.now + history_quiet_time : Instant::never();
+  say_complaints();
+}
+
+// A whole table is written while no change waits for it.
+void Rollout::begin_history_file() {
+  file_due_ = Instant::never();
+  history_->begin_file(published(), publisher_->wanted_slots());
+  say_complaints();
+}
+
+void Rollout::say_complaints() {
   for (std::string& complaint : history_->take_complaints()) {
     say(Severity::error, std::move(complaint));
   }

@@ -43,6 +43,8 @@ constexpr size_t causes_waiting_max = 10'000;
 // While something is held, all of what is held and of what is asked for is looked at this often at
 // most.
 constexpr Duration settle_interval = Duration::seconds(1);
+// The history's whole tables are written when nothing was published for so long.
+constexpr Duration history_quiet_time = Duration::milliseconds(300);
 
 class Rollout {
  public:
@@ -61,9 +63,10 @@ class Rollout {
   std::vector<k8s::Problem> offer_live(const model::Model& asked, const model::ModelDelta* delta,
                                        const std::vector<store::Change>& changes,
                                        const store::Store& objects, Moment at);
-  // The guard asks again, or what was put off is looked at, when due() has come; otherwise nothing.
+  // The guard asks again, what was put off is looked at, or the history begins a file, when due()
+  // has come; otherwise nothing.
   std::optional<std::vector<k8s::Problem>> turn(const store::Store& objects, Moment at);
-  Instant due() const { return std::min(guard_.due(), settle_due_); }
+  Instant due() const { return std::min({guard_.due(), settle_due_, file_due_}); }
   // After the publisher has acted: it may have had to take another number.
   void follow_number();
 
@@ -124,6 +127,8 @@ class Rollout {
                       Moment at);
   bool conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>& refused,
                 const model::ModelDelta& change, const store::Store& objects, Moment at);
+  void begin_history_file();
+  void say_complaints();
   void record(Trigger trigger, const model::ModelDelta& change, const store::Store& objects,
               Moment at);
   void take_causes(const model::ModelDelta& change, const store::Store& objects,
@@ -151,6 +156,7 @@ class Rollout {
   ServedIngresses served_;
   Instant settled_at_;
   Instant settle_due_ = Instant::never();
+  Instant file_due_ = Instant::never();  // of the history, if it stays quiet until then
   std::map<k8s::ObjectKey, store::Change> waiting_;
   uint64_t waiting_more_ = 0;
   uint64_t recorded_ = 0;  // number of the newest version noted
