@@ -225,8 +225,8 @@ ServiceSlot slot_of(std::span<const EndpointRecord> endpoints, std::vector<Endpo
 
 // Segment `index` of `count`: slots first_slot and on.
 Result<BuiltSegment> lay_endpoints_segment(const SnapshotInput& input, uint32_t index,
-                                           uint32_t count, uint32_t first_slot,
-                                           uint32_t slot_count) {
+                                           uint32_t count, uint32_t first_slot, uint32_t slot_count,
+                                           uint32_t endpoints_most) {
   SegmentCounts counts;
   std::vector<ServiceSlot> slots(slot_count, ServiceSlot{});
   std::vector<ServiceNames> names(slot_count, ServiceNames{});
@@ -247,7 +247,7 @@ Result<BuiltSegment> lay_endpoints_segment(const SnapshotInput& input, uint32_t 
     }
     if (!is_unset(record.policy)) counts.features |= feature_policies;
     counts.endpoints += record.endpoint_count;
-    if (array.size() > endpoints_max) return Error{"too many endpoints for one segment"};
+    if (array.size() > endpoints_most) return Error{"too many endpoints for one segment"};
   }
   EndpointsHeader header{};
   header.common = {endpoints_magic, snapshot_abi, static_cast<uint32_t>(SegmentKind::endpoints),
@@ -427,13 +427,15 @@ Result<BuiltSegment> SnapshotBuilder::build_routes_segment(
       .build(*rejected);
 }
 
-Result<BuiltSegment> SnapshotBuilder::build_endpoints_segment(uint32_t index) const {
+Result<BuiltSegment> SnapshotBuilder::build_endpoints_segment(uint32_t index,
+                                                              uint32_t endpoints_most) const {
+  CHECK(endpoints_most <= endpoints_max);
   const State& state = *state_;
   const uint32_t per_segment = 1U << state.shape.service_slot_shift;
   const uint32_t first = index << state.shape.service_slot_shift;
   return lay_endpoints_segment(state.input, index,
                                endpoints_segment_count(state.shape, state.slot_count), first,
-                               std::min(per_segment, state.slot_count - first));
+                               std::min(per_segment, state.slot_count - first), endpoints_most);
 }
 
 Result<BuiltSnapshot> SnapshotBuilder::build(uint64_t version) const {

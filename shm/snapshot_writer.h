@@ -175,10 +175,12 @@ class SnapshotBuilder {
 
   // One segment of what build() would make; everything that belongs into other segments may be left
   // out of the builder. So a part of a table is made without the rest of it. What finds no place is
-  // appended to `rejected`. For an endpoints segment all slots must be below the shape's count.
+  // appended to `rejected`. For an endpoints segment all slots must be below the shape's count;
+  // `endpoints_most` in its array, which is at most what the format allows.
   Result<BuiltSegment> build_routes_segment(uint32_t index,
                                             std::vector<RejectedRoute>* rejected) const;
-  Result<BuiltSegment> build_endpoints_segment(uint32_t index) const;
+  Result<BuiltSegment> build_endpoints_segment(uint32_t index,
+                                               uint32_t endpoints_most = endpoints_max) const;
 
  private:
   struct State;

@@ -243,7 +243,7 @@ Result<shm::BuiltSegment> LiveTable::make_endpoints(const model::Model& model, c
     const model::ServiceKey* const key = slots_.key_of(slot);
     if (key != nullptr) part.add_service(service_of(model, *key));
   }
-  auto segment = part.builder().build_endpoints_segment(index);
+  auto segment = part.builder().build_endpoints_segment(index, segment_endpoints_max_);
   *problems = part.take_problems({});
   return segment;
 }

@@ -37,8 +37,12 @@ class LiveTable {
   // services_max: the bound of the models it is given (model::ModelBounds). At the bound a Service
   // may leave a model whose routes still name it.
   // threads: what makes many segments at once; the bytes do not depend on it.
-  explicit LiveTable(size_t services_max = model::services_max, Threads threads = {})
-      : services_max_(services_max), threads_(threads) {}
+  // segment_endpoints_max: in the array of one segment, at most what the format allows.
+  explicit LiveTable(size_t services_max = model::services_max, Threads threads = {},
+                     uint32_t segment_endpoints_max = shm::endpoints_max)
+      : services_max_(services_max),
+        threads_(threads),
+        segment_endpoints_max_(segment_endpoints_max) {}
 
   // Slots that Services had in a process before this one; before the first reset().
   void begin_with(SlotTable slots) { slots_ = std::move(slots); }
@@ -91,6 +95,7 @@ class LiveTable {
 
   size_t services_max_;
   Threads threads_;
+  uint32_t segment_endpoints_max_;
   SlotTable slots_;
   shm::SnapshotShape shape_;
   std::vector<shm::BuiltSegment> segments_;                 // in the directory's order

@@ -108,17 +108,18 @@ TEST(C8LiveTable, ATableThatCannotBeMadeLeavesEverySlotAsItWas) {
     }
     return one;
   };
-  constexpr uint32_t most = shm::endpoints_per_service_max;
+  constexpr uint32_t most = 16;
+  constexpr uint32_t segment_most = 64 * most;
   model::Model model;
   model.services.push_back(service("a-gone", 1));
-  for (uint32_t i = 0; i < shm::endpoints_max / most - 1; ++i) {
+  for (uint32_t i = 0; i < segment_most / most - 1; ++i) {
     model.services.push_back(service("b" + std::to_string(100 + i), most));
   }
   model.services.push_back(service("z", 1));
   // So far apart that a segment has 128 slots.
   auto slots = SlotTable::from({{model.services[0].key, 1}, {model.services.back().key, 9'000}});
   ASSERT_TRUE(slots.has_value());
-  LiveTable table;
+  LiveTable table(model::services_max, {}, segment_most);
   table.begin_with(std::move(*slots));
   ASSERT_TRUE(table.reset(model).ok());
   const shm::BuiltSnapshot before = table.snapshot(1);
