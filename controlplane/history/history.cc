@@ -354,7 +354,10 @@ Result<std::shared_ptr<History::File>> History::make_file(uint64_t number) {
       file->path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
   if (!file->fd) return Error{file->path + ": " + std::strerror(errno)};
   const Status synced = sync_folder(folder_);
-  if (!synced) return Error{synced.error()};
+  if (!synced) {
+    ::unlink(file->path.c_str());  // it would stay for each version while this goes on
+    return Error{synced.error()};
+  }
   return file;
 }
 

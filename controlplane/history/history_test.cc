@@ -301,6 +301,32 @@ TEST_F(HistoryTest, AFullDiskIsSaidOnceAndOverWhenThereIsRoomAgain) {
   EXPECT_EQ(*history->model_at(101), table(3, 101));
 }
 
+TEST_F(HistoryTest, AFileWhoseFolderCannotBeSyncedStaysForNobody) {
+  auto history = open();
+  append(*history, 1, 128);  // the next one begins a file
+  ASSERT_EQ(logs().size(), 1u);
+  rlimit old_limit{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old_limit), 0);
+  const int free_fd = ::dup(STDERR_FILENO);
+  ASSERT_GE(free_fd, 0);
+  ::close(free_fd);
+  // Room for the file, and for nobody who opens the folder.
+  const rlimit small{static_cast<rlim_t>(free_fd) + 1, old_limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &small), 0);
+  append(*history, 129, 131);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old_limit), 0);
+  const std::vector<std::string> complaints = history->take_complaints();
+  ASSERT_EQ(complaints.size(), 1u);
+  EXPECT_NE(complaints[0].find("cannot be synced"), std::string::npos) << complaints[0];
+  EXPECT_EQ(logs().size(), 1u);
+  append(*history, 132, 132);
+  EXPECT_EQ(logs().size(), 2u);
+  history.reset();
+  history = open();
+  EXPECT_EQ(*history->model_at(128), table(3, 128));
+  EXPECT_EQ(*history->model_at(132), table(3, 132));
+}
+
 TEST_F(HistoryTest, KilledAtAnyMomentNothingThatWasWrittenIsLost) {
   int next = 1;
   for (int life = 0; life < 20; ++life) {
