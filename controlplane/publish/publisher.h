@@ -60,6 +60,9 @@ class Publisher {
   // empty. Costs what the difference concerns.
   Result<std::vector<k8s::Problem>> want_change(const model::ModelDelta& change);
 
+  // What the format refuses of what is wanted.
+  std::vector<k8s::Problem> problems() const { return table_.problems(); }
+
   // Whether what is wanted from now on is an operator's choice, which the data plane's guard leaves
   // alone; beside the want() that it belongs to.
   void set_deliberate(bool is_deliberate) { is_deliberate_ = is_deliberate; }

@@ -153,8 +153,16 @@ bool Rollout::wait_held(const model::ModelDelta& delta, const std::vector<store:
     TableSize size = published_size_;
     size.apply(moved);
     if (guard_.would_hold(published_size_, size, at.now)) return false;
-    std::vector<k8s::Problem> known = problems_;
-    if (publish_change(Trigger::objects, moved, objects, at)) problems_ = std::move(known);
+    // Of what is known the present view is newer; an error may be new, and come with each change.
+    std::vector<k8s::Problem> known = std::exchange(problems_, {});
+    const bool is_made = publish_change(Trigger::objects, moved, objects, at);
+    std::vector<k8s::Problem> found = std::exchange(problems_, std::move(known));
+    for (k8s::Problem& problem : found) {
+      if (is_made || std::find(problems_.begin(), problems_.end(), problem) != problems_.end()) {
+        continue;
+      }
+      problems_.push_back(std::move(problem));
+    }
   }
   if (at.now >= settled_at_ + settle_interval) return false;
   settle_due_ = settled_at_ + settle_interval;
@@ -214,6 +222,7 @@ bool Rollout::guard_holds(TableSize table, Moment at) {
   }
   held_back_ = *why;
   problems_.push_back({Severity::error, {}, "", held_back_});
+  add_table_problems();  // of what goes on being published
   return true;
 }
 
@@ -223,7 +232,12 @@ void Rollout::settle(Trigger trigger, const store::Store& objects, Moment at) {
   settle_due_ = Instant::never();
   tell_of_guard();
   publisher_->set_deliberate(is_pinned_by_operator());
-  if (!asked_) return;
+  if (!asked_) {
+    rollback_waits_ |= trigger == Trigger::rollback;
+    return;
+  }
+  // It goes out with the first table.
+  if (rollback_waits_ && is_pinned_by_operator()) trigger = Trigger::rollback;
   // After a restart every object is new to the store.
   if (resumed_ && !has_published()) keep_causes(Changed::perhaps, objects);
   in_step_ = false;
@@ -261,20 +275,27 @@ bool Rollout::settle_table(Trigger trigger, const model::Model& table, const sto
 bool Rollout::publish(Trigger trigger, const model::Model& table, const store::Store& objects,
                       Moment at) {
   const model::ModelDelta change = model::difference(published(), table);
+  const uint64_t newest = recorded_;
   if (!has_published()) {
-    return conclude(trigger, publisher_->want(table), change, objects, at);
+    if (!conclude(trigger, publisher_->want(table), change, objects, at)) return false;
+  } else if (!publish_change(trigger, change, objects, at)) {
+    return false;
   }
-  if (change.empty() && trigger == Trigger::rollback) {
+  if (trigger == Trigger::rollback && recorded_ == newest) {
     // A table that is there already becomes the operator's choice: the data plane is to know.
     publisher_->want_anew();
     record(trigger, change, objects, at);
   }
-  return publish_change(trigger, change, objects, at);
+  rollback_waits_ = false;
+  return true;
 }
 
 bool Rollout::publish_change(Trigger trigger, const model::ModelDelta& change,
                              const store::Store& objects, Moment at) {
-  if (change.empty()) return true;
+  if (change.empty()) {
+    add_table_problems();
+    return true;
+  }
   return conclude(trigger, publisher_->want_change(change), change, objects, at);
 }
 
@@ -285,6 +306,7 @@ bool Rollout::conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>&
                          {},
                          "",
                          "the table cannot be built and stays as it is: " + refused.error()});
+    add_table_problems();
     return false;
   }
   problems_.insert(problems_.end(), refused->begin(), refused->end());
@@ -293,6 +315,11 @@ bool Rollout::conclude(Trigger trigger, const Result<std::vector<k8s::Problem>>&
   served_.apply(change);
   if (publisher_->wanted_version() != recorded_) record(trigger, change, objects, at);
   return true;
+}
+
+// What the format refuses of what is published.
+void Rollout::add_table_problems() {
+  for (k8s::Problem& problem : publisher_->problems()) problems_.push_back(std::move(problem));
 }
 
 void Rollout::record(Trigger trigger, const model::ModelDelta& change, const store::Store& objects,

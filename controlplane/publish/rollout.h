@@ -129,6 +129,7 @@ class Rollout {
                 const model::ModelDelta& change, const store::Store& objects, Moment at);
   void begin_history_file();
   void say_complaints();
+  void add_table_problems();
   void record(Trigger trigger, const model::ModelDelta& change, const store::Store& objects,
               Moment at);
   void take_causes(const model::ModelDelta& change, const store::Store& objects,
@@ -164,6 +165,7 @@ class Rollout {
   std::vector<k8s::Problem> problems_;
   std::vector<Event> events_;
   bool resumed_ = false;
+  bool rollback_waits_ = false;  // given before anything was offered
 };
 
 }  // namespace millrace::publish

@@ -67,6 +67,16 @@ class RolloutTest : public ::testing::TestWithParam<bool> {
       EXPECT_EQ(rollout_->published(), model::build(store_, {}).model);
     }
   }
+  void offer(const model::Model& model) {
+    const model::ModelDelta delta = model::difference(asked_, model);
+    asked_ = model;
+    if (!GetParam()) {
+      rollout_->offer(model, {}, store_, at_);
+    } else {
+      rollout_->offer_live(asked_, rollout_->asked() == nullptr ? nullptr : &delta, {}, store_,
+                           at_);
+    }
+  }
   uint64_t version() { return publisher_->wanted_version(); }
   const record::Version& newest() { return *rollout_->history().find(version()); }
   std::string backend(const std::string& host) {
@@ -89,6 +99,7 @@ class RolloutTest : public ::testing::TestWithParam<bool> {
   std::unique_ptr<Rollout> rollout_;
   store::Store store_;
   std::unique_ptr<model::LiveModel> live_;
+  model::Model asked_;
   Moment at_{Instant::from_ns(1'000'000'000'000), 1'795'872'376'042};
 };
 
@@ -312,6 +323,67 @@ TEST_P(RolloutTest, ARollbackToWhatIsThereIsAVersionOfItsOwn) {
   offer(services + ingress("a", "blue"));
   EXPECT_EQ(version(), 3u);
   EXPECT_EQ(backend("a.example"), "red");
+}
+
+TEST_P(RolloutTest, ARollbackBeforeTheFirstTableOfAProcessIsAVersionToo) {
+  offer(services + ingress("a", "red"));
+  offer(services + ingress("a", "blue"));
+  start();
+  ASSERT_TRUE(rollout_->rollback(2, store_, at_).ok());
+  offer(services + ingress("a", "red"));
+  EXPECT_EQ(version(), 3u) << "so that the data plane hears that it is an operator's choice";
+  EXPECT_EQ(newest().trigger(), "rollback");
+  EXPECT_EQ(newest().rolled_back_to(), 2);
+  EXPECT_EQ(backend("a.example"), "blue");
+  offer(services + ingress("a", "blue"));
+  EXPECT_EQ(version(), 3u);
+  start();
+  offer(services + ingress("a", "red"));
+  EXPECT_EQ(version(), 3u) << "it has been told";
+  // One that is taken back before it could go out is none.
+  ASSERT_TRUE(rollout_->release(store_, at_).ok());
+  EXPECT_EQ(version(), 4u);
+  start();
+  ASSERT_TRUE(rollout_->rollback(4, store_, at_).ok());
+  ASSERT_TRUE(rollout_->release(store_, at_).ok());
+  offer(services + ingress("a", "red"));
+  EXPECT_EQ(version(), 4u);
+}
+
+TEST_P(RolloutTest, WhatTheFormatRefusesIsSaidForAsLongAsItIsPublished) {
+  std::string many = services + ingress("a", "red");
+  for (int i = 0; i < 30; ++i) many += ingress("h" + std::to_string(i), "red");
+  store_.replace(manifests::parse_file("a.yaml", many).objects);
+  model::Model model = model::build(store_, {}).model;
+  model.hosts[0].routes[0].path = "no-slash";
+  const auto said = [&] {
+    size_t count = 0;
+    for (const k8s::Problem& problem : rollout_->problems()) {
+      count += problem.sentence.find("does not begin with '/'") != std::string::npos ? 1 : 0;
+    }
+    return count;
+  };
+  offer(model);
+  EXPECT_EQ(said(), 1u);
+  offer(model);
+  EXPECT_EQ(said(), 1u) << "nothing has changed";
+  ASSERT_TRUE(rollout_->freeze(false, store_, at_).ok());
+  EXPECT_EQ(said(), 1u);
+  offer(model);
+  at_.now = at_.now + settle_interval;
+  offer(model);
+  EXPECT_EQ(said(), 1u);
+  ASSERT_TRUE(rollout_->unfreeze(store_, at_).ok());
+  EXPECT_EQ(said(), 1u);
+  model::Model small = model;
+  small.hosts.resize(1);
+  offer(small);
+  EXPECT_NE(rollout_->held_back(), "");
+  EXPECT_EQ(said(), 1u) << "the table of before goes on being published";
+  model.hosts[0].routes[0].path = "/";
+  offer(model);
+  EXPECT_EQ(said(), 0u);
+  EXPECT_TRUE(rollout_->problems().empty());
 }
 
 std::string node(int revision) {
