@@ -79,6 +79,9 @@ struct PublishOutcome {
   // An operator chose this very table: nobody but an operator takes it back. See
   // ChannelClient::publish(); so is every rollback.
   bool is_deliberate = false;
+  // What was installed, with its rows of the traffic page: the cell may hold a later one by now.
+  std::shared_ptr<const Snapshot> snapshot;
+  std::shared_ptr<const TrafficMap> traffic;
   std::string refusal;
 };
 

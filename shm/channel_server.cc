@@ -287,6 +287,8 @@ std::optional<ChannelClose> ChannelServer::State::answer(Connection& connection,
     const std::vector<uint64_t> ids = held_ids();
     outcome.accepted = true;
     outcome.epoch = *epoch;
+    outcome.snapshot = cell->current().owner;
+    outcome.traffic = cell->current().traffic;
     const AcceptedBody body{*epoch, cell->current().view->version(),
                             static_cast<uint32_t>(ids.size()), 0};
     message = make_message(MessageKind::accepted, body, ids);

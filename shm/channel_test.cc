@@ -174,6 +174,28 @@ TEST_F(ChannelTest, WhatAnOperatorChoseIsToldAndARollbackIsSuchAChoice) {
   EXPECT_EQ(deliberate, (std::vector<bool>{false, true, false, true}));
 }
 
+TEST_F(ChannelTest, OfTwoRequestsInOneGoEachOutcomeHasItsOwnTable) {
+  std::vector<std::shared_ptr<const TrafficMap>> maps;
+  cell_.set_traffic_maps([&](const SnapshotView&) {
+    maps.push_back(std::make_shared<const TrafficMap>());
+    return maps.back();
+  });
+  const auto one = connected();
+  const auto other = connected();
+  ASSERT_TRUE(one->publish(built_version(1), true).ok());
+  ASSERT_TRUE(other->publish(built_version(2)).ok());
+  const std::vector<PublishOutcome> outcomes = server_->on_readable();
+  ASSERT_EQ(outcomes.size(), 2U);
+  ASSERT_EQ(maps.size(), 2U);
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    ASSERT_NE(outcomes[i].snapshot, nullptr);
+    EXPECT_EQ(outcomes[i].is_deliberate, outcomes[i].snapshot->version() == 1U);
+    EXPECT_EQ(outcomes[i].traffic, maps[i]);
+  }
+  EXPECT_NE(outcomes[0].snapshot, outcomes[1].snapshot);
+  EXPECT_EQ(outcomes[1].snapshot->version(), current_version());
+}
+
 TEST_F(ChannelTest, OneRequestAtATime) {
   const auto client = connected();
   ASSERT_TRUE(client->publish(built_version(1)).ok());

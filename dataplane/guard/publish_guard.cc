@@ -78,11 +78,12 @@ void PublishGuard::installed(const Installed& before, const Installed& after, In
       after.rows == nullptr || before.snapshot->version() == 0) {
     return;
   }
-  set_mark(now);
   // To go back from an earlier table would undo the operator's choice as well.
   if (after.is_deliberate) {
     for (Trial& trial : trials_) trial.is_to_act = false;
   }
+  if (after.snapshot == before.snapshot) return;
+  set_mark(now);
   Trial trial{before, after, now, counts_.total(), {}, {}, false};
   trial.is_to_act = limits_.mode == Mode::act && !after.is_deliberate;
   std::vector<RouteChange> changes =

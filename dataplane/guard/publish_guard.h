@@ -70,7 +70,8 @@ class PublishGuard {
   // `counts` must outlive it.
   PublishGuard(const Limits& limits, const shm::TrafficCounts& counts);
 
-  // `after` has taken the place of `before`.
+  // `after` has taken the place of `before`. The same snapshot again is no other table, but may be
+  // an operator's choice now.
   void installed(const Installed& before, const Installed& after, Instant now);
   // To be asked often. At most one verdict a version; with one to act on, all others that are newer
   // than the content to go back to are given up.

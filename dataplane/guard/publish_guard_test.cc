@@ -257,6 +257,21 @@ TEST_F(PublishGuardTest, WhatWasWatchedBeforeTheOperatorsChoiceTakesNothingBackE
   EXPECT_FALSE(verdict->is_to_act) << "it would undo the operator's choice and the release";
 }
 
+TEST_F(PublishGuardTest, AnOperatorWhoChoosesWhatIsThereIsNotContradictedEither) {
+  restart({.mode = Mode::act});
+  install(tables_.make(usual));
+  live({"a.example", "b.example"});
+  install(tables_.make(changed));
+  ask("a.example", 0, 30);
+  install(current_.snapshot, true);
+  EXPECT_EQ(guard_->watched(), 1U);
+  ask("a.example", 0, 30);
+  ask("b.example", 60, 0);
+  const auto verdict = turn();
+  ASSERT_TRUE(verdict);
+  EXPECT_FALSE(verdict->is_to_act);
+}
+
 TEST_F(PublishGuardTest, AVerdictThatIsOnlySaidEndsNoOtherTrial) {
   restart(acting());
   install(tables_.make(usual));
