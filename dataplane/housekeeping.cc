@@ -20,7 +20,6 @@ constexpr int batch_tick_ms = 1;
 
 Housekeeping::Housekeeping(const Parts& parts)
     : parts_(parts),
-      saver_(parts.last_good_path),
       in_force_line_([](const std::string& line) { spdlog::info(line); },
                      [](const std::string& line) { spdlog::debug(line); }),
       links_up_(parts.links.size(), false),
@@ -38,7 +37,7 @@ void Housekeeping::run(int signal_fd) {
     if ((fds[1].revents & POLLIN) != 0 && on_signal(signal_fd)) break;
     if ((fds[0].revents & POLLIN) != 0) on_channel();
   }
-  saver_.stop();
+  parts_.saver.stop();
   look_at_saving();
   in_force_line_.flush();
 }
@@ -80,32 +79,37 @@ void Housekeeping::on_channel() {
     }
     wake_worker();
     in_force_line_.say(clock_.now(),
-                       "table version " + std::to_string(parts_.cell.current().view->version()) +
+                       "table version " + std::to_string(outcome.snapshot->version()) +
                            " is in force (epoch " + std::to_string(outcome.epoch) + ')');
-    after_install(outcome.is_deliberate);
+    after_install(outcome);
     save_current();
   }
 }
 
-void Housekeeping::after_install(bool is_deliberate) {
-  const shm::InstalledSnapshot& current = parts_.cell.current();
-  guard::Installed next{current.owner, current.traffic, is_deliberate};
-  if (next.snapshot == installed_.snapshot) return;
+void Housekeeping::after_install(const shm::PublishOutcome& outcome) {
+  guard::Installed next{outcome.snapshot, outcome.traffic, outcome.is_deliberate};
   guard_.installed(installed_, next, clock_.now());
+  if (next.snapshot == installed_.snapshot) {
+    installed_.is_deliberate |= outcome.is_deliberate;
+    // What an operator chooses meanwhile is only said to do harm.
+    if (verdict_ && outcome.is_deliberate) verdict_->is_to_act = false;
+    return;
+  }
   verdict_.reset();
   said_verdict_ = false;
   installed_ = std::move(next);
 }
 
 void Housekeeping::save_current() {
-  saver_.want(parts_.cell.window().front());
+  parts_.saver.want(parts_.cell.window().front());
 }
 
 void Housekeeping::look_at_saving() {
-  const std::string error = saver_.take_error();
+  const std::string error = parts_.saver.take_error();
   if (error.empty()) return;
-  spdlog::warn("the last good table could not be saved: {}", error);
-  parts_.stats.set_last_error(error);
+  // The log alone: the error of the stats page may be the guard's sentence, which the control plane
+  // has not read yet.
+  spdlog::warn("the last good table could not be saved, which is tried again: {}", error);
 }
 
 // Goes back by itself: whoever published the table may be gone by now.
@@ -139,7 +143,7 @@ void Housekeeping::watch_tables() {
   const shm::InstalledSnapshot& current = parts_.cell.current();
   installed_ = {current.owner, current.traffic, false};
   save_current();
-  // Behind what saving may say: the control plane reads the sentence with the cells.
+  // The control plane reads the sentence with the cells.
   parts_.stats.set_last_error(verdict->sentence);
   parts_.stats.set(0, parts_.first_guard_cell, verdict->bad_version);
   parts_.stats.set(0, parts_.first_guard_cell + 1, back_to);

@@ -37,7 +37,7 @@ class Housekeeping {
     const LogThread* access_log;     // nullptr: none is wanted
     uint32_t first_access_log_cell;  // in the stats page: lines written, lines lost
     uint32_t first_program_cell;     // one cell an outcome, program after program
-    std::string last_good_path;
+    LastGoodSaver& saver;
     std::vector<nic::DpdkPort*> links;  // whose far ends come and go
     Duration drain_max;                 // zero: a stop waits for nobody
     const shm::TrafficCounts* counts;
@@ -58,7 +58,7 @@ class Housekeeping {
 
  private:
   void on_channel();
-  void after_install(bool is_deliberate);
+  void after_install(const shm::PublishOutcome& outcome);
   void save_current();
   void look_at_saving();
   void watch_tables();
@@ -71,7 +71,6 @@ class Housekeeping {
   void watch_links();
 
   Parts parts_;
-  LastGoodSaver saver_;
   MonotonicClock clock_;
   PacedLine in_force_line_;
   std::optional<Instant> drain_end_;

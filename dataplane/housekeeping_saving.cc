@@ -3,16 +3,27 @@
 #include <pthread.h>
 
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 #include "shm/last_good.h"
 
 namespace millrace {
 
-LastGoodSaver::LastGoodSaver(std::string path, Duration interval)
-    : path_(std::move(path)), interval_(interval), thread_([this] { run(); }) {
-  pthread_setname_np(thread_.native_handle(), "millrace-save");
+Result<std::unique_ptr<LastGoodSaver>> LastGoodSaver::create(std::string path, Duration interval,
+                                                             Duration retry) {
+  std::unique_ptr<LastGoodSaver> saver(new LastGoodSaver(std::move(path), interval, retry));
+  try {
+    saver->thread_ = std::thread([self = saver.get()] { self->run(); });
+  } catch (const std::system_error& error) {
+    return Error{std::string("no thread that saves the last good table: ") + error.what()};
+  }
+  pthread_setname_np(saver->thread_.native_handle(), "millrace-save");
+  return saver;
 }
+
+LastGoodSaver::LastGoodSaver(std::string path, Duration interval, Duration retry)
+    : path_(std::move(path)), interval_(interval), retry_(retry) {}
 
 LastGoodSaver::~LastGoodSaver() {
   stop();
@@ -45,27 +56,40 @@ void LastGoodSaver::stop() {
 }
 
 void LastGoodSaver::run() {
-  const MonotonicClock clock;
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [&] { return stop_ || wanted_ != nullptr; });
     if (wanted_ == nullptr) return;
     std::shared_ptr<const shm::Snapshot> snapshot = std::exchange(wanted_, nullptr);
-    const Instant next = clock.now() + interval_;
+    const Instant next = clock_.now() + interval_;
     lock.unlock();
     const Status saved = shm::save_last_good(path_, *snapshot);
-    snapshot.reset();
+    if (saved.ok()) snapshot.reset();
+    const Instant again = clock_.now() + retry_;
     lock.lock();
-    if (saved.ok()) {
-      ++saved_count_;
-    } else {
-      error_ = saved.error();
-    }
-    const Duration rest = next - clock.now();
-    if (rest > Duration()) {
-      changed_.wait_for(lock, std::chrono::nanoseconds(rest.count_ns()), [&] { return stop_; });
-    }
+    note(saved);
+    rest(lock, next, [&] { return stop_; });
+    if (saved.ok()) continue;
+    // What ails a disk passes without a new table.
+    rest(lock, again, [&] { return stop_ || wanted_ != nullptr; });
+    if (!stop_ && wanted_ == nullptr) wanted_ = std::move(snapshot);
   }
+}
+
+void LastGoodSaver::note(const Status& saved) {
+  if (saved.ok()) {
+    ++saved_count_;
+    said_.clear();
+  } else if (saved.error() != said_) {
+    error_ = said_ = saved.error();
+  }
+}
+
+template <class Until>
+void LastGoodSaver::rest(std::unique_lock<std::mutex>& lock, Instant end, const Until& until) {
+  const Duration left = end - clock_.now();
+  if (left <= Duration()) return;
+  changed_.wait_for(lock, std::chrono::nanoseconds(left.count_ns()), until);
 }
 
 }  // namespace millrace

@@ -1,6 +1,8 @@
 #include "dataplane/housekeeping_saving.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -44,13 +46,17 @@ class LastGoodSaverTest : public ::testing::Test {
 };
 
 TEST_F(LastGoodSaverTest, C2TheFirstTableIsSavedAtOnce) {
-  LastGoodSaver saver(path_, Duration::seconds(3'600));
+  const auto made = LastGoodSaver::create(path_, Duration::seconds(3'600));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
   saver.want(table(1));
   EXPECT_TRUE(comes_true([&] { return version_in_file() == 1; }));
 }
 
 TEST_F(LastGoodSaverTest, C2OfManyTablesTheNewestIsSavedOnceAnInterval) {
-  LastGoodSaver saver(path_, Duration::milliseconds(300));
+  const auto made = LastGoodSaver::create(path_, Duration::milliseconds(300));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
   const MonotonicClock clock;
   const Instant begun = clock.now();
   for (uint64_t version = 1; version <= 100; ++version) saver.want(table(version));
@@ -60,7 +66,9 @@ TEST_F(LastGoodSaverTest, C2OfManyTablesTheNewestIsSavedOnceAnInterval) {
 }
 
 TEST_F(LastGoodSaverTest, C2AnOrderlyStopSavesWhatIsStillWanted) {
-  LastGoodSaver saver(path_, Duration::seconds(3'600));
+  const auto made = LastGoodSaver::create(path_, Duration::seconds(3'600));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
   saver.want(table(1));
   ASSERT_TRUE(comes_true([&] { return saver.saved_count() == 1; }));
   saver.want(table(2));
@@ -71,14 +79,18 @@ TEST_F(LastGoodSaverTest, C2AnOrderlyStopSavesWhatIsStillWanted) {
 }
 
 TEST_F(LastGoodSaverTest, AStopWithoutATableSavesNothing) {
-  LastGoodSaver saver(path_, Duration::seconds(3'600));
+  const auto made = LastGoodSaver::create(path_, Duration::seconds(3'600));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
   saver.stop();
   EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
 TEST_F(LastGoodSaverTest, AFailureIsSaidOnceAndTheNextTableIsTriedAgain) {
   const std::string folder = folder_ + "/later";
-  LastGoodSaver saver(folder + "/last_good", Duration::milliseconds(1));
+  const auto made = LastGoodSaver::create(folder + "/last_good", Duration::milliseconds(1));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
   saver.want(table(1));
   std::string error;
   ASSERT_TRUE(comes_true([&] { return !(error = saver.take_error()).empty(); }));
@@ -90,6 +102,59 @@ TEST_F(LastGoodSaverTest, AFailureIsSaidOnceAndTheNextTableIsTriedAgain) {
   const auto loaded = shm::load_last_good(folder + "/last_good");
   ASSERT_TRUE(loaded.ok()) << loaded.error();
   EXPECT_EQ((*loaded)->version(), 2U);
+}
+
+TEST_F(LastGoodSaverTest, C2WhatCouldNotBeSavedIsTriedAgainAndItsErrorSaidOnce) {
+  const std::string folder = folder_ + "/later";
+  const auto made = LastGoodSaver::create(folder + "/last_good", Duration::milliseconds(1),
+                                          Duration::milliseconds(20));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
+  saver.want(table(1));
+  ASSERT_TRUE(comes_true([&] { return !saver.take_error().empty(); }));
+  usleep(200'000);  // several tries
+  EXPECT_EQ(saver.take_error(), "");
+  std::filesystem::create_directory(folder);
+  EXPECT_TRUE(comes_true([&] { return saver.saved_count() == 1; }));
+  const auto loaded = shm::load_last_good(folder + "/last_good");
+  ASSERT_TRUE(loaded.ok()) << loaded.error();
+  EXPECT_EQ((*loaded)->version(), 1U);
+  usleep(100'000);
+  EXPECT_EQ(saver.saved_count(), 1U);
+  // The same error of a time later is news.
+  std::filesystem::remove_all(folder);
+  saver.want(table(2));
+  EXPECT_TRUE(comes_true([&] { return !saver.take_error().empty(); }));
+}
+
+TEST_F(LastGoodSaverTest, AStopDoesNotWaitForWhatFailed) {
+  const std::string folder = folder_ + "/later";
+  const auto made = LastGoodSaver::create(folder + "/last_good", Duration::milliseconds(1),
+                                          Duration::seconds(3'600));
+  ASSERT_TRUE(made.ok()) << made.error();
+  LastGoodSaver& saver = **made;
+  saver.want(table(1));
+  ASSERT_TRUE(comes_true([&] { return !saver.take_error().empty(); }));
+  std::filesystem::create_directory(folder);
+  saver.stop();
+  EXPECT_EQ(saver.saved_count(), 0U);
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+}
+
+TEST_F(LastGoodSaverTest, WithoutRoomForAThreadItSaysSo) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // The limit is not root's.
+    if (getuid() == 0 && setuid(65'534) != 0) _exit(3);
+    const rlimit none{0, 0};
+    if (setrlimit(RLIMIT_NPROC, &none) != 0) _exit(4);
+    const auto made = LastGoodSaver::create(path_);
+    _exit(!made.ok() && made.error().find("no thread") == 0 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace

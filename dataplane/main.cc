@@ -27,6 +27,7 @@
 #include "dataplane/gauges.h"
 #include "dataplane/housekeeping.h"
 #include "dataplane/housekeeping_listing.h"
+#include "dataplane/housekeeping_saving.h"
 #include "dataplane/log_thread.h"
 #include "dataplane/open_ports.h"
 #include "dataplane/privileges.h"
@@ -270,9 +271,8 @@ void settle_on_cpu(std::thread& thread, std::optional<uint32_t> cpu) {
 
 // The worker's thread and housekeeping, until a signal says stop.
 void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::SnapshotCell& cell,
-           shm::StatsPage& stats, const Config& config, int signal_fd,
-           const std::string& last_good_path, ListingServer& listings, LogThread* access_log,
-           const shm::TrafficCounts& counts) {
+           shm::StatsPage& stats, const Config& config, int signal_fd, LastGoodSaver& saver,
+           ListingServer& listings, LogThread* access_log, const shm::TrafficCounts& counts) {
   const std::vector<bpf::Redirect*> programs = ports.programs();
   WorkerMailbox mailbox;
   mailbox.wake = UniqueFd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -292,7 +292,7 @@ void serve(Worker& worker, Ports& ports, shm::ChannelServer& server, shm::Snapsh
   const auto first_program_cell =
       static_cast<uint32_t>(first_guard_cell + Housekeeping::guard_names.size());
   Housekeeping({server, listings, cell, stats, mailbox, programs, access_log, first_access_log_cell,
-                first_program_cell, last_good_path, ports.dpdk_ports(),
+                first_program_cell, saver, ports.dpdk_ports(),
                 Duration::seconds(config.timeouts.drain_seconds), &counts, config.publish_guard,
                 first_guard_cell})
       .run(signal_fd);
@@ -369,9 +369,11 @@ int run(const Config& config) {
 
   if (const Status dropped = drop_privileges(config.user); !dropped.ok())
     return fail(dropped.error());
+  auto saver = LastGoodSaver::create(last_good_path);
+  if (!saver.ok()) return fail("cannot start: " + saver.error());
   if (access_log) access_log->start();
-  serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), last_good_path,
-        **listings, access_log.get(), **counts);
+  serve(worker, **ports, **server, cell, **stats, config, signal_fd.get(), **saver, **listings,
+        access_log.get(), **counts);
   return 0;
 }
 
