@@ -225,7 +225,8 @@ void ControlLoop::turn_source(Instant now) {
                        source_->secrets_known() != secrets_known_;
   source_problems_ = std::move(problems);
   if (!is_news) return;
-  apply_times_.changed(now);
+  // The first listing is no change that took so long.
+  if (source_->has_synced()) apply_times_.changed(now);
   if (rebuild_due_ == Instant::never()) {
     rebuild_due_ = std::max(now, built_at_ + hold_off);
   }
