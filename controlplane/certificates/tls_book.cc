@@ -35,7 +35,9 @@ std::optional<std::string> wrong_with_key(k8s::Secret::KeyState state) {
   switch (state) {
     case k8s::Secret::KEY_MISSING: return "has no tls.key";
     case k8s::Secret::KEY_UNREADABLE:
-      return "has a tls.key that cannot be read: it is no private key in PEM, or needs a password";
+      return "has a tls.key that cannot be read: it is no private key in PEM of RSA, EC, Ed25519 "
+             "or "
+             "Ed448 and at most 64 KiB, or it needs a password";
     case k8s::Secret::KEY_OF_ANOTHER: return "has a tls.key that does not match its tls.crt";
     default: return std::nullopt;
   }
