@@ -84,6 +84,9 @@ void check_cluster_options(ControlPlaneConfig* config) {
   }
   check_namespaces(*config);
   config->cluster.watches_nodes = config->reporter.status.from_nodes;
+  if (!config->cluster.namespaces.empty()) {
+    config->reporter.event_scope = cluster::EventScope::objects_of_namespaces;
+  }
 }
 
 void add_state_options(CLI::App* app, ControlPlaneConfig* config, double* shrink_seconds) {

@@ -10,7 +10,7 @@ ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
     : options_(options),
       leader_(api, options.leader, wall_clock, seed),
       status_(api, options.status),
-      events_(api, options.leader.identity, wall_clock) {}
+      events_(api, options.leader.identity, wall_clock, options.event_scope) {}
 
 void ClusterReporter::tell(store::Report report) {
   report_ = std::move(report);

@@ -16,6 +16,7 @@ struct ReporterOptions {
   LeaderOptions leader;
   StatusOptions status;
   bool writes_events = true;
+  EventScope event_scope = EventScope::all_objects;
 };
 
 class ClusterReporter : public store::Reporter {

@@ -56,8 +56,12 @@ std::string hex(uint64_t number) {
 
 }  // namespace
 
-EventWriter::EventWriter(ApiCaller* api, std::string instance, WallClock wall_clock)
-    : api_(api), instance_(std::move(instance)), wall_clock_(std::move(wall_clock)) {}
+EventWriter::EventWriter(ApiCaller* api, std::string instance, WallClock wall_clock,
+                         EventScope scope)
+    : api_(api),
+      instance_(std::move(instance)),
+      wall_clock_(std::move(wall_clock)),
+      scope_(scope) {}
 
 EventWriter::~EventWriter() {
   for (const auto& [name, request] : under_way_) api_->cancel(request);
@@ -77,6 +81,7 @@ void EventWriter::say(const k8s::Problem& problem, const store::Store& store, In
   const std::optional<k8s::ObjectKey> key = key_of(problem.object);
   const k8s::Object* object = key ? store.find(*key) : nullptr;
   if (object == nullptr) return;
+  if (key->name_space.empty() && scope_ == EventScope::objects_of_namespaces) return;
   const std::string& uid = metadata_of(*object->body).uid();
   const std::string what = uid + '\n' + std::string(reason_of(problem)) + '\n' + problem.sentence;
   // 253 characters at most: a name of ours is 17 longer than the object's.
@@ -90,7 +95,7 @@ void EventWriter::say(const k8s::Problem& problem, const store::Store& store, In
     return;
   }
   said_.emplace(name, Said{now + (is_note ? note_again_after : event_again_after), uid, is_note});
-  ++said_of_[uid];
+  ++said_of_[{uid, is_note}];
   notes_said_ += is_note;
   const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
   queue_of(is_note).push_back(
@@ -100,7 +105,7 @@ void EventWriter::say(const k8s::Problem& problem, const store::Store& store, In
 
 bool EventWriter::has_room(bool is_note, const std::string& uid) const {
   const Queue& queue = is_note ? notes_waiting_ : waiting_;
-  const auto said = said_of_.find(uid);
+  const auto said = said_of_.find({uid, is_note});
   return queue.size() < events_waiting_max && said_.size() < events_remembered_max &&
          (!is_note || notes_said_ < notes_remembered_max) &&
          (said == said_of_.end() || said->second < events_of_object_max);
@@ -114,7 +119,7 @@ void EventWriter::forget_old(Instant now) {
 }
 
 void EventWriter::forget(std::map<std::string, Said>::iterator said) {
-  const auto count = said_of_.find(said->second.uid);
+  const auto count = said_of_.find({said->second.uid, said->second.is_note});
   if (--count->second == 0) said_of_.erase(count);
   notes_said_ -= said->second.is_note;
   said_.erase(said);

@@ -5,9 +5,11 @@
 // cluster may have one, stand behind what is wrong.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/time.h"
@@ -29,7 +31,7 @@ constexpr Duration event_interval = Duration::milliseconds(100);
 constexpr Duration event_again_after = Duration::seconds(3'600);
 constexpr Duration note_again_after = Duration::seconds(86'400);
 // So many different ones about one object within that time: a sentence with a number in it may be
-// another one every second.
+// another one every second. Of notes, which are remembered for longer, as many beside them.
 constexpr size_t events_of_object_max = 16;
 constexpr int event_tries_max = 5;  // in a row; then it is the Event, not the server
 constexpr Duration event_hold_first = Duration::seconds(1);  // when the server does not answer
@@ -38,10 +40,14 @@ constexpr size_t events_remembered_max = 50'000;
 constexpr size_t notes_remembered_max = events_remembered_max / 2;
 constexpr size_t event_note_bytes_max = 1'024;  // events.k8s.io/v1 Event.note
 
+// Events about objects without a namespace lie in the namespace "default".
+enum class EventScope : uint8_t { all_objects, objects_of_namespaces };
+
 class EventWriter {
  public:
-  // `instance`: which control plane says it.
-  EventWriter(ApiCaller* api, std::string instance, WallClock wall_clock);
+  // `instance`: which control plane says it. `scope`: about what else nothing is written.
+  EventWriter(ApiCaller* api, std::string instance, WallClock wall_clock,
+              EventScope scope = EventScope::all_objects);
   ~EventWriter();
 
   // All problems that are true now.
@@ -81,9 +87,11 @@ class EventWriter {
   ApiCaller* api_;
   const std::string instance_;
   WallClock wall_clock_;
-  std::map<std::string, Said> said_;       // by the Event's name
-  std::map<std::string, size_t> said_of_;  // how many of these, by the object's uid
-  size_t notes_said_ = 0;                  // among said_
+  const EventScope scope_;
+  std::map<std::string, Said> said_;  // by the Event's name
+  // How many of these, by the object's uid and whether they are notes.
+  std::map<std::pair<std::string, bool>, size_t> said_of_;
+  size_t notes_said_ = 0;  // among said_
   Queue waiting_;
   Queue notes_waiting_;
   std::map<std::string, HttpTransferId> under_way_;  // by the Event's name

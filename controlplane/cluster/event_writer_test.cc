@@ -139,6 +139,47 @@ TEST_F(EventWriterTest, ANoteOfEveryObjectDelaysNoErrorAndIsSaidOnce) {
   EXPECT_EQ(events_.size(), 1'002u);
 }
 
+TEST_F(EventWriterTest, NotesOfAnObjectSilenceNoErrorOfIt) {
+  add("a");
+  std::vector<k8s::Problem> problems;
+  for (size_t i = 0; i < 2 * events_of_object_max; ++i) {
+    problems.push_back(problem("a", "note " + std::to_string(i), k8s::Severity::note));
+  }
+  writer_.tell(problems, store_, now_);
+  run(&writer_, Duration::seconds(10));
+  EXPECT_EQ(events_.size(), events_of_object_max);
+  problems.push_back(problem("a", "is refused"));
+  writer_.tell(problems, store_, now_);
+  run(&writer_, Duration::seconds(1));
+  ASSERT_EQ(events_.size(), events_of_object_max + 1);
+  EXPECT_EQ(events_.back().note(), "is refused");
+}
+
+// They would lie in the namespace "default", where a control plane of a namespace has no rights.
+TEST_F(EventWriterTest, C11_ObjectsWithoutANamespaceAreLeftToThoseWhoMaySpeakOfThem) {
+  k8s::IngressClass body;
+  body.mutable_metadata()->set_uid("uid-of-class");
+  store_.put({{k8s::Kind::ingress_class, "", "millrace"},
+              {},
+              std::make_shared<const k8s::AnyObject>(body)});
+  add("a");
+  const std::vector<k8s::Problem> problems = {
+      {k8s::Severity::error, {}, "IngressClass millrace", "is a default beside another"},
+      problem("a", "is refused")};
+  EventWriter of_namespaces(
+      &api_, "test", [] { return google::protobuf::Timestamp(); },
+      EventScope::objects_of_namespaces);
+  of_namespaces.tell(problems, store_, now_);
+  run(&of_namespaces, Duration::seconds(2));
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].regarding().name(), "a");
+  EXPECT_EQ(of_namespaces.left_out(), 0u);
+  writer_.tell(problems, store_, now_);
+  run(&writer_, Duration::seconds(2));
+  ASSERT_EQ(events_.size(), 2u);
+  EXPECT_EQ(events_[1].metadata().namespace_(), "default");
+}
+
 TEST_F(EventWriterTest, AServerThatIsAwayIsAskedLessAndLessAndLosesNothing) {
   std::vector<k8s::Problem> problems;
   for (int i = 0; i < 20; ++i) {
