@@ -254,6 +254,9 @@ void Reflector::take_refusal(const Status& status, Instant now) {
   fail((status.code() != 0 ? "HTTP " + std::to_string(status.code()) + ": " : std::string()) +
            k8s::printable(status.message()),
        now);
+  if (holds_secrets() && status.code() == http_forbidden) {
+    due_ = now + patient(denied_backoff_.next(&random_));
+  }
   if (step_ != Step::watch) return list_anew(due_);
   if (is_about_the_watch(status) && ++watch_refusals_ >= watch_refusals_max) {
     return list_behind_watch(now);
@@ -374,6 +377,7 @@ void Reflector::list_behind_watch(Instant now) {
 // The server has told us something of use, or kept a watch open.
 void Reflector::works() {
   failure_.clear();
+  denied_backoff_.reset();
   watch_refusals_ = 0;
   short_watches_ = 0;
 }

@@ -43,6 +43,9 @@ namespace millrace::cluster {
 
 constexpr Duration backoff_first = Duration::milliseconds(200);
 constexpr Duration backoff_last = Duration::seconds(30);
+// A Secret that may not be read is asked for less and less often, down to this: its name is
+// whatever an Ingress says, and a thousand of them would be asked for for ever.
+constexpr Duration denied_backoff_last = Duration::seconds(300);
 constexpr Duration relist_interval = Duration::seconds(1'800);
 // A watch that lasted at least this long and then ended in order is taken up almost at once.
 constexpr Duration watch_time_min = Duration::seconds(1);
@@ -161,6 +164,7 @@ class Reflector {
   Instant began_;
   Instant relist_due_ = Instant::never();
   Backoff backoff_{backoff_first, backoff_last};
+  Backoff denied_backoff_{backoff_first, denied_backoff_last};  // of a Secret
   Backoff list_backoff_{backoff_first, backoff_last};  // of lists that a watch made necessary
   std::optional<Duration> retry_after_;  // what the server asked for with the answer under way
 

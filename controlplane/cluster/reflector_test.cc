@@ -415,6 +415,36 @@ TEST_P(ReflectorTest, PausesDoubleWithJitterUpToABound) {
   EXPECT_NE(other.due(), another.due());
 }
 
+TEST_P(ReflectorTest, C11_ASecretThatMayNotBeReadIsAskedForEveryFewMinutes) {
+  reflector_.emplace(Resource{k8s::Kind::secret, "shop", "s"}, 7);
+  const auto deny = [&] {
+    ASSERT_NE(next(), "none");
+    head(403);
+    body(refusal(403, "Forbidden", "secrets \"s\" is forbidden"));
+    end();
+  };
+  for (int i = 0; i < 15; ++i) deny();
+  EXPECT_THAT(problems(), HasSubstr("forbidden"));
+  for (int i = 0; i < 20; ++i) {
+    deny();
+    EXPECT_GE(reflector_->due() - now_, denied_backoff_last / 2);
+    EXPECT_LE(reflector_->due() - now_, denied_backoff_last);
+  }
+  // A server that is busy is another matter.
+  ASSERT_NE(next(), "none");
+  head(503);
+  end();
+  EXPECT_LE(reflector_->due() - now_, backoff_last);
+  // Rights that came and went: from the beginning.
+  ASSERT_NE(next(), "none");
+  head();
+  ASSERT_TRUE(body(mark("20", true)));
+  pass(Duration::seconds(60));
+  end();
+  deny();
+  EXPECT_LE(reflector_->due() - now_, backoff_first);
+}
+
 TEST_P(ReflectorTest, RetryAfterIsKeptWithinABound) {
   next();
   head(429, "", Duration::seconds(7));
