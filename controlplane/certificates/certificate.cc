@@ -249,4 +249,33 @@ Secret::KeyState check_key(std::string_view certificate_pem, std::string_view ke
                                                             : Secret::KEY_OF_ANOTHER;
 }
 
+std::string certificates_alone(std::string_view pem) {
+  std::string alone;
+  alone.reserve(pem.size());
+  size_t block = std::string::npos;  // where the one begins that has no end yet
+  for (size_t at = 0; at < pem.size();) {
+    const size_t newline = pem.find('\n', at);
+    const size_t next = newline == std::string_view::npos ? pem.size() : newline + 1;
+    const std::string_view line = pem.substr(at, next - at);
+    if (line.starts_with("-----BEGIN ")) {
+      block = line.starts_with("-----BEGIN CERTIFICATE-----") ? at : std::string::npos;
+    } else if (line.starts_with("-----END ")) {
+      if (block != std::string::npos && line.starts_with("-----END CERTIFICATE-----")) {
+        alone += pem.substr(block, next - block);
+      }
+      block = std::string::npos;
+    }
+    at = next;
+  }
+  return alone;
+}
+
+bool holds_private_key(std::string_view pem) {
+  for (size_t at = 0; (at = pem.find("-----BEGIN ", at)) != std::string_view::npos; ++at) {
+    const std::string_view line = pem.substr(at, pem.find('\n', at) - at);
+    if (line.find("PRIVATE KEY-----") != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace millrace::certificates

@@ -46,4 +46,10 @@ Result<Certificate> read_certificate(std::string_view pem);
 // leaves out.
 k8s::Secret::KeyState check_key(std::string_view certificate_pem, std::string_view key_pem);
 
+// What lies between lines that begin and end a certificate, these lines included, and nothing else:
+// of a tls.crt that holds more, or a key by mistake, only this may be kept.
+std::string certificates_alone(std::string_view pem);
+// Whether a line says that a private key begins there.
+bool holds_private_key(std::string_view pem);
+
 }  // namespace millrace::certificates

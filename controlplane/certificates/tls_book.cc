@@ -71,6 +71,7 @@ void TlsBook::walk(const store::Store& objects, const View& view) {
   entries_.clear();
   users_.clear();
   secrets_.clear();
+  ++secrets_version_;
   unknown_.clear();
   due_s_ = std::numeric_limits<int64_t>::max();
   for (auto at = objects.objects().lower_bound({Kind::ingress, "", ""});
@@ -83,11 +84,9 @@ void TlsBook::walk(const store::Store& objects, const View& view) {
 
 bool TlsBook::update(const store::Store& objects, const std::vector<store::Change>& changes,
                      const View& view) {
-  // What one Ingress takes of a quota, others of its namespace do without.
   const bool concerns_all =
-      view.now_s >= due_s_ || std::any_of(changes.begin(), changes.end(), [&](const auto& change) {
-        return change.key.kind == Kind::ingress_class ||
-               (view.may_have != nullptr && change.key.kind != Kind::secret);
+      view.now_s >= due_s_ || std::any_of(changes.begin(), changes.end(), [](const auto& change) {
+        return change.key.kind == Kind::ingress_class;
       });
   if (concerns_all) {
     for (const store::Change& change : changes) {
@@ -98,27 +97,54 @@ bool TlsBook::update(const store::Store& objects, const std::vector<store::Chang
     walk(objects, view);
     return problems() != before;
   }
-  bool differs = false;
-  std::set<k8s::ObjectKey> concerned;
-  for (const SecretName& name : unknown_) {
-    const auto users = users_.find(name);
-    if (users != users_.end()) concerned.insert(users->second.begin(), users->second.end());
-  }
+  Before before;  // of those that are to be judged anew
+  for (const SecretName& name : unknown_) concern_users(name, &before);
+  std::set<std::string> namespaces;  // whose quota may be shared out otherwise
   for (const store::Change& change : changes) {
     if (change.key.kind == Kind::ingress) {
-      differs |= entries_.contains(change.key);
+      concern(change.key, &before);
       take(change.key, objects, view);
-      concerned.insert(change.key);
+      namespaces.insert(change.key.name_space);
+    } else if (change.key.kind == Kind::name_space) {
+      namespaces.insert(change.key.name);
     } else if (change.key.kind == Kind::secret) {
       const SecretName name(change.key.name_space, change.key.name);
       read_secret(name, objects);
-      const auto users = users_.find(name);
-      if (users != users_.end()) concerned.insert(users->second.begin(), users->second.end());
+      concern_users(name, &before);
     }
   }
+  if (view.may_have != nullptr) {
+    for (const std::string& one : namespaces) take_namespace(one, objects, view, &before);
+  }
   unknown_.clear();
-  for (const k8s::ObjectKey& key : concerned) differs |= judge(key, objects, view);
+  bool differs = false;
+  for (const auto& [key, problems] : before) {
+    judge(key, objects, view);
+    differs |= problems_of(key) != problems;
+  }
   return differs;
+}
+
+void TlsBook::concern(const k8s::ObjectKey& key, Before* before) const {
+  before->try_emplace(key, problems_of(key));
+}
+
+void TlsBook::concern_users(const SecretName& secret, Before* before) const {
+  const auto users = users_.find(secret);
+  if (users == users_.end()) return;
+  for (const k8s::ObjectKey& key : users->second) concern(key, before);
+}
+
+// What one Ingress takes of a quota, others of its namespace do without.
+void TlsBook::take_namespace(const std::string& name_space, const store::Store& objects,
+                             const View& view, Before* before) {
+  for (auto at = objects.objects().lower_bound({Kind::ingress, name_space, ""});
+       at != objects.objects().end() && at->first.kind == Kind::ingress &&
+       at->first.name_space == name_space;
+       ++at) {
+    concern(at->first, before);
+    take(at->first, objects, view);
+  }
 }
 
 // What an Ingress asks for now, instead of before.
@@ -135,10 +161,16 @@ void TlsBook::take(const k8s::ObjectKey& key, const store::Store& objects, const
   for (int i = 0; i < std::min(tls.size(), static_cast<int>(tls_entries_max)); ++i) {
     if (view.may_have != nullptr && !view.may_have(key, tls[i].secret_name())) continue;
     Use& use = entry.uses.emplace_back(Use{i, tls[i].secret_name(), {}});
-    for (const std::string& host : tls[i].hosts()) use.hosts.push_back(lower_case(host));
+    const auto hosts = static_cast<size_t>(tls[i].hosts_size());
+    const size_t taken = std::min(hosts, tls_hosts_max - entry.hosts_taken);
+    entry.hosts_taken += taken;
+    entry.hosts_left_out += hosts - taken;
+    for (size_t at = 0; at < taken; ++at) {
+      use.hosts.push_back(lower_case(tls[i].hosts(static_cast<int>(at))));
+    }
     if (!k8s::is_dns_subdomain(use.secret)) continue;
     users_[{key.name_space, use.secret}].insert(key);
-    secrets_.emplace(key.name_space, use.secret);
+    if (secrets_.emplace(key.name_space, use.secret).second) ++secrets_version_;
     const SecretName name(key.name_space, use.secret);
     if (!certificates_.contains(name)) read_secret(name, objects);
   }
@@ -153,6 +185,7 @@ void TlsBook::drop(const k8s::ObjectKey& key) {
     users->second.erase(key);
     if (!users->second.empty()) continue;
     secrets_.erase(users->first);
+    ++secrets_version_;
     certificates_.erase(users->first);
     users_.erase(users);
   }
@@ -164,14 +197,19 @@ void TlsBook::read_secret(const SecretName& name, const store::Store& objects) {
   const k8s::Secret* secret = find_secret(objects, name.first, name.second);
   if (secret == nullptr || !users_.contains(name)) return;
   const auto pem = secret->data().find(certificate_key);
-  if (pem == secret->data().end() || pem->second.empty()) return;
+  if (pem == secret->data().end()) return;
   certificates_.emplace(name, read_certificate(pem->second));
 }
 
-// Whether there is something else to say than before.
-bool TlsBook::judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view) {
+const std::vector<k8s::Problem>& TlsBook::problems_of(const k8s::ObjectKey& key) const {
+  static const std::vector<k8s::Problem> none;
   const auto at = entries_.find(key);
-  if (at == entries_.end()) return false;
+  return at == entries_.end() ? none : at->second.problems;
+}
+
+void TlsBook::judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view) {
+  const auto at = entries_.find(key);
+  if (at == entries_.end()) return;
   Entry& entry = at->second;
   k8s::ProblemList problems;
   const auto say = [&](Severity severity, Reason reason, std::string sentence) {
@@ -192,8 +230,12 @@ bool TlsBook::judge(const k8s::ObjectKey& key, const store::Store& objects, cons
         "spec.tls has more than " + std::to_string(tls_entries_max) +
             " entries; the certificates of the others are not looked at");
   }
-  const std::vector<k8s::Problem> before = std::exchange(entry.problems, problems.take());
-  return entry.problems != before;
+  if (entry.hosts_left_out > 0) {
+    say(Severity::warning, Reason::certificate_invalid,
+        "spec.tls has more than " + std::to_string(tls_hosts_max) + " hosts; the other " +
+            std::to_string(entry.hosts_left_out) + " are not looked at");
+  }
+  entry.problems = problems.take();
 }
 
 void TlsBook::judge_use(const Use& use, const SecretName& name, const store::Store& objects,
@@ -212,9 +254,13 @@ void TlsBook::judge_use(const Use& use, const SecretName& name, const store::Sto
   }
   const k8s::Secret* secret = find_secret(objects, name.first, name.second);
   if (secret == nullptr) return say(Reason::certificate_missing, "there is no " + who);
-  if (secret->type() != tls_type) {
+  if (secret->type() != tls_type) {  // of which nothing has been kept
+    return say(Reason::certificate_invalid,
+               who + " is of type " + k8s::quote(secret->type()) + ", not " + tls_type);
+  }
+  if (secret->key_in_certificate()) {
     say(Reason::certificate_invalid,
-        who + " is of type " + k8s::quote(secret->type()) + ", not " + tls_type);
+        who + " has a private key in its tls.crt, which is what everybody is shown");
   }
   const auto certificate = certificates_.find(name);
   if (certificate == certificates_.end()) {

@@ -24,6 +24,8 @@ namespace millrace::certificates {
 
 // Entries of one Ingress's spec.tls; those beyond are not looked at.
 constexpr size_t tls_entries_max = 100;
+// Hosts of all its entries together; those beyond are counted and not looked at.
+constexpr size_t tls_hosts_max = 1'000;
 // Hosts that one sentence names; the others are counted.
 constexpr size_t hosts_told_max = 3;
 // A certificate ends soon when this is left, or a quarter of its life if that is less.
@@ -60,6 +62,8 @@ class TlsBook {
               const View& view);
 
   const store::SecretNames& secrets() const { return secrets_; }
+  // Another number whenever secrets() may have become others.
+  uint64_t secrets_version() const { return secrets_version_; }
   std::vector<k8s::Problem> problems() const;  // by Ingress
   std::vector<Expiry> expiries() const;        // of certificates that can be read, by name
   // When time alone changes what there is to say, in Unix time.
@@ -75,15 +79,24 @@ class TlsBook {
   struct Entry {
     k8s::Place place;
     std::vector<Use> uses;
-    size_t entries = 0;  // of spec.tls
+    size_t entries = 0;         // of spec.tls
+    size_t hosts_taken = 0;     // over all uses
+    size_t hosts_left_out = 0;  // beyond tls_hosts_max
     std::vector<k8s::Problem> problems;
   };
 
+  using Before = std::map<k8s::ObjectKey, std::vector<k8s::Problem>>;
+
   void walk(const store::Store& objects, const View& view);
+  void concern(const k8s::ObjectKey& key, Before* before) const;
+  void concern_users(const SecretName& secret, Before* before) const;
+  void take_namespace(const std::string& name_space, const store::Store& objects, const View& view,
+                      Before* before);
+  const std::vector<k8s::Problem>& problems_of(const k8s::ObjectKey& key) const;
   void take(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
   void drop(const k8s::ObjectKey& key);
   void read_secret(const SecretName& name, const store::Store& objects);
-  bool judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
+  void judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
   void judge_use(const Use& use, const SecretName& name, const store::Store& objects,
                  const View& view, const std::function<void(k8s::Reason, std::string)>& say);
   void judge_certificate(const Use& use, const Certificate& certificate, const View& view,
@@ -95,6 +108,7 @@ class TlsBook {
   std::map<SecretName, std::set<k8s::ObjectKey>> users_;
   store::SecretNames secrets_;                              // the keys of users_
   std::map<SecretName, Result<Certificate>> certificates_;  // of Secrets that are there
+  uint64_t secrets_version_ = 0;
   store::SecretNames unknown_;
   int64_t due_s_ = std::numeric_limits<int64_t>::max();
 };

@@ -44,11 +44,12 @@ class TlsBookTest : public ::testing::Test {
   }
   void secret(const std::string& name, const std::string& pem,
               Secret::KeyState state = Secret::KEY_MATCHES,
-              const std::string& type = "kubernetes.io/tls") {
+              const std::string& type = "kubernetes.io/tls", bool key_in_certificate = false) {
     Secret body;
     body.mutable_metadata()->set_name(name);
     body.set_type(type);
     body.set_key_state(state);
+    body.set_key_in_certificate(key_in_certificate);
     if (!pem.empty()) (*body.mutable_data())["tls.crt"] = pem;
     put(k8s::Kind::secret, name, std::move(body));
   }
@@ -124,6 +125,13 @@ TEST_F(TlsBookTest, WhatIsWrongWithASecretIsSaidOfItsIngress) {
   EXPECT_EQ(said(), "");
   ASSERT_EQ(book_.expiries().size(), 1u);
   EXPECT_EQ(book_.expiries()[0].not_after_s, start_s + 90 * day_s);
+  EXPECT_EQ(book_.problems().size(), 1u);
+  secret("s", pem, Secret::KEY_MATCHES, "kubernetes.io/tls", true);
+  EXPECT_TRUE(update());
+  EXPECT_TRUE(
+      said().starts_with("CertificateInvalid: spec.tls[0].secretName: Secret shop/s has a "
+                         "private key in its tls.crt"))
+      << said();
   const struct {
     std::string pem;
     Secret::KeyState state;
@@ -132,6 +140,7 @@ TEST_F(TlsBookTest, WhatIsWrongWithASecretIsSaidOfItsIngress) {
   } cases[] = {
       {pem, Secret::KEY_MATCHES, "Opaque", "is of type \"Opaque\", not kubernetes.io/tls"},
       {"", Secret::KEY_UNCHECKED, "kubernetes.io/tls", "has no tls.crt"},
+      {"", Secret::KEY_MISSING, "Opaque", "is of type \"Opaque\", not kubernetes.io/tls\n"},
       {"x", Secret::KEY_UNCHECKED, "kubernetes.io/tls",
        "has a tls.crt that cannot be used: it holds no certificate in PEM"},
       {pem, Secret::KEY_MISSING, "kubernetes.io/tls", "has no tls.key"},
@@ -221,6 +230,71 @@ TEST_F(TlsBookTest, WhatAQuotaLeavesOutIsNotRead) {
   objects_.remove({k8s::Kind::ingress, "shop", "a"});
   update();
   EXPECT_EQ(book_.secrets(), (store::SecretNames{{"shop", "t"}}));
+}
+
+// Every change of any object came to all Ingresses of the cluster.
+TEST_F(TlsBookTest, AQuotaConcernsTheNamespaceThatChanged) {
+  std::set<std::string> asked;
+  view_.may_have = [&](const k8s::ObjectKey& key, const std::string&) {
+    asked.insert(key.name_space + '/' + key.name);
+    return true;
+  };
+  for (const char* name_space : {"home", "shop"}) {
+    for (const char* name : {"a", "b"}) {
+      k8s::Ingress body;
+      body.mutable_spec()->add_tls()->set_secret_name("s");
+      objects_.put({{k8s::Kind::ingress, name_space, name},
+                    {},
+                    std::make_shared<const k8s::AnyObject>(body)});
+    }
+  }
+  const auto asked_after = [&] {
+    asked.clear();
+    book_.update(objects_, objects_.take_changes(), view_);
+    return asked;
+  };
+  EXPECT_EQ(asked_after().size(), 4u);
+  put(k8s::Kind::service, "a", k8s::Service());
+  put(k8s::Kind::endpoint_slice, "a", k8s::EndpointSlice());
+  put(k8s::Kind::node, "a", k8s::Node());
+  EXPECT_EQ(asked_after(), std::set<std::string>());
+  ingress("a", {{"t", {}}});
+  EXPECT_EQ(asked_after(), (std::set<std::string>{"shop/a", "shop/b"}));
+  objects_.remove({k8s::Kind::ingress, "home", "a"});
+  EXPECT_EQ(asked_after(), std::set<std::string>{"home/b"});
+  objects_.put({{k8s::Kind::name_space, "", "shop"},
+                {},
+                std::make_shared<const k8s::AnyObject>(k8s::Namespace())});
+  EXPECT_EQ(asked_after(), (std::set<std::string>{"shop/a", "shop/b"}));
+  put(k8s::Kind::ingress_class, "a", k8s::IngressClass());
+  EXPECT_EQ(asked_after(), (std::set<std::string>{"home/b", "shop/a", "shop/b"}));
+}
+
+TEST_F(TlsBookTest, AChangeOfAnIngressThatChangesNothingToSayIsNoNews) {
+  ingress("a", {{"s", {"a.example"}}});
+  EXPECT_TRUE(update());
+  const uint64_t version = book_.secrets_version();
+  secret("s", certificate({"a.example", "b.example"}));
+  EXPECT_TRUE(update());
+  ingress("a", {{"s", {"b.example"}}});
+  EXPECT_FALSE(update());
+  ingress("a", {{"s", {"c.example"}}});
+  EXPECT_TRUE(update());
+  EXPECT_EQ(book_.secrets(), (store::SecretNames{{"shop", "s"}}));
+  ingress("a", {});
+  EXPECT_TRUE(update());
+  EXPECT_NE(book_.secrets_version(), version);
+}
+
+TEST_F(TlsBookTest, C9_HostsAreBounded) {
+  std::vector<std::string> hosts;
+  for (size_t i = 0; i < tls_hosts_max - 1; ++i) hosts.push_back(std::to_string(i) + ".example");
+  secret("s", certificate({"*.example"}));
+  ingress("a", {{"s", hosts}, {"s", {"x.example", "y.example", "z.example"}}, {"s", {"z"}}});
+  update();
+  EXPECT_EQ(said(),
+            "CertificateInvalid: spec.tls has more than 1000 hosts; the other 3 are not looked "
+            "at\n");
 }
 
 TEST_F(TlsBookTest, C9_EntriesAreBounded) {

@@ -82,6 +82,13 @@ void keep_public_part(k8s::AnyObject* object) {
   auto& data = *secret->mutable_data();
   const auto certificate = data.find("tls.crt");
   const auto key = data.find("tls.key");
+  secret->set_key_in_certificate(is_tls && certificate != data.end() &&
+                                 certificates::holds_private_key(certificate->second));
+  if (is_tls && certificate != data.end()) {
+    std::string alone = certificates::certificates_alone(certificate->second);
+    alone.swap(certificate->second);
+    wipe(&alone);
+  }
   secret->set_key_state(
       key == data.end() || !is_tls
           ? k8s::Secret::KEY_MISSING

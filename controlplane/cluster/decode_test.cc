@@ -159,7 +159,11 @@ TEST(Decode, KeysOfSecretsAreNotKept) {
   secret.mutable_metadata()->set_name("s");
   secret.mutable_metadata()->set_namespace_("shop");
   secret.set_type("kubernetes.io/tls");
-  (*secret.mutable_data())["tls.crt"] = "certificate";
+  const std::string certificate = "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n";
+  const std::string key =
+      "-----BEGIN RSA PRIVATE KEY-----\nPRIVATE\n-----END RSA PRIVATE KEY-----\n";
+  // A chain of two, as it should be.
+  (*secret.mutable_data())["tls.crt"] = certificate + certificate;
   (*secret.mutable_data())["tls.key"] = "PRIVATE";
   (*secret.mutable_data())["other"] = "PRIVATE";
   // kubectl apply keeps a copy of everything.
@@ -173,10 +177,31 @@ TEST(Decode, KeysOfSecretsAreNotKept) {
     ASSERT_TRUE(list.ok());
     ASSERT_EQ(list->objects.size(), 1u);
     const auto& kept = std::get<k8s::Secret>(*list->objects[0].body);
-    EXPECT_EQ(kept.data().at("tls.crt"), "certificate");
+    EXPECT_EQ(kept.data().at("tls.crt"), certificate + certificate);
+    EXPECT_FALSE(kept.key_in_certificate());
     EXPECT_TRUE(kept.data().contains("tls.key"));
     EXPECT_EQ(kept.SerializeAsString().find("PRIVATE"), std::string::npos);
     EXPECT_EQ(kept.SerializeAsString().find("UFJJ"), std::string::npos);
+  }
+  // Keys where the certificate belongs, and what somebody wrote beside it.
+  const struct {
+    std::string written;
+    std::string kept;
+    bool holds_key;
+  } mistakes[] = {{key, "", true},
+                  {certificate + key, certificate, true},
+                  {key + "PRIVATE\r\n" + certificate + "PRIVATE", certificate, true},
+                  {"-----BEGIN CERTIFICATE-----\n" + key, "", true},
+                  {"-----BEGIN CERTIFICATE-----\nPRIVATE\n", "", false},
+                  {"PRIVATE", "", false}};
+  for (const auto& one : mistakes) {
+    (*secret.mutable_data())["tls.crt"] = one.written;
+    const auto list = decode_list(Kind::secret, Encoding::protobuf,
+                                  list_body<k8s::Secret>(Encoding::protobuf, "1", "", {secret}));
+    ASSERT_TRUE(list.ok());
+    const auto& kept = std::get<k8s::Secret>(*list->objects[0].body);
+    EXPECT_EQ(kept.data().at("tls.crt"), one.kept) << one.written;
+    EXPECT_EQ(kept.key_in_certificate(), one.holds_key) << one.written;
   }
 }
 

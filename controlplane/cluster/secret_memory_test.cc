@@ -88,7 +88,10 @@ k8s::Secret secret_with_stand_in() {
   secret.mutable_metadata()->set_namespace_("shop");
   secret.mutable_metadata()->set_resource_version("7");
   secret.set_type("kubernetes.io/tls");
-  (*secret.mutable_data())["tls.crt"] = std::string(3'000, 'c');
+  (*secret.mutable_data())["tls.crt"] =
+      stand_in + "\n-----BEGIN CERTIFICATE-----\n" + std::string(3'000, 'c') +
+      "\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n" + stand_in +
+      "\n-----END PRIVATE KEY-----\n";
   (*secret.mutable_data())["tls.key"] = stand_in;
   (*secret.mutable_data())["another"] = std::string(2'000, 'k') + stand_in;
   (*secret.mutable_metadata()->mutable_annotations())["kubectl.kubernetes.io/last"] = stand_in;
@@ -114,6 +117,9 @@ TEST(SecretMemory, NothingStaysOfAListThatWasRead) {
   ASSERT_TRUE(list.ok());
   ASSERT_EQ(list->objects.size(), 1u);
   EXPECT_EQ(keys_in_memory(), 0u);
+  const auto& kept = std::get<k8s::Secret>(*list->objects[0].body);
+  EXPECT_TRUE(kept.key_in_certificate());
+  EXPECT_TRUE(kept.data().at("tls.crt").starts_with("-----BEGIN CERTIFICATE-----\nccc"));
 }
 
 // Also of a stream that is cut anywhere, of one that ends in the middle, and of the list at its
