@@ -222,7 +222,7 @@ void ControlLoop::turn_source(Instant now) {
   source_has_news_ |= problems != source_problems_ || built_at_ == Instant();
   const bool is_news = store_.has_changes() || source_has_news_ ||
                        source_->has_synced() != had_synced ||
-                       source_->secrets_known() != secrets_known_;
+                       source_->secrets_news() != secrets_news_;
   source_problems_ = std::move(problems);
   if (!is_news) return;
   // The first listing is no change that took so long.
@@ -296,16 +296,15 @@ bool ControlLoop::follow_store() {
 
 // True when there is something else to say of spec.tls than before.
 bool ControlLoop::follow_tls(const std::vector<store::Change>& changes, bool anew) {
-  certificates::View view = tls_view(store_, config_.model, *source_);
-  if (config_.model.ownership.limits_certificates()) {
-    view.may_have = [this](const k8s::ObjectKey& ingress, const std::string& secret) {
-      return live_.has_certificate(ingress, secret);
-    };
-  }
-  secrets_known_ = source_->secrets_known();
+  const certificates::View view = tls_view(store_, config_.model, *source_, live_);
   if (anew) tls_.rebuild(store_, view);
-  const bool differs = anew || tls_.update(store_, changes, view);
-  if (config_.cluster.watch_secrets) source_->watch_secrets(tls_.secrets(), &store_);
+  bool differs = anew || tls_.update(store_, changes, view);
+  if (config_.cluster.watch_secrets && tls_.secrets_version() != secrets_version_) {
+    secrets_version_ = tls_.secrets_version();
+    source_->watch_secrets(tls_.secrets(), &store_);
+    differs |= tls_.update(store_, {}, view);  // some may have found no place
+  }
+  secrets_news_ = source_->secrets_news();
   return differs;
 }
 

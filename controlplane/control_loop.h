@@ -83,7 +83,8 @@ class ControlLoop {
   model::LiveModel live_;  // of store_, once the source has synced
   bool is_live_ = false;
   certificates::TlsBook tls_;
-  size_t secrets_known_ = 0;
+  uint64_t secrets_version_ = 0;  // of those that the source was asked for
+  uint64_t secrets_news_ = 0;     // of the source, as far as tls_ has been told
   publish::Publisher publisher_;
   publish::Rollout rollout_;
   publish::GuardWatch guard_watch_;

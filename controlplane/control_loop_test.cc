@@ -41,14 +41,24 @@ class MadeUpSource final : public store::Source {
   bool has_synced() const override { return synced; }
   std::vector<k8s::Problem> problems() const override { return {}; }
   void accept_removals() override { ++accepted; }
-  void watch_secrets(const store::SecretNames& names, store::Store*) override { wanted = names; }
-  size_t secrets_known() const override { return known; }
+  void watch_secrets(const store::SecretNames& names, store::Store*) override {
+    wanted = names;
+    ++asked;
+  }
+  uint64_t secrets_news() const override { return news; }
+  std::optional<std::string> why_unknown(const std::string&, const std::string&) const override {
+    ++whys;
+    return unknown;
+  }
   std::string name() const override { return "made up"; }
 
   bool synced = true;
   int accepted = 0;
   store::SecretNames wanted;
-  size_t known = 0;
+  int asked = 0;
+  uint64_t news = 0;
+  std::optional<std::string> unknown;
+  mutable int whys = 0;
 
  private:
   UniqueFd fd_;
@@ -169,11 +179,14 @@ TEST_F(ControlLoopTest, SecretsAreAskedForWhereNamedAndMakeNoVersion) {
       store->put({{k8s::Kind::secret, "default", "s"},
                   {},
                   std::make_shared<const k8s::AnyObject>(secret)});
-      self->known = 1;
     }
-    if (turns == 20) put_ingress(store, "");
+    if (turns == 20) {
+      EXPECT_EQ(self->asked, 1) << "the names stay what they were";
+      put_ingress(store, "");
+    }
     if (turns == 30) {
       EXPECT_TRUE(self->wanted.empty());
+      EXPECT_EQ(self->asked, 2);
       signal(SIGTERM);
     }
     return now + Duration::milliseconds(15);
@@ -181,6 +194,32 @@ TEST_F(ControlLoopTest, SecretsAreAskedForWhereNamedAndMakeNoVersion) {
   ASSERT_EQ(history->size(), 1u);
   ASSERT_EQ(history->at(0).causes_size(), 1);
   EXPECT_EQ(history->at(0).causes(0).kind(), "Ingress");
+}
+
+// One Secret that becomes known while another one ceases to be: a count would stay the same.
+TEST_F(ControlLoopTest, WhatASourceHasNewToSayOfSecretsIsLookedAtOnce) {
+  config_.cluster.watch_secrets = true;
+  int turns = 0;
+  int whys = 0;
+  run([&](Instant now, store::Store* store, MadeUpSource* self) {
+    ++turns;
+    self->unknown = "";
+    if (turns == 1) {
+      const std::string yaml =
+          "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec: {tls: "
+          "[{secretName: s}], rules: [{host: a.example}]}\n";
+      for (k8s::Object& object : manifests::parse_file("", yaml).objects) store->put(object);
+    }
+    if (turns == 15) {
+      whys = self->whys;
+      ++self->news;
+    }
+    if (turns == 30) {
+      EXPECT_EQ(self->whys, whys + 1);
+      signal(SIGTERM);
+    }
+    return now + Duration::milliseconds(15);
+  });
 }
 
 }  // namespace

@@ -2,31 +2,26 @@
 // of manifests. Exit codes: 0 an orderly end, 1 problems found by --once, 2 a wrong option, an
 // unreadable folder or kubeconfig.
 #include <limits.h>
-#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 
-#include "controlplane/check/report.h"
 #include "controlplane/config.h"
 #include "controlplane/control_loop.h"
 #include "controlplane/folder_source.h"
 #include "controlplane/log/structured_log.h"
+#include "controlplane/once.h"
 #include "controlplane/ownership_file.h"
-#include "controlplane/tls_view.h"
 
 namespace millrace {
 namespace {
-
-constexpr Duration once_time_max = Duration::seconds(30);
 
 // Signals arrive in the loop, between two steps and never inside one.
 int make_signal_fd() {
@@ -43,39 +38,11 @@ int fail(const std::string& message) {
   return 2;
 }
 
-// Whether one of them is still being looked at for the first time.
-bool waits_for_secrets(const store::Source& source, const certificates::TlsBook& tls) {
-  return std::any_of(tls.secrets().begin(), tls.secrets().end(), [&](const auto& name) {
-    const auto why = source.why_unknown(name.first, name.second);
-    return why && why->empty();
-  });
-}
-
-// --once: what the source says, without a data plane. Exit code 2 when it does not say everything.
 int print_report(const ControlPlaneConfig& config, store::Source* source) {
-  store::Store objects;
-  certificates::TlsBook tls(config.cluster.watch_secrets);
-  const Instant end = MonotonicClock().now() + once_time_max;
-  for (Instant now = MonotonicClock().now();; now = MonotonicClock().now()) {
-    source->turn(now, &objects);
-    if (source->has_synced()) {
-      tls.rebuild(objects, tls_view(objects, config.model, *source));
-      source->watch_secrets(tls.secrets(), &objects);
-      if (!waits_for_secrets(*source, tls) || now >= end) break;
-    } else if (now >= end) {
-      std::string reasons;
-      for (const k8s::Problem& problem : source->problems()) reasons += "; " + problem.text();
-      return fail(source->name() + " has not told everything in " +
-                  std::to_string(once_time_max.count_ms() / 1000) + " s" + reasons);
-    }
-    pollfd ready{source->fd(), POLLIN, 0};
-    poll(&ready, 1, 20);
-  }
-  bool is_clean = false;
-  std::vector<k8s::Problem> problems = source->problems();
-  for (k8s::Problem& problem : tls.problems()) problems.push_back(std::move(problem));
-  std::fputs(check::report(objects, problems, config.model, &is_clean).c_str(), stdout);
-  return is_clean ? 0 : 1;
+  const OnceReport report = report_once(config, source);
+  if (report.exit_code == 2) return fail(report.text);
+  std::fputs(report.text.c_str(), stdout);
+  return report.exit_code;
 }
 
 Result<cluster::Credentials> credentials_of(const ControlPlaneConfig& config) {

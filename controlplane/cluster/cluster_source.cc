@@ -1,6 +1,10 @@
 #include "controlplane/cluster/cluster_source.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "controlplane/cluster/secret_places.h"
 
 namespace millrace::cluster {
 
@@ -71,6 +75,18 @@ void ClusterSource::turn(Instant now, store::Store* store) {
     }
   }
   store_ = nullptr;
+  count_news();
+}
+
+void ClusterSource::count_news() {
+  for (const auto& [name, watch] : secrets_) {
+    const bool is_known = watch->reflector.has_synced();
+    const std::string& failure = watch->reflector.failure();
+    if (is_known == watch->was_known && (is_known || failure == watch->was_failure)) continue;
+    watch->was_known = is_known;
+    watch->was_failure = failure;
+    ++secrets_news_;
+  }
 }
 
 void ClusterSource::start(Watch* watch, const ReflectorRequest& request) {
@@ -133,32 +149,28 @@ std::string ClusterSource::name() const {
 }
 
 void ClusterSource::watch_secrets(const store::SecretNames& names, store::Store* store) {
-  if (!options_.watch_secrets || names == secrets_named_) return;
-  secrets_named_ = names;
+  if (!options_.watch_secrets) return;
+  store::SecretNames held;
+  for (const auto& [name, watch] : secrets_) held.insert(name);
+  const store::SecretNames places = share_places(names, held, secrets_max);
   std::erase_if(watches_, [&](const auto& watch) {
     const Resource& resource = watch->reflector.resource();
-    if (!watch->is_secret() || names.contains({resource.name_space, resource.name})) return false;
+    if (!watch->is_secret() || places.contains({resource.name_space, resource.name})) return false;
     api_->cancel(watch->transfer);
     store->remove({Kind::secret, resource.name_space, resource.name});
     secrets_.erase({resource.name_space, resource.name});
     return true;
   });
-  secrets_left_out_.clear();
-  for (const auto& name : names) {
+  for (const auto& name : places) {
     if (secrets_.contains(name)) continue;
-    if (secrets_.size() == secrets_max) {
-      secrets_left_out_.insert(name);
-      continue;
-    }
     add({Kind::secret, name.first, name.second});
     secrets_.emplace(name, watches_.back().get());
   }
-}
-
-size_t ClusterSource::secrets_known() const {
-  return static_cast<size_t>(std::count_if(secrets_.begin(), secrets_.end(), [](const auto& one) {
-    return one.second->reflector.has_synced();
-  }));
+  store::SecretNames left_out;
+  std::set_difference(names.begin(), names.end(), places.begin(), places.end(),
+                      std::inserter(left_out, left_out.end()));
+  if (left_out != secrets_left_out_) ++secrets_news_;
+  secrets_left_out_ = std::move(left_out);
 }
 
 std::optional<std::string> ClusterSource::why_unknown(const std::string& name_space,
@@ -166,7 +178,8 @@ std::optional<std::string> ClusterSource::why_unknown(const std::string& name_sp
   const auto at = secrets_.find({name_space, secret});
   if (at == secrets_.end()) {
     return secrets_left_out_.contains({name_space, secret})
-               ? "Ingresses name more than " + std::to_string(secrets_max) + " Secrets"
+               ? "Ingresses name more than " + std::to_string(secrets_max) +
+                     " Secrets, and this namespace has its share of them"
                : std::string();
   }
   if (at->second->reflector.has_synced()) return std::nullopt;

@@ -17,8 +17,8 @@
 
 namespace millrace::cluster {
 
-// TLS Secrets that Ingresses name, each watched by itself. What is beyond is not looked at; who is
-// watched stays.
+// TLS Secrets that Ingresses name, each watched by itself. What is beyond is not looked at; places
+// are shared out by namespace (secret_places.h).
 constexpr size_t secrets_max = 1'000;
 // So many of their watches begin at a time. libcurl opens a connection for each transfer that finds
 // all others full (a server allows about a hundred streams on one), and with a thousand at once
@@ -53,7 +53,7 @@ class ClusterSource : public store::Source {
   std::string name() const override;
 
   void watch_secrets(const store::SecretNames& names, store::Store* store) override;
-  size_t secrets_known() const override;
+  uint64_t secrets_news() const override { return secrets_news_; }
   std::optional<std::string> why_unknown(const std::string& name_space,
                                          const std::string& secret) const override;
 
@@ -67,6 +67,9 @@ class ClusterSource : public store::Source {
     Reflector reflector;
     HttpTransferId transfer = 0;  // 0: none under way
     bool is_beginning = false;    // asked, and no head has come
+    // What why_unknown() says of a Secret, as of the last turn.
+    bool was_known = false;
+    std::string was_failure;
 
     bool is_secret() const { return reflector.resource().kind == k8s::Kind::secret; }
   };
@@ -74,14 +77,15 @@ class ClusterSource : public store::Source {
   void add(Resource resource);
   void start(Watch* watch, const ReflectorRequest& request);
   size_t secrets_beginning() const;
+  void count_news();
 
   Api* api_;
   const ClusterOptions options_;
   Random random_;
   std::vector<std::unique_ptr<Watch>> watches_;
   std::map<std::pair<std::string, std::string>, Watch*> secrets_;  // those of Secrets
-  store::SecretNames secrets_named_;
-  store::SecretNames secrets_left_out_;  // of these
+  store::SecretNames secrets_left_out_;                            // for whom there is no place
+  uint64_t secrets_news_ = 0;
   // While turn() runs, for the handlers.
   Instant now_;
   store::Store* store_ = nullptr;

@@ -3,7 +3,7 @@
 // the store.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
@@ -41,10 +41,11 @@ class Source {
   // The operator's word (SIGHUP) that a shrinking which a guard holds back is meant.
   virtual void accept_removals() = 0;
   // Secrets are read only where they are named: these from now on. Those that are not among them
-  // any more leave the store. A source without Secrets has nothing to do.
+  // any more leave the store. To be called when the names have changed; a source without Secrets
+  // has nothing to do.
   virtual void watch_secrets(const SecretNames&, Store*) {}
-  // How many of them have been looked at, there or not.
-  virtual size_t secrets_known() const { return 0; }
+  // Grows whenever why_unknown() says something else of one of them than before.
+  virtual uint64_t secrets_news() const { return 0; }
   // Nothing: it has been looked at, and the store has it or it does not exist. Else why not, or
   // empty while the first look is under way.
   virtual std::optional<std::string> why_unknown(const std::string& /*name_space*/,

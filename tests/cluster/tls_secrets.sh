@@ -42,12 +42,19 @@ lab_gets other.example / catalog-1,catalog-2 || fail 'its routes are not served'
 kube -n shop delete ingress other --wait=false >/dev/null
 lab_until 15 status_is_without Certificate || fail 'what is not named any more is complained about'
 
-# Nowhere a line of a key.
+# Nowhere a piece of a key, neither as the file has it nor as the Secret has it, whose base64 is of the whole file.
 line=$(sed -n 5p "$lab_dir/right.key")
 [ ${#line} -ge 60 ] || fail 'no line of a key to look for'
+piece=$(base64 -w 0 "$lab_dir/right.key" | cut -c 401-460)
+kube -n shop get secret shop-tls -o yaml | grep -qF -e "$piece" || fail 'what is looked for is not in the Secret'
+grep -qF -e "$line" "$lab_dir/right.key" || fail 'what is looked for is not in the key'
 "$lab_build/cli/millrace" --run "$lab_dir" status -o json >"$lab_dir/status.json"
 "$lab_build/cli/millrace" --run "$lab_dir" history -o json >"$lab_dir/history.json"
 kube get events.v1.events.k8s.io -A -o yaml >"$lab_dir/events.yaml"
-grep -rlF -e "$line" -e "$(printf %s "$line" | base64 -w 0 | cut -c5-60)" "$lab_dir" --exclude='*.key' --exclude='secret*' && fail 'a key was told'
+curl -s http://127.0.0.1:19117/metrics >"$lab_dir/metrics.txt"
+for told in status.json history.json events.yaml metrics.txt; do
+  [ -s "$lab_dir/$told" ] || fail "$told is empty"
+done
+grep -rlF -e "$line" -e "$piece" "$lab_dir" --exclude='*.key' && fail 'a key was told'
 grep -c 'Secret' "$lab_dir/history.json" | grep -qx 0 || fail 'a Secret is a cause in the history'
 printf 'certificates missing, wrong, right, and not to be read\n'
