@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -302,6 +303,9 @@ void History::begin_file(const model::Model& newest, const compile::SlotTable& s
   *entry->mutable_version() = index_.back().version;
   entry->mutable_version()->clear_restorable();
   note_written(write(std::move(*entry), true, newest, slots));
+  // The whole table was a message of tens of MB; malloc would keep the holes that it leaves.
+  entry = Error{""};
+  malloc_trim(0);
 }
 
 void History::note_written(const Status& written) {
