@@ -278,7 +278,14 @@ void History::append(record::Version version, const model::ModelDelta& change,
   entry.mutable_version()->clear_restorable();
   *entry.mutable_delta() = to_message(change, &slots);
   const bool begins_file = files_.empty() || !files_.back()->is_whole || is_full(full_files_max);
-  note_written(write(std::move(entry), begins_file, after, slots));
+  const Status written = write(std::move(entry), begins_file, after, slots);
+  if (!written && std::exchange(is_writing_, false)) {
+    complain("the history cannot be written: " + written.error() +
+             "; tables go on being published");
+  }
+  if (written) is_writing_ = true;
+  prune();
+  mark_restorable();
 }
 
 bool History::wants_file() const {
@@ -302,20 +309,16 @@ void History::begin_file(const model::Model& newest, const compile::SlotTable& s
   // What it is called by now.
   *entry->mutable_version() = index_.back().version;
   entry->mutable_version()->clear_restorable();
-  note_written(write(std::move(*entry), true, newest, slots));
+  const Status begun = write(std::move(*entry), true, newest, slots);
+  if (!begun && !cannot_begin_) {
+    complain("the history cannot begin a file: " + begun.error() + "; the one before it grows");
+  }
+  cannot_begin_ = !begun;
+  prune();
+  mark_restorable();
   // The whole table was a message of tens of MB; malloc would keep the holes that it leaves.
   entry = Error{""};
   malloc_trim(0);
-}
-
-void History::note_written(const Status& written) {
-  if (!written && std::exchange(is_writing_, false)) {
-    complain("the history cannot be written: " + written.error() +
-             "; tables go on being published");
-  }
-  if (written) is_writing_ = true;
-  prune();
-  mark_restorable();
 }
 
 Status History::write(record::Entry entry, bool begins_file, const model::Model& after,

@@ -83,7 +83,7 @@ class History {
   bool wants_file() const;
   // Begins the next file ahead of the append() that would have to, with the newest version's whole
   // table, `newest`: 10,000 Ingresses take some 0.1 s. That version then stands in both files. When
-  // it cannot be written, that is a complaint.
+  // it cannot be written, that is a complaint, once until it can.
   void begin_file(const model::Model& newest, const compile::SlotTable& slots);
   // The newest version has another number now.
   void renumber(uint64_t number);
@@ -122,7 +122,6 @@ class History {
   bool is_full(size_t times) const;
   Status write(record::Entry entry, bool begins_file, const model::Model& after,
                const compile::SlotTable& slots);
-  void note_written(const Status& written);
   void prune();
   void mark_restorable();
   Result<record::Entry> read_entry(const Indexed& indexed) const;
@@ -139,6 +138,7 @@ class History {
   record::Hold hold_in_memory_;
   uint64_t last_number_ = 0;  // of the last append(), written or not
   bool is_writing_ = true;
+  bool cannot_begin_ = false;  // a file, when begin_file() tried last
 };
 
 }  // namespace millrace::history

@@ -303,7 +303,7 @@ TEST_F(HistoryTest, AFullDiskIsSaidOnceAndOverWhenThereIsRoomAgain) {
 
 TEST_F(HistoryTest, AFileWhoseFolderCannotBeSyncedStaysForNobody) {
   auto history = open();
-  append(*history, 1, 128);  // the next one begins a file
+  append(*history, 1, 127);  // behind the next one a file is begun
   ASSERT_EQ(logs().size(), 1u);
   rlimit old_limit{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old_limit), 0);
@@ -313,7 +313,7 @@ TEST_F(HistoryTest, AFileWhoseFolderCannotBeSyncedStaysForNobody) {
   // Room for the file, and for nobody who opens the folder.
   const rlimit small{static_cast<rlim_t>(free_fd) + 1, old_limit.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &small), 0);
-  append(*history, 129, 131);
+  append(*history, 128, 131);
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old_limit), 0);
   const std::vector<std::string> complaints = history->take_complaints();
   ASSERT_EQ(complaints.size(), 1u);
