@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -41,6 +42,18 @@ bool is_key(const char* bytes) {
   return true;
 }
 
+// By first octets: looked at one by one, all of a sanitized process takes a quarter of a minute.
+size_t keys_in(const char* at, const char* end) {
+  size_t found = 0;
+  while (end - at >= static_cast<ssize_t>(stand_in.size())) {
+    const auto size = static_cast<size_t>(end - at) - stand_in.size() + 1;
+    at = static_cast<const char*>(std::memchr(at, octet_of_key(0), size));
+    if (at == nullptr) break;
+    found += is_key(at++);
+  }
+  return found;
+}
+
 constexpr size_t window_bytes = 1 << 20;
 // The shadow memory of a sanitizer is longer, and holds no octets of a program.
 constexpr uint64_t mapping_bytes_max = uint64_t{1} << 32;
@@ -74,9 +87,7 @@ size_t keys_in_memory() {
     for (uint64_t at = from; at < to; at += window_bytes - stand_in.size()) {
       const ssize_t count =
           pread(memory.get(), window, std::min(window_bytes, to - at), static_cast<off_t>(at));
-      for (ssize_t i = 0; i + static_cast<ssize_t>(stand_in.size()) <= count; ++i) {
-        found += is_key(window + i);
-      }
+      found += keys_in(window, window + std::max<ssize_t>(count, 0));
     }
   }
   return found;
