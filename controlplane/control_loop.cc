@@ -240,10 +240,12 @@ void ControlLoop::rebuild(Instant now) {
   if (source_->has_synced()) {
     const uint64_t before = publisher_.wanted_version();
     has_news |= follow_store();
-    // On its way before anything is said about it.
-    publisher_.turn(now_of_clock());
     metrics_.note_build(now_of_clock() - now);
-    if (publisher_.wanted_version() != before) {
+    const bool is_new = publisher_.wanted_version() != before;
+    // On its way before anything is said about it; sending may give it another number.
+    publisher_.turn(now_of_clock());
+    rollout_.follow_number();
+    if (is_new) {
       apply_times_.published(publisher_.wanted_version());
       table_line_.say(now, "new table, version " + std::to_string(publisher_.wanted_version()) +
                                ": " + check::summary(live_.model(), live_.counts()));

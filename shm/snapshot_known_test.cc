@@ -12,6 +12,8 @@ namespace millrace::shm {
 namespace {
 
 using testing::mend_checksums;
+using testing::Parts;
+using testing::parts_of;
 using testing::realistic_builder;
 using testing::walk;
 
@@ -31,17 +33,6 @@ class Memory {
  private:
   std::vector<std::unique_ptr<std::vector<uint8_t>>> kept_;
 };
-
-struct Parts {
-  std::vector<uint8_t> root;
-  std::vector<std::vector<uint8_t>> segments;
-};
-
-Parts parts_of(const BuiltSnapshot& built) {
-  Parts parts{built.root, {}};
-  for (const BuiltSegment& segment : built.segments) parts.segments.push_back(segment.bytes);
-  return parts;
-}
 
 // A control plane, honest or not, that publishes to a data plane with a window.
 class Publishes {

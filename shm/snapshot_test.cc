@@ -24,6 +24,8 @@ using millrace::testing::GuardPage;
 using testing::mend_checksums;
 using testing::open_builder;
 using testing::open_built;
+using testing::Parts;
+using testing::parts_of;
 using testing::realistic_builder;
 using testing::walk;
 
@@ -180,17 +182,6 @@ TEST(SnapshotBuilder, AnEmptyBuilderMakesAValidSnapshot) {
 }
 
 // ---- S2: hostile bytes ----
-
-struct Parts {
-  std::vector<uint8_t> root;
-  std::vector<std::vector<uint8_t>> segments;
-};
-
-Parts parts_of(const BuiltSnapshot& built) {
-  Parts parts{built.root, {}};
-  for (const BuiltSegment& segment : built.segments) parts.segments.push_back(segment.bytes);
-  return parts;
-}
 
 // Validates with every part ending at a guard page.
 class GuardedValidation {

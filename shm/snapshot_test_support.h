@@ -20,6 +20,18 @@ inline std::vector<ByteView> segment_views(const BuiltSnapshot& built) {
   return views;
 }
 
+// The bytes of a built snapshot, to be changed.
+struct Parts {
+  std::vector<uint8_t> root;
+  std::vector<std::vector<uint8_t>> segments;
+};
+
+inline Parts parts_of(const BuiltSnapshot& built) {
+  Parts parts{built.root, {}};
+  for (const BuiltSegment& segment : built.segments) parts.segments.push_back(segment.bytes);
+  return parts;
+}
+
 inline std::shared_ptr<const Snapshot> open_built(const BuiltSnapshot& built) {
   auto snapshot = Snapshot::from_bytes(built.root, segment_views(built));
   if (!snapshot.ok()) std::fprintf(stderr, "%s\n", snapshot.error().c_str());

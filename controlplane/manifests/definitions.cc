@@ -92,13 +92,6 @@ std::set<ObjectKey> Definitions::take_changed() {
   return std::exchange(changed_, {});
 }
 
-std::vector<ObjectKey> Definitions::keys() const {
-  std::vector<ObjectKey> keys;
-  keys.reserve(by_key_.size());
-  for (const auto& [key, all] : by_key_) keys.push_back(key);
-  return keys;
-}
-
 void Definitions::tell_contested(k8s::ProblemList* problems) const {
   for (const ObjectKey& key : contested_) {
     const Object* counts = nullptr;

@@ -39,8 +39,6 @@ class Definitions {
   bool is_only_in(const k8s::ObjectKey& key, const std::string& file) const;
   // Keys whose definition may be another one, or none, since this was asked.
   std::set<k8s::ObjectKey> take_changed();
-  // Every key that has a definition.
-  std::vector<k8s::ObjectKey> keys() const;
   // Definitions that are said now and do not count, because an earlier one is said too.
   void tell_contested(k8s::ProblemList* problems) const;
 

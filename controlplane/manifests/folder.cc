@@ -232,7 +232,9 @@ void Folder::keep_what_broke(const std::string& name, ParsedFile parsed) {
   for (const Object& object : definitions_.of(name)) {
     if (!defined.contains(object.key)) kept.push_back(object);
   }
-  std::string what = "; nothing was read from it before, so nothing is kept of it";
+  std::string what = definitions_.of(name).empty()
+                         ? "; nothing was read from it before, so nothing is kept of it"
+                         : "; all that was read from it before stands in its other documents";
   if (!kept.empty()) {
     what = "; kept as last read: ";
     constexpr size_t named_max = 3;
@@ -293,15 +295,6 @@ void Folder::remove_missing(const Listing& listing) {
     }
   }
   accept_removals_ = false;
-}
-
-FolderView Folder::view() const {
-  FolderView view;
-  for (const k8s::ObjectKey& key : definitions_.keys()) {
-    view.objects.push_back(*definitions_.find(key));
-  }
-  view.problems = problems();
-  return view;
 }
 
 FolderNews Folder::take_news() {

@@ -42,12 +42,6 @@ constexpr size_t folder_depth_max = 8;
 constexpr int64_t read_ahead_bytes_max = 1 << 20;
 constexpr size_t new_files_read_ahead_max = 64;  // between two scans
 
-// Everything the folder says now: one object a key, sorted by key.
-struct FolderView {
-  std::vector<k8s::Object> objects;
-  std::vector<k8s::Problem> problems;
-};
-
 // What may be another one than when it was told the last time, by key; and all problems.
 struct FolderNews {
   std::vector<k8s::Object> objects;
@@ -78,7 +72,6 @@ class Folder {
   void accept_removals() { accept_removals_ = true; }
 
   FolderNews take_news();
-  FolderView view() const;
   const std::string& directory() const { return directory_; }
   // Directories of the last scan, relative; "" is the folder itself. For watches.
   const std::vector<std::string>& directories() const { return directories_; }

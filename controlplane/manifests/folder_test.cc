@@ -33,11 +33,9 @@ class FolderTest : public ::testing::Test {
   std::string look(Folder& folder) {
     const Status status = folder.scan({}, {});
     if (!status) return status.error();
-    problems_.clear();
-    const FolderView view = folder.view();
-    for (const auto& problem : view.problems) problems_.push_back(problem.text());
+    take_news(folder);
     std::string text;
-    for (const auto& object : view.objects) {
+    for (const auto& [key, object] : objects_) {
       const auto& body = std::get<k8s::Service>(*object.body);
       text += (text.empty() ? "" : " ") + object.key.name + ":" +
               std::to_string(body.spec().ports_size() > 0 ? body.spec().ports(0).port() : 0);
@@ -45,7 +43,17 @@ class FolderTest : public ::testing::Test {
     return text;
   }
 
+  // As the store is told them.
+  void take_news(Folder& folder) {
+    FolderNews news = folder.take_news();
+    for (auto& object : news.objects) objects_.insert_or_assign(object.key, object);
+    for (const auto& key : news.gone) objects_.erase(key);
+    problems_.clear();
+    for (const auto& problem : news.problems) problems_.push_back(problem.text());
+  }
+
   fs::path root_;
+  std::map<k8s::ObjectKey, k8s::Object> objects_;
   std::vector<std::string> problems_;
 };
 
@@ -128,6 +136,18 @@ TEST_F(FolderTest, AFileBrokenFromTheStartSaysThatNothingIsKept) {
       << problems_[1];
 }
 
+TEST_F(FolderTest, ABrokenDocumentBehindAllThatTheFileHeldTakesNothing) {
+  write("a.yaml", service("a"));
+  Folder folder(root_.string());
+  look(folder);
+  write("a.yaml", service("a", 81) + "---\nkind: [\n");
+  EXPECT_EQ(look(folder), "a:81");
+  ASSERT_EQ(problems_.size(), 1u);
+  EXPECT_TRUE(
+      problems_[0].ends_with("all that was read from it before stands in its other documents"))
+      << problems_[0];
+}
+
 TEST_F(FolderTest, ATruncatedFileKeepsItsObjects) {
   write("a.yaml", service("a"));
   Folder folder(root_.string());
@@ -148,7 +168,8 @@ TEST_F(FolderTest, ABusyFileKeepsItsLastVersion) {
   EXPECT_EQ(look(folder), "a:80");
   write("a.yaml", service("a", 81));
   ASSERT_TRUE(folder.scan({}, {"a.yaml"}).ok());
-  EXPECT_EQ(std::get<k8s::Service>(*folder.view().objects[0].body).spec().ports(0).port(), 80);
+  const FolderNews news = folder.take_news();
+  EXPECT_TRUE(news.objects.empty() && news.gone.empty());
   EXPECT_EQ(look(folder), "a:81");
 }
 
@@ -182,7 +203,8 @@ TEST_F(FolderTest, AVanishedFolderKeepsEverything) {
   EXPECT_EQ(look(folder), "a:80");
   fs::remove_all(root_);
   EXPECT_EQ(look(folder), root_.string() + ": No such file or directory");
-  EXPECT_EQ(folder.view().objects.size(), 1u);
+  take_news(folder);
+  EXPECT_EQ(objects_.size(), 1u);
 }
 
 TEST_F(FolderTest, C4FilesThatVanishTogetherAreKept) {

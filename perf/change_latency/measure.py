@@ -137,6 +137,7 @@ def measure(target, changes, seed, command, storm):
     turns = [[0] * churn.OBJECTS, [0] * churn.OBJECTS]
     times = {(kind, step): [] for kind in (0, 1) for step in target.steps}
     requests = failed = 0
+    asking_ns = 0
     stop = threading.Event()
     reached = []
     if isinstance(target, Cluster):
@@ -151,6 +152,7 @@ def measure(target, changes, seed, command, storm):
         turns[kind][number] ^= 1
         turn = turns[kind][number]
         host = f"{('moved', 'routed')[kind]}-{number}.example"
+        asking = time.monotonic_ns()
         asker.stdin.write(f"{host} {TAGS[kind][turn]}\n")
         time.sleep(0.005)  # it is asking by then
         begun = target.change(kind, number, turn)
@@ -158,6 +160,7 @@ def measure(target, changes, seed, command, storm):
         if right == 0:
             sys.exit(f"measure: {host} is not answered by {TAGS[kind][turn]}")
         requests, failed = requests + asked, failed + wrong
+        asking_ns += right - asking
         for step, at in zip(target.steps, begun):
             times[(kind, step)].append((right - at) / 1e6)
     stop.set()
@@ -171,7 +174,8 @@ def measure(target, changes, seed, command, storm):
         print(f"{KINDS[kind]:9} since {step:7} n={len(values)} p50_ms={quantile(values, 0.5):.2f} "
               f"({min(medians):.2f} to {max(medians):.2f} in five parts) p90_ms={quantile(values, 0.9):.2f} "
               f"p99_ms={quantile(values, 0.99):.2f} max_ms={max(values):.2f}")
-    print(f"requests={requests} failed={failed}" + (f" storm_per_s={reached[0]:.0f}" if storm else ""))
+    # A right answer that was there just behind a question is seen with the next one.
+    print(f"requests={requests} failed={failed} asked_every_ms={asking_ns / requests / 1e6:.2f}" + (f" storm_per_s={reached[0]:.0f}" if storm else ""))
     return failed
 
 

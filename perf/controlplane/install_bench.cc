@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/address.h"
 #include "controlplane/compile/live_table.h"
 #include "controlplane/model/live_model.h"
 #include "dataplane/traffic_rows.h"
+#include "perf/controlplane/bench_options.h"
 #include "perf/controlplane/cluster_objects.h"
 #include "perf/controlplane/step_time.h"
 #include "shm/last_good.h"
@@ -29,6 +29,8 @@ namespace {
 
 using namespace millrace;
 using perf::ms_of;
+using perf::number;
+using perf::refuse;
 using perf::StepTime;
 
 constexpr const char* usage_text =
@@ -47,19 +49,6 @@ struct Arguments {
   uint32_t traffic_rows = 65'000;
   std::string folder = "/tmp";
 };
-
-[[noreturn]] void refuse(const std::string& what) {
-  std::fprintf(stderr, "install_bench: %s (--help says more)\n", what.c_str());
-  std::exit(2);
-}
-
-uint32_t number(const char* name, const char* text, uint32_t most) {
-  const auto value = parse_decimal(text, most);
-  if (!value || *value == 0) {
-    refuse(std::string(name) + " must be 1 to " + std::to_string(most) + ", not " + text);
-  }
-  return static_cast<uint32_t>(*value);
-}
 
 Arguments parse(int argc, char** argv) {
   static constexpr std::array<option, 8> names{{{"ingresses", 1, nullptr, 'i'},
