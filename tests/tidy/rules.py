@@ -439,14 +439,25 @@ def format(tree):  # pylint: disable=redefined-builtin
         return
     config = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../.clang-format")
 
-    def check(item):
-        path, text = item
-        said = told([tool, f"--style=file:{config}", "--dry-run", "-Werror",
-                     f"--assume-filename={path}"], text)
-        return f"{path}: run clang-format-14 -i on it ({said.splitlines()[0]})" if said else None
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from filter(None, pool.map(check, tree.code()))
+    command = [tool, f"--style=file:{config}", "--dry-run", "-Werror"]
+    if tree.top is None:  # a sample
+        for path, text in tree.code():
+            if said := told(command + [f"--assume-filename={path}"], text):
+                yield f"{path}: {said.splitlines()[0]}"
+        return
+    # One process for many files: starting it costs more than what it does for a file.
+    paths = [os.path.join(tree.top, path) for path, _ in tree.code()]
+    parts = [paths[at::os.cpu_count()] for at in range(os.cpu_count())]
+    with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
+        for said in pool.map(lambda part: told(command + part) if part else "", parts):
+            first = {}
+            for line in said.splitlines():
+                if "error:" in line:
+                    first.setdefault(line.split(":", 1)[0], line)
+            if said and not first:
+                yield said
+            for path, line in first.items():
+                yield f"{os.path.relpath(path, tree.top)}: run clang-format-14 -i on it ({line})"
 
 
 @rule(offending=[{"base/a.h": "#pragma once\ninline std::string f();\n"}],
