@@ -143,8 +143,10 @@ void Housekeeping::watch_tables() {
   const shm::InstalledSnapshot& current = parts_.cell.current();
   installed_ = {current.owner, current.traffic, false};
   save_current();
-  // The control plane reads the sentence with the cells.
   parts_.stats.set_last_error(verdict->sentence);
+  // The control plane reads it with the cells; a refusal that comes before it looks stands beside
+  // it.
+  parts_.stats.set_guard_reason(verdict->sentence);
   parts_.stats.set(0, parts_.first_guard_cell, verdict->bad_version);
   parts_.stats.set(0, parts_.first_guard_cell + 1, back_to);
   std::atomic_thread_fence(std::memory_order_release);

@@ -103,21 +103,33 @@ void StatsPage::set_applied(uint64_t epoch, uint64_t version) {
   header_->applied_epoch.store(epoch, std::memory_order_release);
 }
 
-void StatsPage::set_last_error(std::string_view sentence) {
+namespace {
+
+void write_text(std::string_view sentence, StatsText* shared) {
   char text[stats_error_bytes_max] = {};
   const size_t length = std::min<size_t>(sentence.size(), stats_error_bytes_max - 1);
   std::transform(sentence.begin(), sentence.begin() + static_cast<ptrdiff_t>(length), text,
                  printable);
-  std::atomic<uint64_t>& sequence = header_->last_error_sequence;
+  std::atomic<uint64_t>& sequence = shared->sequence;
   const uint64_t before = sequence.load(std::memory_order_relaxed);
   // The words are stored with release so that none of them can be seen before the odd sequence.
   sequence.store(before + 1, std::memory_order_relaxed);
-  for (size_t i = 0; i < header_->last_error.size(); ++i) {
+  for (size_t i = 0; i < shared->words.size(); ++i) {
     uint64_t word;
     std::memcpy(&word, text + i * sizeof word, sizeof word);
-    header_->last_error[i].store(word, std::memory_order_release);
+    shared->words[i].store(word, std::memory_order_release);
   }
   sequence.store(before + 2, std::memory_order_release);
+}
+
+}  // namespace
+
+void StatsPage::set_last_error(std::string_view sentence) {
+  write_text(sentence, &header_->last_error);
+}
+
+void StatsPage::set_guard_reason(std::string_view sentence) {
+  write_text(sentence, &header_->guard_reason);
 }
 
 StatsReader::StatsReader(const void* memory, size_t size, uint32_t worker_count,
@@ -159,15 +171,15 @@ Result<std::unique_ptr<StatsReader>> StatsReader::map(int fd) {
 
 namespace {
 
-std::string read_last_error(const StatsHeader& header) {
+std::string read_text(const StatsText& shared) {
   char text[stats_error_bytes_max];
   for (int i = 0; i < reads_of_error_max; ++i) {
-    const uint64_t before = header.last_error_sequence.load(std::memory_order_acquire);
-    for (size_t word = 0; word < header.last_error.size(); ++word) {
-      const uint64_t value = header.last_error[word].load(std::memory_order_acquire);
+    const uint64_t before = shared.sequence.load(std::memory_order_acquire);
+    for (size_t word = 0; word < shared.words.size(); ++word) {
+      const uint64_t value = shared.words[word].load(std::memory_order_acquire);
       std::memcpy(text + word * sizeof value, &value, sizeof value);
     }
-    const uint64_t after = header.last_error_sequence.load(std::memory_order_relaxed);
+    const uint64_t after = shared.sequence.load(std::memory_order_relaxed);
     if (before == after && before % 2 == 0) return field_text(text, sizeof text);
   }
   return "";
@@ -184,7 +196,8 @@ StatsReading StatsReader::read() const {
   reading.start_time_unix_ns = header.start_time_unix_ns;
   reading.applied_epoch = header.applied_epoch.load(std::memory_order_acquire);
   reading.applied_version = header.applied_version.load(std::memory_order_relaxed);
-  reading.last_error = read_last_error(header);
+  reading.last_error = read_text(header.last_error);
+  reading.guard_reason = read_text(header.guard_reason);
   for (uint32_t i = 0; i < counter_count_; ++i) {
     StatsReading::Counter counter;
     counter.name = field_text(blocks[0].cells[i].name, stats_name_bytes_max);

@@ -21,11 +21,17 @@
 namespace millrace::shm {
 
 constexpr uint64_t stats_magic = 0x31544154534c4c4dU;  // "MLLSTAT1"
-constexpr uint32_t stats_abi = 1;
+constexpr uint32_t stats_abi = 2;
 constexpr uint32_t stats_workers_max = 64;
 constexpr uint32_t stats_counters_max = 512;     // a worker
 constexpr uint32_t stats_name_bytes_max = 48;    // zero-padded; at least one zero at the end
 constexpr uint32_t stats_error_bytes_max = 256;  // likewise
+
+// Text guarded by a sequence: odd while it is being written.
+struct StatsText {
+  std::atomic<uint64_t> sequence;
+  std::array<std::atomic<uint64_t>, stats_error_bytes_max / 8> words;
+};
 
 struct StatsHeader {
   uint64_t magic;
@@ -36,13 +42,12 @@ struct StatsHeader {
   std::atomic<uint64_t> applied_version;  // its content
   uint32_t worker_count;
   uint32_t counter_count;  // used cells in each block
-  // The last refusal or failure as text, guarded by a sequence: odd while being written.
-  std::atomic<uint64_t> last_error_sequence;
-  std::array<std::atomic<uint64_t>, stats_error_bytes_max / 8> last_error;
-  uint64_t reserved;
+  StatsText last_error;    // the last refusal or failure
+  StatsText guard_reason;  // why the guard last went back to the table before
 };
-static_assert(sizeof(StatsHeader) == 320 && offsetof(StatsHeader, applied_epoch) == 24);
-static_assert(offsetof(StatsHeader, worker_count) == 40 && offsetof(StatsHeader, last_error) == 56);
+static_assert(sizeof(StatsHeader) == 576 && offsetof(StatsHeader, applied_epoch) == 24);
+static_assert(offsetof(StatsHeader, worker_count) == 40 && offsetof(StatsHeader, last_error) == 48);
+static_assert(offsetof(StatsHeader, guard_reason) == 312);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 struct StatsCell {
@@ -81,7 +86,9 @@ class StatsPage {
 
   // ---- housekeeping ----
   void set_applied(uint64_t epoch, uint64_t version);
-  void set_last_error(std::string_view sentence);  // cut at 255 bytes; control bytes become '?'
+  // Both are cut at 255 bytes; control bytes become '?'.
+  void set_last_error(std::string_view sentence);
+  void set_guard_reason(std::string_view sentence);
 
  private:
   StatsPage(UniqueFd fd, void* memory, size_t size);
@@ -104,6 +111,7 @@ struct StatsReading {
   uint64_t applied_epoch = 0;
   uint64_t applied_version = 0;
   std::string last_error;
+  std::string guard_reason;
   std::vector<Counter> counters;
 };
 

@@ -28,6 +28,7 @@ TEST(StatsPage, RoundTrip) {
   page->add(1, 0, 10);
   page->set(1, 1, 99);
   page->set_applied(5, 41);
+  page->set_guard_reason("a.example fails");
   page->set_last_error("snapshot refused:\nroot");
   const auto reader = StatsReader::map(page->fd());
   ASSERT_TRUE(reader.ok()) << reader.error();
@@ -37,6 +38,7 @@ TEST(StatsPage, RoundTrip) {
   EXPECT_EQ(reading.applied_epoch, 5U);
   EXPECT_EQ(reading.applied_version, 41U);
   EXPECT_EQ(reading.last_error, "snapshot refused:?root");
+  EXPECT_EQ(reading.guard_reason, "a.example fails");
   ASSERT_EQ(reading.counters.size(), 2U);
   EXPECT_EQ(reading.counters[0].name, "requests_received");
   EXPECT_EQ(reading.counters[0].per_worker, (std::vector<uint64_t>{7, 10}));
@@ -101,7 +103,7 @@ TEST(StatsReader, S3HostilePagesAreRefusedOrOnlyLie) {
   EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.counter_count = 513; }}));
   EXPECT_FALSE(StatsReader::map(-1).ok());
   const HostilePage unterminated(right, F_SEAL_SHRINK, [](StatsHeader& header) {
-    header.last_error_sequence = 1;  // "being written", for ever
+    header.last_error.sequence = 1;  // "being written", for ever
   });
   const auto reader = StatsReader::map(unterminated.fd());
   ASSERT_TRUE(reader.ok());

@@ -14,6 +14,7 @@ std::string stats_text(const StatsReading& reading, bool nonzero_only) {
                      std::to_string(reading.applied_epoch) + "\napplied_version " +
                      std::to_string(reading.applied_version) + "\n";
   if (!reading.last_error.empty()) text += "last_error " + reading.last_error + "\n";
+  if (!reading.guard_reason.empty()) text += "guard_reason " + reading.guard_reason + "\n";
   for (const StatsReading::Counter& counter : reading.counters) {
     if (nonzero_only && counter.sum == 0) continue;
     text += counter.name + " " + std::to_string(counter.sum) + "\n";

@@ -39,7 +39,7 @@ std::optional<GuardAct> GuardWatch::look(int stats_fd, Instant now) {
   if (acts == seen_) return std::nullopt;
   seen_ = acts;
   GuardAct act{cell(reading, "guard_bad_version"), cell(reading, "guard_back_to_version"),
-               reading.last_error};
+               reading.guard_reason};
   // Of an act from before our time: what was published since is of a control plane that knew of it.
   // One under our eyes is always ours to follow, whatever of ours has arrived behind it.
   if (is_first && reading.applied_version > act.bad_version) return std::nullopt;

@@ -23,7 +23,8 @@ class GuardWatchTest : public ::testing::Test {
   void act(uint64_t bad, uint64_t back_to, uint64_t number) {
     page_->set(0, 0, bad);
     page_->set(0, 1, back_to);
-    page_->set_last_error("a.example fails");
+    page_->set_guard_reason("a.example fails");
+    page_->set_last_error("a refusal that came behind it");
     page_->set(0, 2, number);
   }
   std::optional<GuardAct> look() {
