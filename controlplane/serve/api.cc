@@ -281,12 +281,10 @@ HttpResponse Api::plan(const HttpRequest& request) const {
   if (!answer::from_json(request.body, &asked))
     return failure(400, "the request is no PlanRequest in JSON");
   if (subject_.rollout->asked() == nullptr) return failure(409, "not everything has been read yet");
-  auto child = ChildAnswer::start([this, &asked] {
-    return ChildAnswer::Made{200, answer::to_json(make_plan(asked))};
-  });
-  if (!child) return failure(503, child.error());
   HttpResponse later;
-  later.child = std::move(*child);
+  later.by_child = [this, asked = std::move(asked)] {
+    return ChildAnswer::Made{200, answer::to_json(make_plan(asked))};
+  };
   return later;
 }
 

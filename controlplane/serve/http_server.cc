@@ -77,10 +77,14 @@ uint64_t announced_bytes(MHD_Connection* connection) {
 
 template <class State>
 MHD_Result wait_for_child(State& state, MHD_Connection* connection, Pending& pending,
-                          std::shared_ptr<ChildAnswer> child) {
+                          const std::function<ChildAnswer::Made()>& make) {
+  // Before there is one: a copy of this process is no small thing to refuse a client with.
   if (state.waiting != nullptr) {
     return send(connection, plain(503, "another answer that takes long is being made; try again"));
   }
+  auto started = ChildAnswer::start(make);
+  if (!started) return send(connection, plain(503, started.error().c_str()));
+  std::shared_ptr<ChildAnswer> child = std::move(*started);
   epoll_event event{};
   event.events = EPOLLIN;
   if (::epoll_ctl(state.epoll.get(), EPOLL_CTL_ADD, child->fd(), &event) != 0) {
@@ -144,7 +148,7 @@ MHD_Result take_request(void* context, MHD_Connection* connection, const char* u
   } catch (const std::exception&) {  // no memory for the answer
     response = plain(500, "the answer could not be made");
   }
-  if (response.child) return wait_for_child(state, connection, pending, std::move(response.child));
+  if (response.by_child) return wait_for_child(state, connection, pending, response.by_child);
   return send(connection, std::move(response));
 }
 

@@ -37,8 +37,8 @@ struct HttpResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
-  // Instead of all that: the client waits for what this one makes, one client at a time.
-  std::shared_ptr<ChildAnswer> child{};
+  // Instead of all that: a child process makes it and the client waits, one client at a time.
+  std::function<ChildAnswer::Made()> by_child{};
 };
 
 class HttpServer {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -39,16 +40,14 @@ class HttpServerTest : public ::testing::Test {
   ~HttpServerTest() override { fs::remove_all(root_); }
 
   static HttpResponse answer_by_child(const std::string& how) {
-    auto child = ChildAnswer::start([how]() -> ChildAnswer::Made {
+    HttpResponse response;
+    response.by_child = [how]() -> ChildAnswer::Made {
       if (how == "dies") _exit(3);
       if (how == "throws") throw std::bad_alloc();
       if (how == "sleeps") sleep(1'000);
       usleep(100'000);
       return {200, how == "large" ? std::string(3U << 20, 'x') : "made by a child"};
-    });
-    EXPECT_TRUE(child.ok());
-    HttpResponse response;
-    response.child = std::move(*child);
+    };
     return response;
   }
 
@@ -190,12 +189,15 @@ TEST_F(HttpServerTest, MoreClientsThanFitWaitForAPlace) {
 }
 
 TEST_F(HttpServerTest, WhatAChildMakesHoldsUpNobody) {
+  static int forks = 0;
+  ASSERT_EQ(::pthread_atfork([] { ++forks; }, nullptr, nullptr), 0);
   const UniqueFd slow = client();
   send(slow, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
   turn(5);
   const UniqueFd second = client();
   send(second, "GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_NE(receive(second).find(" 503 "), std::string::npos) << "one at a time";
+  EXPECT_EQ(forks, 1) << "who is refused costs no process";
   EXPECT_TRUE(ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 200"));
   std::string answer;
   for (int i = 0; i < 100 && answer.empty(); ++i) answer = receive(slow);
