@@ -176,9 +176,7 @@ TEST_F(ControlLoopTest, SecretsAreAskedForWhereNamedAndMakeNoVersion) {
       k8s::Secret secret;
       secret.mutable_metadata()->set_name("s");
       secret.set_type(std::to_string(turns));
-      store->put({{k8s::Kind::secret, "default", "s"},
-                  {},
-                  std::make_shared<const k8s::AnyObject>(secret)});
+      store->put({{k8s::Kind::secret, "default", "s"}, {}, k8s::Body(secret)});
     }
     if (turns == 20) {
       EXPECT_EQ(self->asked, 1) << "the names stay what they were";

@@ -15,9 +15,9 @@ certificates::View tls_view(const store::Store& objects, const model::Options& o
                             const store::Source& source, const model::LiveModel& live) {
   const auto classes = std::make_shared<const model::IngressClasses>(objects, options);
   certificates::View view;
-  view.is_ours = [classes](const k8s::Object& object) {
+  view.is_ours = [classes](const k8s::Object& object, const k8s::Ingress& ingress) {
     k8s::ProblemList said_elsewhere;
-    return classes->is_ours(object, std::get<k8s::Ingress>(*object.body), &said_elsewhere);
+    return classes->is_ours(object, ingress, &said_elsewhere);
   };
   view.why_unknown = [&source](const std::string& name_space, const std::string& name) {
     return source.why_unknown(name_space, name);

@@ -24,10 +24,11 @@ std::string date_of(int64_t seconds) {
   return {text, length};
 }
 
-const k8s::Secret* find_secret(const store::Store& objects, const std::string& name_space,
-                               const std::string& name) {
+std::optional<k8s::Secret> find_secret(const store::Store& objects, const std::string& name_space,
+                                       const std::string& name) {
   const k8s::Object* object = objects.find({Kind::secret, name_space, name});
-  return object == nullptr ? nullptr : &std::get<k8s::Secret>(*object->body);
+  if (object == nullptr) return std::nullopt;
+  return object->body.as<k8s::Secret>();
 }
 
 // What is wrong with its key, as the end of a sentence; nothing when it is right.
@@ -152,8 +153,9 @@ void TlsBook::take(const k8s::ObjectKey& key, const store::Store& objects, const
   drop(key);
   const k8s::Object* object = objects.find(key);
   if (object == nullptr) return;
-  const auto& tls = std::get<k8s::Ingress>(*object->body).spec().tls();
-  if (tls.empty() || !view.is_ours(*object)) return;
+  const auto ingress = object->body.as<k8s::Ingress>();
+  const auto& tls = ingress.spec().tls();
+  if (tls.empty() || !view.is_ours(*object, ingress)) return;
   Entry& entry = entries_[key];
   entry.place = object->place;
   entry.entries = static_cast<size_t>(tls.size());
@@ -194,8 +196,8 @@ void TlsBook::drop(const k8s::ObjectKey& key) {
 
 void TlsBook::read_secret(const SecretName& name, const store::Store& objects) {
   certificates_.erase(name);
-  const k8s::Secret* secret = find_secret(objects, name.first, name.second);
-  if (secret == nullptr || !users_.contains(name)) return;
+  const std::optional<k8s::Secret> secret = find_secret(objects, name.first, name.second);
+  if (!secret || !users_.contains(name)) return;
   const auto pem = secret->data().find(certificate_key);
   if (pem == secret->data().end()) return;
   certificates_.emplace(name, read_certificate(pem->second));
@@ -252,8 +254,8 @@ void TlsBook::judge_use(const Use& use, const SecretName& name, const store::Sto
     if (why->empty()) return;
     return say(Reason::certificate_missing, who + " cannot be looked at: " + *why);
   }
-  const k8s::Secret* secret = find_secret(objects, name.first, name.second);
-  if (secret == nullptr) return say(Reason::certificate_missing, "there is no " + who);
+  const std::optional<k8s::Secret> secret = find_secret(objects, name.first, name.second);
+  if (!secret) return say(Reason::certificate_missing, "there is no " + who);
   if (secret->type() != tls_type) {  // of which nothing has been kept
     return say(Reason::certificate_invalid,
                who + " is of type " + k8s::quote(secret->type()) + ", not " + tls_type);

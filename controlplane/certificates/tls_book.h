@@ -34,7 +34,7 @@ constexpr int64_t ends_soon_s = int64_t{14} * 86'400;
 // What is known outside of the objects while they are looked at.
 struct View {
   // Whether an Ingress is ours; of others nothing is said and nothing is read.
-  std::function<bool(const k8s::Object& object)> is_ours;
+  std::function<bool(const k8s::Object& object, const k8s::Ingress& ingress)> is_ours;
   // store::Source::why_unknown.
   std::function<std::optional<std::string>(const std::string& name_space, const std::string& name)>
       why_unknown;

@@ -21,8 +21,8 @@ struct Tls {
 class TlsBookTest : public ::testing::Test {
  protected:
   TlsBookTest() {
-    view_.is_ours = [](const k8s::Object& object) {
-      return std::get<k8s::Ingress>(*object.body).spec().ingress_class_name() != "another";
+    view_.is_ours = [](const k8s::Object&, const k8s::Ingress& ingress) {
+      return ingress.spec().ingress_class_name() != "another";
     };
     view_.why_unknown = [this](const std::string&, const std::string& name) {
       const auto at = unknown_.find(name);
@@ -55,7 +55,7 @@ class TlsBookTest : public ::testing::Test {
   }
   template <class Body>
   void put(k8s::Kind kind, const std::string& name, Body body) {
-    objects_.put({{kind, "shop", name}, {}, std::make_shared<const k8s::AnyObject>(body)});
+    objects_.put({{kind, "shop", name}, {}, k8s::Body(body)});
   }
   bool update() {
     const bool differs = book_.update(objects_, objects_.take_changes(), view_);
@@ -243,9 +243,7 @@ TEST_F(TlsBookTest, AQuotaConcernsTheNamespaceThatChanged) {
     for (const char* name : {"a", "b"}) {
       k8s::Ingress body;
       body.mutable_spec()->add_tls()->set_secret_name("s");
-      objects_.put({{k8s::Kind::ingress, name_space, name},
-                    {},
-                    std::make_shared<const k8s::AnyObject>(body)});
+      objects_.put({{k8s::Kind::ingress, name_space, name}, {}, k8s::Body(body)});
     }
   }
   const auto asked_after = [&] {
@@ -262,9 +260,7 @@ TEST_F(TlsBookTest, AQuotaConcernsTheNamespaceThatChanged) {
   EXPECT_EQ(asked_after(), (std::set<std::string>{"shop/a", "shop/b"}));
   objects_.remove({k8s::Kind::ingress, "home", "a"});
   EXPECT_EQ(asked_after(), std::set<std::string>{"home/b"});
-  objects_.put({{k8s::Kind::name_space, "", "shop"},
-                {},
-                std::make_shared<const k8s::AnyObject>(k8s::Namespace())});
+  objects_.put({{k8s::Kind::name_space, "", "shop"}, {}, k8s::Body(k8s::Namespace())});
   EXPECT_EQ(asked_after(), (std::set<std::string>{"shop/a", "shop/b"}));
   put(k8s::Kind::ingress_class, "a", k8s::IngressClass());
   EXPECT_EQ(asked_after(), (std::set<std::string>{"home/b", "shop/a", "shop/b"}));

@@ -89,9 +89,9 @@ std::vector<k8s::Problem> problems_of_tls(const store::Store& objects,
                                           const model::Options& options) {
   const model::IngressClasses classes(objects, options);
   certificates::View view;
-  view.is_ours = [&](const k8s::Object& object) {
+  view.is_ours = [&](const k8s::Object& object, const k8s::Ingress& ingress) {
     k8s::ProblemList said_elsewhere;
-    return classes.is_ours(object, std::get<k8s::Ingress>(*object.body), &said_elsewhere);
+    return classes.is_ours(object, ingress, &said_elsewhere);
   };
   certificates::TlsBook book(false);
   book.rebuild(objects, view);

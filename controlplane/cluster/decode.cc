@@ -130,9 +130,7 @@ std::optional<k8s::Problem> settle(Kind kind, k8s::AnyObject body, k8s::Object* 
                             k8s::quote(metadata->namespace_() + '/' + metadata->name()) +
                             ", which is no name; it is left out"};
   }
-  // A copy: what was cleared above (managedFields most of all) keeps its memory in the original, a
-  // quarter of all that would be kept.
-  object->body = std::make_shared<const k8s::AnyObject>(body);
+  object->body = k8s::Body(body);
   return std::nullopt;
 }
 
@@ -230,7 +228,7 @@ void fill_event(Kind kind, Encoding encoding, std::string_view bytes, DecodedEve
   }
   event->problem = read_object(kind, encoding, bytes, &object);
   if (event->problem) return;
-  event->resource_version = metadata_of(*object.body).resource_version();
+  event->resource_version = object.body.metadata().resource_version();
   event->object = std::move(object);
 }
 

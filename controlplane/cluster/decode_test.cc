@@ -59,7 +59,7 @@ std::string json_list(const std::string& items) {
 }
 
 std::string bytes_of(const k8s::Object& object) {
-  return std::get<k8s::Ingress>(*object.body).DebugString();
+  return object.body.as<k8s::Ingress>().DebugString();
 }
 
 TEST(Decode, BothEncodingsGiveEqualObjects) {
@@ -77,9 +77,8 @@ TEST(Decode, BothEncodingsGiveEqualObjects) {
   EXPECT_EQ(wire->objects[0].field_manager, "kubectl");
   EXPECT_EQ(json->resource_version + json->continue_token, "9c");
   EXPECT_EQ(wire->resource_version + wire->continue_token, "9c");
-  EXPECT_EQ(
-      std::get<k8s::Ingress>(*json->objects[0].body).spec().rules(0).value().http().paths(0).path(),
-      "/x");
+  EXPECT_EQ(json->objects[0].body.as<k8s::Ingress>().spec().rules(0).value().http().paths(0).path(),
+            "/x");
 }
 
 TEST(Decode, EmptyListsAndNoLists) {
@@ -146,7 +145,7 @@ TEST(Decode, C9_HostilePathsHostsAndAnnotations) {
         Kind::ingress, encoding, list_body<k8s::Ingress>(encoding, "9", "", {sent, ingress("ok")}));
     ASSERT_TRUE(list.ok());
     ASSERT_EQ(list->objects.size(), 2u);
-    const auto& read = std::get<k8s::Ingress>(*list->objects[0].body);
+    const auto read = list->objects[0].body.as<k8s::Ingress>();
     EXPECT_EQ(read.spec().rules(0).value().http().paths_size(), 100'001);
     EXPECT_EQ(read.spec().rules(2).host(), std::string("a\0b", 3));
     EXPECT_FALSE(read.metadata().annotations().contains("big")) << "not kept";
@@ -176,7 +175,7 @@ TEST(Decode, KeysOfSecretsAreNotKept) {
         decode_list(Kind::secret, encoding, list_body<k8s::Secret>(encoding, "1", "", {secret}));
     ASSERT_TRUE(list.ok());
     ASSERT_EQ(list->objects.size(), 1u);
-    const auto& kept = std::get<k8s::Secret>(*list->objects[0].body);
+    const auto kept = list->objects[0].body.as<k8s::Secret>();
     EXPECT_EQ(kept.data().at("tls.crt"), certificate + certificate);
     EXPECT_FALSE(kept.key_in_certificate());
     EXPECT_TRUE(kept.data().contains("tls.key"));
@@ -199,7 +198,7 @@ TEST(Decode, KeysOfSecretsAreNotKept) {
     const auto list = decode_list(Kind::secret, Encoding::protobuf,
                                   list_body<k8s::Secret>(Encoding::protobuf, "1", "", {secret}));
     ASSERT_TRUE(list.ok());
-    const auto& kept = std::get<k8s::Secret>(*list->objects[0].body);
+    const auto kept = list->objects[0].body.as<k8s::Secret>();
     EXPECT_EQ(kept.data().at("tls.crt"), one.kept) << one.written;
     EXPECT_EQ(kept.key_in_certificate(), one.holds_key) << one.written;
   }

@@ -26,9 +26,7 @@ class EventWriterTest : public ::testing::Test {
   void add(const std::string& name) {
     k8s::Service body = service(name, "1");
     body.mutable_metadata()->set_uid("uid-" + name);
-    store_.put({{k8s::Kind::service, "shop", name},
-                {},
-                std::make_shared<const k8s::AnyObject>(std::move(body))});
+    store_.put({{k8s::Kind::service, "shop", name}, {}, k8s::Body(std::move(body))});
   }
   static k8s::Problem problem(const std::string& name, const std::string& sentence,
                               k8s::Severity severity = k8s::Severity::error) {
@@ -159,9 +157,7 @@ TEST_F(EventWriterTest, NotesOfAnObjectSilenceNoErrorOfIt) {
 TEST_F(EventWriterTest, C11_ObjectsWithoutANamespaceAreLeftToThoseWhoMaySpeakOfThem) {
   k8s::IngressClass body;
   body.mutable_metadata()->set_uid("uid-of-class");
-  store_.put({{k8s::Kind::ingress_class, "", "millrace"},
-              {},
-              std::make_shared<const k8s::AnyObject>(body)});
+  store_.put({{k8s::Kind::ingress_class, "", "millrace"}, {}, k8s::Body(body)});
   add("a");
   const std::vector<k8s::Problem> problems = {
       {k8s::Severity::error, {}, "IngressClass millrace", "is a default beside another"},

@@ -252,7 +252,7 @@ class Server {
 State state_of(const store::Store& store) {
   State state;
   for (const auto& [key, object] : store.objects()) {
-    state[key.name] = std::get<k8s::Service>(*object.body);
+    state[key.name] = object.body.as<k8s::Service>();
   }
   return state;
 }

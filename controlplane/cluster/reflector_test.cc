@@ -120,7 +120,7 @@ TEST_P(ReflectorTest, StreamsAreCutAnywhere) {
     ASSERT_TRUE(reflector.body(std::string_view(stream).substr(cut), now_, &store));
     ASSERT_EQ(store.size(), 2u);
     const auto* a = store.find({k8s::Kind::service, "shop", "a"});
-    ASSERT_EQ(std::get<k8s::Service>(*a->body).spec().ports(0).port(), 81);
+    ASSERT_EQ(a->body.as<k8s::Service>().spec().ports(0).port(), 81);
   }
 }
 

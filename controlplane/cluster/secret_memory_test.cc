@@ -128,7 +128,7 @@ TEST(SecretMemory, NothingStaysOfAListThatWasRead) {
   ASSERT_TRUE(list.ok());
   ASSERT_EQ(list->objects.size(), 1u);
   EXPECT_EQ(keys_in_memory(), 0u);
-  const auto& kept = std::get<k8s::Secret>(*list->objects[0].body);
+  const auto kept = list->objects[0].body.as<k8s::Secret>();
   EXPECT_TRUE(kept.key_in_certificate());
   EXPECT_TRUE(kept.data().at("tls.crt").starts_with("-----BEGIN CERTIFICATE-----\nccc"));
 }

@@ -44,7 +44,8 @@ void add_service(const std::string& name, const store::Store& store,
   const k8s::Object* object =
       store.find({Kind::service, name.substr(0, slash), name.substr(slash + 1)});
   if (object == nullptr) return;
-  for (const auto& one : std::get<k8s::Service>(*object->body).status().load_balancer().ingress()) {
+  const auto service = object->body.as<k8s::Service>();
+  for (const auto& one : service.status().load_balancer().ingress()) {
     add(one.ip().empty() ? one.hostname() : one.ip(), status);
   }
 }
@@ -53,7 +54,7 @@ void add_nodes(const store::Store& store, k8s::IngressLoadBalancerStatus* status
   std::set<std::string> addresses;  // sorted: the same for whoever is the leader
   for (auto at = store.objects().lower_bound({Kind::node, "", ""});
        at != store.objects().end() && at->first.kind == Kind::node; ++at) {
-    const auto& node = std::get<k8s::Node>(*at->second.body);
+    const auto node = at->second.body.as<k8s::Node>();
     const auto& conditions = node.status().conditions();
     const bool is_ready = std::any_of(conditions.begin(), conditions.end(), [](const auto& one) {
       return one.type() == "Ready" && one.status() == "True";
@@ -147,7 +148,7 @@ bool StatusWriter::write_dropped(const store::Store& store, Instant now) {
   for (auto at = dropped_.begin(); at != dropped_.end();) {
     const k8s::Object* object = store.find({Kind::ingress, at->first, at->second});
     if (object == nullptr ||
-        text_of(std::get<k8s::Ingress>(*object->body).status().load_balancer()) != ours) {
+        text_of(object->body.as<k8s::Ingress>().status().load_balancer()) != ours) {
       at = dropped_.erase(at);  // gone, or another controller's already
     } else if (write(*at, none, store, now)) {
       ++at;
@@ -180,7 +181,7 @@ bool StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancer
   const auto waiting = work_.find(name);
   const bool is_right =
       object == nullptr ||
-      text_of(std::get<k8s::Ingress>(*object->body).status().load_balancer()) == text_of(wanted);
+      text_of(object->body.as<k8s::Ingress>().status().load_balancer()) == text_of(wanted);
   if (is_right) {
     const bool rests = waiting != work_.end() && waiting->second.request == 0;
     if (rests && (object == nullptr || now >= waiting->second.not_before)) work_.erase(waiting);

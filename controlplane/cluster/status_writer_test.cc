@@ -22,9 +22,7 @@ class StatusWriterTest : public ::testing::Test {
     body.mutable_metadata()->set_name(name);
     body.mutable_metadata()->set_namespace_("shop");
     if (!ip.empty()) body.mutable_status()->mutable_load_balancer()->add_ingress()->set_ip(ip);
-    store_.put({{k8s::Kind::ingress, "shop", name},
-                {},
-                std::make_shared<const k8s::AnyObject>(std::move(body))});
+    store_.put({{k8s::Kind::ingress, "shop", name}, {}, k8s::Body(std::move(body))});
   }
   // As the server: what is written comes back by the watch, unless `swallows_`.
   ApiAnswer serve(const ApiRequest& request) {
@@ -47,7 +45,8 @@ class StatusWriterTest : public ::testing::Test {
   void serve_these(std::set<IngressName> names) { writer_->serve(std::move(names), now_); }
   std::string ip(const std::string& name) const {
     const auto& object = *store_.find({k8s::Kind::ingress, "shop", name});
-    const auto& status = std::get<k8s::Ingress>(*object.body).status().load_balancer();
+    const k8s::IngressLoadBalancerStatus status =
+        object.body.as<k8s::Ingress>().status().load_balancer();
     return status.ingress().empty() ? "" : status.ingress(0).ip();
   }
 
@@ -203,9 +202,7 @@ TEST(WantedStatus, FromTheFirstThatIsSet) {
   off.mutable_status()->mutable_addresses(2)->set_address("10.0.0.2");
   off.mutable_status()->mutable_conditions(0)->set_status("False");
   for (const k8s::Node& node : {ready, off}) {
-    store.put({{k8s::Kind::node, "", node.metadata().name()},
-               {},
-               std::make_shared<const k8s::AnyObject>(node)});
+    store.put({{k8s::Kind::node, "", node.metadata().name()}, {}, k8s::Body(node)});
   }
   StatusOptions options;
   options.from_nodes = true;

@@ -59,9 +59,10 @@ std::string rule_text(const model::Route& route) {
 
 std::string created(const store::Store& objects, const model::RouteSource& source) {
   const k8s::Object* object = objects.find({k8s::Kind::ingress, source.name_space, source.ingress});
-  if (object == nullptr || !k8s::metadata_of(*object->body).has_creation_timestamp()) return "";
-  return google::protobuf::util::TimeUtil::ToString(
-      k8s::metadata_of(*object->body).creation_timestamp());
+  if (object == nullptr) return "";
+  const k8s::ObjectMeta metadata = object->body.metadata();
+  if (!metadata.has_creation_timestamp()) return "";
+  return google::protobuf::util::TimeUtil::ToString(metadata.creation_timestamp());
 }
 
 // Why `loser`, which asks for the same requests as `winner`, lost.

@@ -3,23 +3,15 @@
 
 #include <compare>
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <variant>
 
-#include "controlplane/k8s/objects.pb.h"
+#include "controlplane/k8s/body.h"
 
 namespace millrace::k8s {
 
 // Longest name and namespace that Kubernetes gives (a DNS subdomain, RFC 1123).
 constexpr size_t name_bytes_max = 253;
-
-// The order is that of AnyObject's alternatives.
-enum class Kind { ingress, ingress_class, service, endpoint_slice, secret, node, name_space };
-using AnyObject =
-    std::variant<Ingress, IngressClass, Service, EndpointSlice, Secret, Node, Namespace>;
-constexpr size_t kind_count = std::variant_size_v<AnyObject>;
 
 std::string_view to_text(Kind kind);         // "Ingress"
 std::string_view api_version_of(Kind kind);  // "networking.k8s.io/v1"
@@ -49,8 +41,7 @@ struct Place {
 struct Object {
   ObjectKey key;
   Place place;
-  // Never null, never changed: views and stores share it.
-  std::shared_ptr<const AnyObject> body;
+  Body body;  // there, but in an Object that only names one
   // Who made the last change to what it asks for (metadata.managedFields),
   // "kubectl-client-side-apply"; empty when its source does not say.
   std::string field_manager{};

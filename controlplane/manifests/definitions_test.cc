@@ -13,7 +13,7 @@ using k8s::ObjectKey;
 Object object(uint64_t name, const std::string& file, int line) {
   return {{k8s::Kind::service, "shop", "s" + std::to_string(name)},
           {file, line},
-          std::make_shared<const k8s::AnyObject>(k8s::Service())};
+          k8s::Body(k8s::Service())};
 }
 
 // What the folder is said to be, told the long way.

@@ -152,16 +152,16 @@ class DocumentReader {
   }
 
   void decode(const YAML::Node& node, Kind kind) {
-    auto body = std::make_shared<k8s::AnyObject>(k8s::empty_object(kind));
+    k8s::AnyObject body = k8s::empty_object(kind);
     FieldError error;
     google::protobuf::Message* message =
-        std::visit([](auto& one) -> google::protobuf::Message* { return &one; }, *body);
+        std::visit([](auto& one) -> google::protobuf::Message* { return &one; }, body);
     if (!read_message(node, message, &budget_, &error)) {
       return refuse(error.line, name_of(node, kind),
                     (error.field.empty() ? "" : error.field + ": ") + error.sentence);
     }
-    const std::string field_manager = k8s::take_field_manager(body.get());
-    const k8s::ObjectMeta& metadata = metadata_of(*body);
+    const std::string field_manager = k8s::take_field_manager(&body);
+    const k8s::ObjectMeta& metadata = metadata_of(body);
     const bool cluster_scoped = kind == Kind::ingress_class;
     ObjectKey key{kind, cluster_scoped ? "" : metadata.namespace_(), metadata.name()};
     if (key.name_space.empty() && !cluster_scoped) key.name_space = "default";
@@ -178,7 +178,7 @@ class DocumentReader {
           "metadata.namespace " + k8s::quote(key.name_space) + " is not a lower-case DNS name");
     }
     out_->objects.push_back(
-        Object{std::move(key), place(line_of(node)), std::move(body), field_manager});
+        Object{std::move(key), place(line_of(node)), k8s::Body(body), field_manager});
   }
 
   static std::optional<Kind> kind_from(std::string_view text) {

@@ -14,8 +14,8 @@ std::string problem_of(const std::string& text) {
   return parsed.problems[0].text();
 }
 
-const k8s::Ingress& ingress_of(const ParsedFile& parsed, size_t index = 0) {
-  return std::get<k8s::Ingress>(*parsed.objects.at(index).body);
+k8s::Ingress ingress_of(const ParsedFile& parsed, size_t index = 0) {
+  return parsed.objects.at(index).body.as<k8s::Ingress>();
 }
 
 std::string ingress(const std::string& spec) {
@@ -70,7 +70,7 @@ TEST(ManifestFile, ReadsJson) {
 	"endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": false, "serving": null}}]
 })");
   ASSERT_FALSE(parsed.broken()) << parsed.problems[0].text();
-  const auto& slice = std::get<k8s::EndpointSlice>(*parsed.objects.at(0).body);
+  const auto slice = parsed.objects.at(0).body.as<k8s::EndpointSlice>();
   EXPECT_EQ(slice.metadata().labels().at("kubernetes.io/service-name"), "web");
   EXPECT_FALSE(slice.metadata().has_creation_timestamp());
   EXPECT_TRUE(slice.endpoints(0).conditions().has_ready());
@@ -88,7 +88,7 @@ spec:
   - {name: admin, port: 81, targetPort: web, protocol: TCP}
 )");
   ASSERT_FALSE(parsed.broken()) << parsed.problems[0].text();
-  EXPECT_EQ(std::get<k8s::Service>(*parsed.objects.at(0).body).spec().ports(1).name(), "admin");
+  EXPECT_EQ(parsed.objects.at(0).body.as<k8s::Service>().spec().ports(1).name(), "admin");
 }
 
 TEST(ManifestFile, SeveralDocumentsListsAndOtherKinds) {
@@ -219,7 +219,8 @@ TEST(ManifestFile, PlainScalarsThatOnlyLookOdd) {
       parse_file("f.yaml", ingress("  rules: [{host: 1.2.3.4}, {host: 12e}, {host: "
                                    "'null'}, {host: !!str 12}, {host: ~}]\n"));
   ASSERT_FALSE(parsed.broken()) << parsed.problems[0].text();
-  const auto& rules = ingress_of(parsed).spec().rules();
+  const k8s::Ingress ingress = ingress_of(parsed);
+  const auto& rules = ingress.spec().rules();
   EXPECT_EQ(rules[0].host(), "1.2.3.4");
   EXPECT_EQ(rules[1].host(), "12e");
   EXPECT_EQ(rules[2].host(), "null");

@@ -36,7 +36,7 @@ class FolderTest : public ::testing::Test {
     take_news(folder);
     std::string text;
     for (const auto& [key, object] : objects_) {
-      const auto& body = std::get<k8s::Service>(*object.body);
+      const auto body = object.body.as<k8s::Service>();
       text += (text.empty() ? "" : " ") + object.key.name + ":" +
               std::to_string(body.spec().ports_size() > 0 ? body.spec().ports(0).port() : 0);
     }
@@ -305,7 +305,7 @@ class ReadAheadTest : public FolderTest {
     std::string text;
     const FolderNews news = folder.take_news();
     for (const auto& object : news.objects) {
-      const auto& body = std::get<k8s::EndpointSlice>(*object.body);
+      const auto body = object.body.as<k8s::EndpointSlice>();
       text += object.key.name + "@" + body.endpoints(0).addresses(0) + " ";
     }
     for (const auto& key : news.gone) text += "-" + key.name + " ";

@@ -24,9 +24,8 @@ struct Age {
   }
 };
 
-inline Age age_of(const k8s::Object& object) {
-  const k8s::ObjectMeta& metadata = metadata_of(*object.body);
-  Age age{!metadata.has_creation_timestamp(), 0, 0, object.key.name_space + '/' + object.key.name};
+inline Age age_of(const k8s::ObjectKey& key, const k8s::ObjectMeta& metadata) {
+  Age age{!metadata.has_creation_timestamp(), 0, 0, key.name_space + '/' + key.name};
   if (!age.has_no_time) {
     age.seconds = metadata.creation_timestamp().seconds();
     age.nanoseconds = metadata.creation_timestamp().nanos();

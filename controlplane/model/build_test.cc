@@ -70,9 +70,7 @@ TEST(C9Model, TooManyPathsCostThatIngressItsLastOnesOnly) {
   store::Store store = store_of(
       ingress("b", "{rules: [{host: a.example, http: {paths: [{path: /b, pathType: Exact, " +
                        backend + "}]}}]}"));
-  store.put({{k8s::Kind::ingress, "default", "a-huge"},
-             {"f.yaml", 2},
-             std::make_shared<const k8s::AnyObject>(huge)});
+  store.put({{k8s::Kind::ingress, "default", "a-huge"}, {"f.yaml", 2}, k8s::Body(huge)});
   const BuildResult built = build(store, {});
   ASSERT_EQ(built.model.hosts.size(), 1u);
   EXPECT_EQ(built.model.hosts[0].routes.size(), ingress_paths_max + 1);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/check.h"
 #include "controlplane/model/limits.h"
 
 namespace millrace::model {
@@ -31,10 +32,30 @@ bool is_port_number(int32_t port) {
 
 }  // namespace
 
-const std::string* service_of_slice(const k8s::EndpointSlice& slice) {
-  const auto& labels = slice.metadata().labels();
-  const auto label = labels.find(service_label);
-  return label == labels.end() ? nullptr : &label->second;
+std::optional<std::string> service_of_slice(const k8s::Body& slice) {
+  CHECK(slice.kind() == k8s::Kind::endpoint_slice);
+  const k8s::ObjectMeta metadata = slice.metadata();
+  const auto label = metadata.labels().find(service_label);
+  if (label == metadata.labels().end()) return std::nullopt;
+  return label->second;
+}
+
+void EndpointResolver::begin(const HeldObject& service,
+                             const std::map<std::string, HeldObject>& slices,
+                             std::vector<k8s::Problem>* problems) {
+  service_ = &service;
+  slices_ = &slices;
+  problems_ = problems;
+  is_read_ = false;
+  unusable_slices_.clear();
+}
+
+void EndpointResolver::read() {
+  if (std::exchange(is_read_, true)) return;
+  service_->body.read(&service_content_);
+  if (slice_contents_.size() < slices_->size()) slice_contents_.resize(slices_->size());
+  auto content = slice_contents_.begin();
+  for (const auto& [name, held] : *slices_) held.body.read(&*content++);
 }
 
 std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s::Object& user) {
@@ -46,11 +67,11 @@ std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s
                                     : k8s::Reason::backend_missing});
     return std::vector<Endpoint>();
   };
-  if (service_.body == nullptr) {
+  if (!service_->body) {
     return missing(Severity::error, "there is no Service " + key.name_space + '/' + key.service);
   }
-  const auto& spec = std::get<k8s::Service>(*service_.body).spec();
-  if (spec.type() == "ExternalName") {
+  read();
+  if (service_content_.spec().type() == "ExternalName") {
     return missing(Severity::error, "the Service is of type ExternalName, which is not served");
   }
   const k8s::ServicePort* port = find_port(key.port);
@@ -62,28 +83,29 @@ std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s
                    "the Service's port speaks " + k8s::quote(port->protocol()) + ", not TCP");
   }
   std::vector<Endpoint> found;
-  for (const auto& [name, held] : slices_) {
-    const Slice slice{key.name_space, name, held};
+  auto content = slice_contents_.cbegin();
+  for (const auto& [name, held] : *slices_) {
+    const Slice slice{key.name_space, name, held.place, *content++};
     if (is_usable(slice)) collect(slice, port->name(), &found);
   }
   merge_endpoints(&found);
   std::vector<Endpoint> endpoints = choose_endpoints(std::move(found));
   if (endpoints.size() > service_endpoints_max) {
-    problems_->push_back({Severity::error, service_.place,
+    problems_->push_back({Severity::error, service_->place,
                           "Service " + key.name_space + '/' + key.service,
                           "has more than " + std::to_string(service_endpoints_max) +
                               " endpoints; the lowest addresses are used"});
     endpoints.resize(service_endpoints_max);
   }
   if (endpoints.empty()) {
-    return missing(Severity::note, slices_.empty() ? "the Service has no EndpointSlice"
-                                                   : "the Service has no endpoint that is ready");
+    return missing(Severity::note, slices_->empty() ? "the Service has no EndpointSlice"
+                                                    : "the Service has no endpoint that is ready");
   }
   return endpoints;
 }
 
 const k8s::ServicePort* EndpointResolver::find_port(const std::string& port) const {
-  const auto& ports = std::get<k8s::Service>(*service_.body).spec().ports();
+  const auto& ports = service_content_.spec().ports();
   const auto number = parse_decimal(port, 65535);
   const k8s::ServicePort* of_other_protocol = nullptr;
   for (const k8s::ServicePort& one : ports) {
@@ -96,7 +118,7 @@ const k8s::ServicePort* EndpointResolver::find_port(const std::string& port) con
 }
 
 bool EndpointResolver::is_usable(const Slice& slice) {
-  const auto& type = std::get<k8s::EndpointSlice>(*slice.held.body).address_type();
+  const std::string& type = slice.content.address_type();
   if (type == "IPv4") return true;
   if (!unusable_slices_.insert(slice.name).second) return false;
   const bool is_known_type = type == "IPv6" || type == "FQDN";
@@ -108,8 +130,7 @@ bool EndpointResolver::is_usable(const Slice& slice) {
 
 void EndpointResolver::collect(const Slice& slice, const std::string& port_name,
                                std::vector<Endpoint>* found) {
-  const auto& body = std::get<k8s::EndpointSlice>(*slice.held.body);
-  for (const k8s::EndpointPort& port : body.ports()) {
+  for (const k8s::EndpointPort& port : slice.content.ports()) {
     if (port.name() != port_name || !is_tcp(port.protocol())) continue;
     if (!is_port_number(port.port())) {
       report(Severity::error, slice,
@@ -120,8 +141,8 @@ void EndpointResolver::collect(const Slice& slice, const std::string& port_name,
                  "; it is skipped");
       continue;
     }
-    found->reserve(found->size() + static_cast<size_t>(body.endpoints_size()));
-    for (const k8s::Endpoint& endpoint : body.endpoints()) {
+    found->reserve(found->size() + static_cast<size_t>(slice.content.endpoints_size()));
+    for (const k8s::Endpoint& endpoint : slice.content.endpoints()) {
       // discovery/v1: ready and serving are true, terminating is false, when they are not set.
       const auto& conditions = endpoint.conditions();
       const Endpoint as{Ipv4Address(), static_cast<uint16_t>(port.port()),
@@ -150,7 +171,7 @@ void EndpointResolver::add_address(const Slice& slice, const std::string& text,
 }
 
 void EndpointResolver::report(Severity severity, const Slice& slice, std::string sentence) {
-  problems_->push_back({severity, slice.held.place,
+  problems_->push_back({severity, slice.place,
                         "EndpointSlice " + slice.name_space + '/' + slice.name,
                         std::move(sentence)});
 }

@@ -3,12 +3,12 @@
 #pragma once
 
 #include <map>
-#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "controlplane/k8s/objects.pb.h"
+#include "controlplane/k8s/object.h"
 #include "controlplane/k8s/problem.h"
 #include "controlplane/model/model.h"
 
@@ -17,19 +17,18 @@ namespace millrace::model {
 // What an object of the cluster says, and where it was read.
 struct HeldObject {
   k8s::Place place;
-  std::shared_ptr<const k8s::AnyObject> body;  // null: there is no such object
+  k8s::Body body;
 };
 
-// The name of the Service that an EndpointSlice belongs to; null when it has none.
-const std::string* service_of_slice(const k8s::EndpointSlice& slice);
+// The name of the Service that an EndpointSlice belongs to; nothing when it has none.
+std::optional<std::string> service_of_slice(const k8s::Body& slice);
 
-// One Service with its slices.
+// Services with their slices, one after the other: into the messages of one the next is read.
 class EndpointResolver {
  public:
-  // Slices by name. Both outlive the resolver.
-  EndpointResolver(const HeldObject& service, const std::map<std::string, HeldObject>& slices,
-                   std::vector<k8s::Problem>* problems)
-      : service_(service), slices_(slices), problems_(problems) {}
+  // From now on it is about this one. Slices by name. All three outlive what is asked about it.
+  void begin(const HeldObject& service, const std::map<std::string, HeldObject>& slices,
+             std::vector<k8s::Problem>* problems);
 
   // What a backend leads to; to be asked once for each key's names, with the oldest Ingress that
   // names it. A Service, a port or endpoints that are missing leave the list empty, with a problem.
@@ -39,8 +38,11 @@ class EndpointResolver {
   struct Slice {
     const std::string& name_space;
     const std::string& name;
-    const HeldObject& held;
+    const k8s::Place& place;
+    const k8s::EndpointSlice& content;
   };
+
+  void read();
 
   const k8s::ServicePort* find_port(const std::string& port) const;
   bool is_usable(const Slice& slice);
@@ -49,10 +51,13 @@ class EndpointResolver {
                    std::vector<Endpoint>* found);
   void report(k8s::Severity severity, const Slice& slice, std::string sentence);
 
-  const HeldObject& service_;
-  const std::map<std::string, HeldObject>& slices_;
-  std::vector<k8s::Problem>* problems_;
-  std::set<std::string> unusable_slices_;  // said once a slice
+  const HeldObject* service_ = nullptr;
+  const std::map<std::string, HeldObject>* slices_ = nullptr;
+  std::vector<k8s::Problem>* problems_ = nullptr;
+  bool is_read_ = false;
+  k8s::Service service_content_;
+  std::vector<k8s::EndpointSlice> slice_contents_;  // in the order of slices_; those behind are old
+  std::set<std::string> unusable_slices_;           // said once a slice
 };
 
 // Makes one of each address and port in `found`: a pod may be in two slices while it moves from one

@@ -30,7 +30,7 @@ struct OlderOwner {
 struct Candidate {
   const RouteOwner* owner = nullptr;
   const ServiceKey* backend = nullptr;  // null: it cannot be used
-  std::string_view path;                // as written; empty for defaults. Lies in the object's body
+  std::string_view path;                // as written; empty for defaults. The owner keeps it
   uint32_t rule_index = 0;
   uint32_t path_index = 0;
   PathType type = PathType::prefix;

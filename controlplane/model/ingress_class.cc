@@ -16,7 +16,7 @@ IngressClasses::IngressClasses(const store::Store& objects, const Options& optio
   for (auto at = all.lower_bound({k8s::Kind::ingress_class, "", ""});
        at != all.end() && at->first.kind == k8s::Kind::ingress_class; ++at) {
     const auto& [key, object] = *at;
-    const auto& ingress_class = std::get<k8s::IngressClass>(*object.body);
+    const auto ingress_class = object.body.as<k8s::IngressClass>();
     is_ours_by_name_[key.name] = ingress_class.spec().controller() == options.controller_name;
     const auto& annotations = ingress_class.metadata().annotations();
     const auto is_default = annotations.find(default_annotation);

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "base/check.h"
 #include "controlplane/model/host.h"
 #include "controlplane/model/limits.h"
 #include "controlplane/model/path.h"
@@ -55,10 +56,10 @@ Status check_backend(const k8s::IngressBackend& backend) {
 
 class Reader {
  public:
-  Reader(const k8s::Object& object, const ModelBounds& bounds, const NamespaceView& name_space,
-         const Grant& grant)
+  Reader(const k8s::Object& object, const k8s::Ingress& ingress, const ModelBounds& bounds,
+         const NamespaceView& name_space, const Grant& grant)
       : object_(object),
-        ingress_(std::get<k8s::Ingress>(*object.body)),
+        ingress_(ingress),
         bounds_(bounds),
         view_(name_space),
         quota_(name_space.policy.quota_of(object.key.name_space)),
@@ -80,6 +81,7 @@ class Reader {
       }
       return std::move(reading_);
     }
+    reserve_paths();
     for (int i = 0; i < spec.rules_size(); ++i) {
       if (static_cast<size_t>(i) == ingress_rules_max) {
         report(Severity::error, "has more than " + std::to_string(ingress_rules_max) +
@@ -97,6 +99,24 @@ class Reader {
   }
 
  private:
+  // Routes point to where their paths are kept, so that place does not grow under them.
+  void reserve_paths() {
+    size_t bytes = 0;
+    for (const k8s::IngressRule& rule : ingress_.spec().rules()) {
+      for (const k8s::HTTPIngressPath& path : rule.value().http().paths()) {
+        bytes += std::max(path.path().size(), size_t{1});  // "/" where nothing is written
+      }
+    }
+    reading_.paths.reserve(bytes);
+  }
+
+  std::string_view keep_path(std::string_view path) {
+    std::vector<char>& kept = reading_.paths;
+    CHECK(path.size() <= kept.capacity() - kept.size());
+    kept.insert(kept.end(), path.begin(), path.end());
+    return {kept.data() + kept.size() - path.size(), path.size()};
+  }
+
   void add_rule(uint32_t index) {
     const k8s::IngressRule& rule = ingress_.spec().rules(static_cast<int>(index));
     Result<std::string> name = parse_host(rule.host());
@@ -154,7 +174,7 @@ class Reader {
     }
     if (!take_quota(where) || !take_place()) return;
     const uint32_t backend = take_backend(path.backend(), where, ".backend");
-    reading_.routes.push_back({text, host, backend, rule_index, path_index, *type});
+    reading_.routes.push_back({keep_path(text), host, backend, rule_index, path_index, *type});
   }
 
   void add_default(uint32_t host) {
@@ -332,9 +352,10 @@ std::string host_text(const std::string& host) {
   return host.empty() ? std::string("all hosts") : "host " + k8s::quote(host);
 }
 
-IngressReading read_ingress(const k8s::Object& object, const ModelBounds& bounds,
-                            const NamespaceView& name_space, const Grant& grant) {
-  return Reader(object, bounds, name_space, grant).read();
+IngressReading read_ingress(const k8s::Object& object, const k8s::Ingress& ingress,
+                            const ModelBounds& bounds, const NamespaceView& name_space,
+                            const Grant& grant) {
+  return Reader(object, ingress, bounds, name_space, grant).read();
 }
 
 }  // namespace millrace::model

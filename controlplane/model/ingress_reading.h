@@ -36,7 +36,7 @@ constexpr uint32_t no_index = UINT32_MAX;
 
 // One route that an Ingress asks for.
 struct AskedRoute {
-  std::string_view path;        // as written; empty for defaults. Lies in the object's body
+  std::string_view path;        // as written; empty for defaults. Lies in IngressReading::paths
   uint32_t host = no_index;     // into IngressReading::hosts; none: the cluster's default
   uint32_t backend = no_index;  // into IngressReading::backends; none: it cannot be used
   uint32_t rule_index = 0;
@@ -48,6 +48,7 @@ struct IngressReading {
   std::vector<std::string> hosts;    // that its rules make known, by name
   std::vector<ServiceKey> backends;  // in the order of their first mention
   std::vector<AskedRoute> routes;
+  std::vector<char> paths;   // of all routes, one behind the other
   size_t routes_wanted = 0;  // had the grant no bounds
   std::vector<ServiceKey>
       policies;  // those of `backends` and more that are not as they are by default
@@ -65,9 +66,10 @@ struct NamespaceView {
   const Labels& labels;
 };
 
-// `object` holds an Ingress, and its body outlives the reading.
-IngressReading read_ingress(const k8s::Object& object, const ModelBounds& bounds,
-                            const NamespaceView& name_space, const Grant& grant);
+// `ingress` is what `object` says.
+IngressReading read_ingress(const k8s::Object& object, const k8s::Ingress& ingress,
+                            const ModelBounds& bounds, const NamespaceView& name_space,
+                            const Grant& grant);
 
 // "spec.rules[0].http.paths[1]"
 std::string place_in_ingress(uint32_t rule_index, uint32_t path_index);

@@ -51,21 +51,21 @@ struct LiveService {
     return static_cast<size_t>(std::count_if(backends.begin(), backends.end(),
                                              [](const auto& one) { return !one->is_left_out; }));
   }
-  bool is_empty() const { return object.body == nullptr && slices.empty() && backends.empty(); }
+  bool is_empty() const { return !object.body && slices.empty() && backends.empty(); }
 };
 
 namespace {
 
-constexpr size_t service_fetch_steps = 2 + body_fetch_steps;
+constexpr size_t service_fetch_steps = 3;
 void fetch_service(const LiveService& service, size_t step) {
   if (step == 0) return fetch(&service, sizeof service);
   if (step == 1) {
     if (!service.slices.empty()) fetch(&*service.slices.begin(), sizeof(HeldObject));
     return fetch(service.backends.data());
   }
-  if (step == 2 && !service.backends.empty()) fetch(service.backends[0].get(), sizeof(LiveBackend));
-  if (!service.slices.empty()) fetch_body(service.slices.begin()->second.body.get(), step - 2);
-  fetch_body(service.object.body.get(), step - 2);
+  if (!service.backends.empty()) fetch(service.backends[0].get(), sizeof(LiveBackend));
+  if (!service.slices.empty()) fetch(service.slices.begin()->second.body);
+  fetch(service.object.body);
 }
 
 }  // namespace
@@ -139,7 +139,8 @@ void LiveBackends::take_service(const k8s::ObjectKey& key, const k8s::Object* ob
 }
 
 void LiveBackends::take_slice(const k8s::ObjectKey& key, const k8s::Object* object,
-                              const std::string* owner, std::vector<k8s::Problem>* problems) {
+                              const std::optional<std::string>& owner,
+                              std::vector<k8s::Problem>* problems) {
   const FullName name{key.name_space, key.name};
   const size_t hash = hash_of(name);
   const auto known = find_slice(name, hash, key.name);
@@ -147,7 +148,7 @@ void LiveBackends::take_slice(const k8s::ObjectKey& key, const k8s::Object* obje
     known->second->slices.erase(key.name);
     touch(known->second);
   }
-  if (owner == nullptr) {
+  if (!owner) {
     if (known != of_slice_.end()) of_slice_.erase(known);
     if (object == nullptr) return;
     problems->push_back({Severity::warning, object->place, key.text(),
@@ -255,10 +256,11 @@ std::vector<Service> LiveBackends::settle_all(Threads threads, ProblemBook* prob
   std::vector<Service> services(count);
   std::vector<std::vector<k8s::Problem>> said(dirty_.size());
   for_ranges(dirty_.size(), services_a_thread, threads, [&](size_t first, size_t end) {
+    EndpointResolver resolver;
     for (size_t i = first; i < end; ++i) {
       fetch_ahead(dirty_, i, end, service_fetch_steps, fetch_service);
       dirty_[i]->is_dirty = false;
-      said[i] = resolve(*dirty_[i], services.data() + places[i]);
+      said[i] = resolve(*dirty_[i], &resolver, services.data() + places[i]);
     }
   });
   for (size_t i = 0; i < dirty_.size(); ++i) {
@@ -279,7 +281,8 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
            old_one->key.service == first.service;
   };
   std::vector<Service> services(service->services());
-  say(service->full_name(), resolve(*service, services.data()), problems);
+  EndpointResolver resolver;
+  say(service->full_name(), resolve(*service, &resolver, services.data()), problems);
   for (Service& now : services) {
     for (; is_old() && old_one->key < now.key; ++old_one) {
       changes->push_back({old_one->key, *old_one, std::nullopt});
@@ -297,9 +300,10 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
 
 // What its backends lead to, into as many places as it has services. What is to be said of it.
 std::vector<k8s::Problem> LiveBackends::resolve(const LiveService& service,
+                                                EndpointResolver* resolver,
                                                 Service* services) const {
   std::vector<k8s::Problem> said;
-  EndpointResolver resolver(service.object, service.slices, &said);
+  resolver->begin(service.object, service.slices, &said);
   const Service* last = nullptr;
   for (const auto& backend : service.backends) {
     const ServiceKey& key = backend->key;
@@ -312,7 +316,7 @@ std::vector<k8s::Problem> LiveBackends::resolve(const LiveService& service,
     }
     // The same Service port under another policy stands behind it: it is looked at once.
     const bool is_known = last != nullptr && last->key.names() == key.names();
-    services->endpoints = is_known ? last->endpoints : resolver.resolve(key, user);
+    services->endpoints = is_known ? last->endpoints : resolver->resolve(key, user);
     services->key = key;
     last = services++;
   }

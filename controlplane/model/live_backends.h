@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -49,9 +50,9 @@ class LiveBackends {
   void reserve(size_t services, size_t slices);
   // Null: the object is gone.
   void take_service(const k8s::ObjectKey& key, const k8s::Object* object);
-  // owner: the name of the Service that it belongs to; null: of none.
-  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object, const std::string* owner,
-                  std::vector<k8s::Problem>* problems);
+  // owner: the name of the Service that it belongs to; nothing: of none.
+  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object,
+                  const std::optional<std::string>& owner, std::vector<k8s::Problem>* problems);
 
   // Once a user and key. The backend stays where it is until settle() after its last user left.
   LiveBackend* use(ServiceKey key, const RouteOwner* user);
@@ -82,7 +83,8 @@ class LiveBackends {
   void share_places();
   void settle_one(LiveService* service, const std::vector<Service>& before, ProblemBook* problems,
                   std::vector<ServiceChange>* changes);
-  std::vector<k8s::Problem> resolve(const LiveService& service, Service* services) const;
+  std::vector<k8s::Problem> resolve(const LiveService& service, EndpointResolver* resolver,
+                                    Service* services) const;
 
   const size_t services_max_;
   std::unordered_set<std::unique_ptr<LiveService>, ByName, ByName> services_;

@@ -26,10 +26,6 @@ using k8s::Kind;
 using k8s::Severity;
 using Origin = ProblemOrigin;
 
-const k8s::Ingress& ingress_of(const k8s::Object& object) {
-  return std::get<k8s::Ingress>(*object.body);
-}
-
 std::string order_of(const k8s::ObjectKey& key) {
   return key.name_space + '\0' + key.name;
 }
@@ -55,13 +51,14 @@ struct IngressRecord : RouteOwner {
   Grant grant;
   IngressReading reading;
   bool is_placed = false;
+  bool asks_for_rest = false;  // has a route of the cluster's default
   bool is_dirty = false;
   std::vector<LiveBackend*> backends;  // of reading.backends, while it is placed
 };
 
-// Null: no Service's, or no slice.
-const std::string* owner_of(const k8s::Object* slice) {
-  return slice == nullptr ? nullptr : service_of_slice(std::get<k8s::EndpointSlice>(*slice->body));
+// Nothing: no Service's, or no slice.
+std::optional<std::string> owner_of(const k8s::Object* slice) {
+  return slice == nullptr ? std::nullopt : service_of_slice(slice->body);
 }
 
 // What reading an Ingress gives before anything is done with it.
@@ -176,9 +173,10 @@ struct LiveModel::State {
     backends.reserve(lists.services.size(), lists.slices.size());
     std::vector<FreshIngress> fresh(lists.ingresses.size());
     for_ranges(fresh.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
+      k8s::Ingress content;
       for (size_t i = first; i < end; ++i) {
-        fetch_ahead(lists.ingresses, i, end, ingress_fetch_steps, fetch_ingress);
-        fresh[i] = fresh_of(*lists.ingresses[i]);
+        fetch_ahead(lists.ingresses, i, end, object_fetch_steps, fetch_object);
+        fresh[i] = fresh_of(*lists.ingresses[i], &content);
       }
     });
     for (size_t i = 0; i < fresh.size(); ++i) {
@@ -187,9 +185,12 @@ struct LiveModel::State {
       ingresses.emplace_hint(ingresses.end(), key, take_fresh(key, std::move(fresh[i])));
     }
     for (const k8s::Object* service : lists.services) backends.take_service(service->key, service);
-    std::vector<const std::string*> owners(lists.slices.size());
+    std::vector<std::optional<std::string>> owners(lists.slices.size());
     for_ranges(owners.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
-      for (size_t i = first; i < end; ++i) owners[i] = owner_of(lists.slices[i]);
+      for (size_t i = first; i < end; ++i) {
+        fetch_ahead(lists.slices, i, end, object_fetch_steps, fetch_object);
+        owners[i] = owner_of(lists.slices[i]);
+      }
     });
     for (size_t i = 0; i < owners.size(); ++i) {
       take_slice(lists.slices[i]->key, lists.slices[i], owners[i]);
@@ -221,7 +222,8 @@ struct LiveModel::State {
     if (!reads_labels) return;
     labels.erase(key.name);
     if (object == nullptr) return;
-    const auto& its_labels = k8s::metadata_of(*object->body).labels();
+    const k8s::ObjectMeta metadata = object->body.metadata();
+    const auto& its_labels = metadata.labels();
     if (!its_labels.empty()) labels[key.name] = {its_labels.begin(), its_labels.end()};
   }
 
@@ -242,21 +244,20 @@ struct LiveModel::State {
 
   // Notes every Ingress that is now ours and was not, or the reverse.
   void ask_classes(const store::Store& objects, std::vector<k8s::ObjectKey>* changed) {
+    k8s::Ingress content;
     for (const auto& [key, record] : ingresses) {
       const k8s::Object* object = objects.find(key);
       if (object == nullptr) continue;  // among the changes
-      if (is_ours(*object) != (record != nullptr)) changed->push_back(key);
+      object->body.read(&content);
+      k8s::ProblemList said;
+      const bool is_ours = classes->is_ours(*object, content, &said);
+      say(Origin::Kind::ingress_class, object->key, said.take());
+      if (is_ours != (record != nullptr)) changed->push_back(key);
     }
   }
 
-  bool is_ours(const k8s::Object& object) {
-    k8s::ProblemList said;
-    const bool ours = classes->is_ours(object, ingress_of(object), &said);
-    say(Origin::Kind::ingress_class, object.key, said.take());
-    return ours;
-  }
-
-  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object, const std::string* owner) {
+  void take_slice(const k8s::ObjectKey& key, const k8s::Object* object,
+                  const std::optional<std::string>& owner) {
     std::vector<k8s::Problem> said;
     backends.take_slice(key, object, owner, &said);
     say(Origin::Kind::slice, key, std::move(said));
@@ -272,7 +273,8 @@ struct LiveModel::State {
       say(Origin::Kind::ingress_class, key, {});
       return;
     }
-    std::unique_ptr<IngressRecord> record = take_fresh(key, fresh_of(*object));
+    k8s::Ingress content;
+    std::unique_ptr<IngressRecord> record = take_fresh(key, fresh_of(*object, &content));
     if (is_known) {
       at->second = std::move(record);
     } else {
@@ -280,15 +282,16 @@ struct LiveModel::State {
     }
   }
 
-  // Changes nothing: many are read at once.
-  FreshIngress fresh_of(const k8s::Object& object) const {
+  // Changes nothing but `content`, into which it reads: many are read at once.
+  FreshIngress fresh_of(const k8s::Object& object, k8s::Ingress* content) const {
     FreshIngress fresh;
     k8s::ProblemList said;
-    if (classes->is_ours(object, ingress_of(object), &said)) {
+    object.body.read(content);
+    if (classes->is_ours(object, *content, &said)) {
       fresh.record = std::make_unique<IngressRecord>();
       fresh.record->object = object;
-      fresh.record->age = age_of(object);
-      fresh.record->reading = reading_of(*fresh.record);
+      fresh.record->age = age_of(object.key, content->metadata());
+      fresh.record->reading = reading_of(*fresh.record, *content);
     }
     fresh.of_class = said.take();
     return fresh;
@@ -322,8 +325,8 @@ struct LiveModel::State {
 
   // ---- reading, and what is left by others --------------------------------------------------
 
-  IngressReading reading_of(const IngressRecord& record) const {
-    return read_ingress(record.object, options.bounds,
+  IngressReading reading_of(const IngressRecord& record, const k8s::Ingress& content) const {
+    return read_ingress(record.object, content, options.bounds,
                         {options.ownership, host_owners, labels_of(record.object.key.name_space)},
                         record.grant);
   }
@@ -354,7 +357,7 @@ struct LiveModel::State {
     withdraw(record);
     unread(record);
     record->grant = std::move(granted);
-    record->reading = reading_of(*record);
+    record->reading = reading_of(*record, record->object.body.as<k8s::Ingress>());
     note_reading(record);
     touch(record);
   }
@@ -499,7 +502,10 @@ struct LiveModel::State {
     if (of_reading.size() == 1) of_reading[0]->rules.expect(reading.routes.size());
     for (const AskedRoute& route : reading.routes) {
       LiveHost* const host = route.host == no_index ? &cluster : of_reading[route.host];
-      if (host == &cluster) touch(host);
+      if (host == &cluster) {
+        touch(host);
+        record->asks_for_rest = true;
+      }
       const Candidate candidate{
           record,
           route.backend == no_index ? nullptr : &record->backends[route.backend]->key,
@@ -529,7 +535,7 @@ struct LiveModel::State {
       host->rules.remove(record);
       touch(host);
     }
-    if (ingress_of(record->object).spec().rules_size() == 0) {
+    if (std::exchange(record->asks_for_rest, false)) {
       cluster.rules.remove(record);
       touch(&cluster);
     }

@@ -191,7 +191,7 @@ class BoundsTest : public ::testing::Test {
     path->set_path_type("Prefix");
     path->mutable_backend()->mutable_service()->set_name(to);
     path->mutable_backend()->mutable_service()->mutable_port()->set_number(80);
-    store_.put({key_of(name), {}, std::make_shared<const k8s::AnyObject>(std::move(ingress))});
+    store_.put({key_of(name), {}, k8s::Body(std::move(ingress))});
   }
   void remove(const std::string& name) { store_.remove(key_of(name)); }
   static k8s::ObjectKey key_of(const std::string& name) { return {k8s::Kind::ingress, "ns", name}; }

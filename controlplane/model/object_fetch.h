@@ -1,8 +1,9 @@
-// Objects that are read one behind the other lie anywhere in memory, each as a tree of small
-// pieces: the processor would wait for every piece. What is read soon is asked for while others are
-// read, one step down its tree at a time. Changes nothing but the time that it takes.
+// What is read one behind the other lies anywhere in memory: the processor would wait for every
+// piece. What is read soon is asked for while others are read, one step of what leads there at a
+// time. Changes nothing but the time that it takes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "controlplane/k8s/object.h"
@@ -28,12 +29,16 @@ void fetch_ahead(const Things& things, size_t at, size_t end, size_t steps, Fetc
   }
 }
 
-constexpr size_t ingress_fetch_steps = 13;
-// What an Ingress with one rule says.
-void fetch_ingress(const k8s::Object& object, size_t step);
+// What is behind the first lines is asked for by the processor itself: it is read in order.
+inline void fetch(const k8s::Body& body) {
+  constexpr size_t bytes_max = 512;
+  fetch(body.bytes().data(), std::min(body.bytes().size(), bytes_max));
+}
 
-constexpr size_t body_fetch_steps = 5;
-// The addresses of a slice; the ports of a Service. Of other kinds nothing.
-void fetch_body(const k8s::AnyObject* body, size_t step);
+constexpr size_t object_fetch_steps = 2;
+inline void fetch_object(const k8s::Object& object, size_t step) {
+  if (step == 0) return fetch(&object, sizeof object);
+  fetch(object.body);
+}
 
 }  // namespace millrace::model

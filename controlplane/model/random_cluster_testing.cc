@@ -77,9 +77,7 @@ k8s::Object RandomCluster::object(k8s::ObjectKey key, k8s::AnyObject body) {
       },
       body);
   // The place depends on the key alone: a new line is no change of content.
-  return {key,
-          {key.name_space + key.name + ".yaml", 7},
-          std::make_shared<const k8s::AnyObject>(std::move(body))};
+  return {key, {key.name_space + key.name + ".yaml", 7}, k8s::Body(std::move(body))};
 }
 
 k8s::Ingress RandomCluster::ingress() {

@@ -95,8 +95,8 @@ bool Causes::contains_slice(const k8s::ObjectKey& key, const store::Store& objec
   const k8s::Object* slice = objects.find(key);
   // Whose it was is not known any more; somebody in its namespace has lost endpoints, or not.
   if (slice == nullptr) return has_any(services_, key.name_space);
-  const std::string* service = model::service_of_slice(std::get<k8s::EndpointSlice>(*slice->body));
-  return service != nullptr && services_.contains({key.name_space, *service});
+  const std::optional<std::string> service = model::service_of_slice(slice->body);
+  return service && services_.contains({key.name_space, *service});
 }
 
 }  // namespace millrace::publish

@@ -41,9 +41,7 @@ std::map<std::string, model::HeldObject> slices_of(const model::ServiceKey& key,
        at != objects.objects().end() && at->first.kind == first.kind &&
        at->first.name_space == first.name_space;
        ++at) {
-    const std::string* service =
-        model::service_of_slice(std::get<k8s::EndpointSlice>(*at->second.body));
-    if (service != nullptr && *service == key.service) {
+    if (model::service_of_slice(at->second.body) == key.service) {
       slices.emplace(at->first.name, held_object(&at->second));
     }
   }
@@ -68,7 +66,8 @@ model::Service look_up(const model::ServiceKey& key, const k8s::Object& user,
   const model::HeldObject object =
       held_object(objects.find({k8s::Kind::service, key.name_space, key.service}));
   const auto slices = slices_of(key, objects);
-  model::EndpointResolver resolver(object, slices, problems);
+  model::EndpointResolver resolver;
+  resolver.begin(object, slices, problems);
   return {key, resolver.resolve(key, user)};
 }
 
@@ -112,7 +111,7 @@ model::Model with_current_endpoints(const model::Model& held, const model::Model
     }
     if (users.empty()) users = users_of(held);
     const model::RouteSource& source = users[service.key];
-    const k8s::Object user{{k8s::Kind::ingress, source.name_space, source.ingress}, {}, nullptr};
+    const k8s::Object user{{k8s::Kind::ingress, source.name_space, source.ingress}, {}, {}};
     table.services.push_back(look_up(service.key, user, objects, problems));
   }
   return table;
@@ -137,9 +136,8 @@ model::ModelDelta endpoints_change(const model::Model& table, const model::Model
       take_namespace(table.services, asked.services, key.name_space, &keys);
       continue;
     }
-    const std::string* service =
-        model::service_of_slice(std::get<k8s::EndpointSlice>(*slice->body));
-    if (service != nullptr) take_ports(table.services, key.name_space, *service, &keys);
+    const std::optional<std::string> service = model::service_of_slice(slice->body);
+    if (service) take_ports(table.services, key.name_space, *service, &keys);
   }
   model::ModelDelta delta;
   std::vector<k8s::Problem> ignored;  // with_current_endpoints() names them

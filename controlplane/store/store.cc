@@ -3,23 +3,7 @@
 #include <set>
 #include <utility>
 
-#include <google/protobuf/util/message_differencer.h>
-
 namespace millrace::store {
-
-namespace {
-
-const google::protobuf::Message& message_of(const k8s::AnyObject& object) {
-  return std::visit([](const auto& body) -> const google::protobuf::Message& { return body; },
-                    object);
-}
-
-bool same_content(const k8s::Object& left, const k8s::Object& right) {
-  return left.body == right.body || google::protobuf::util::MessageDifferencer::Equals(
-                                        message_of(*left.body), message_of(*right.body));
-}
-
-}  // namespace
 
 std::string_view to_text(ChangeKind kind) {
   switch (kind) {
@@ -37,7 +21,7 @@ bool Store::put(k8s::Object object) {
     objects_.emplace(object.key, std::move(object));
     return true;
   }
-  const bool changed = !same_content(at->second, object);
+  const bool changed = at->second.body != object.body;
   if (changed) note(object, ChangeKind::updated);
   at->second = std::move(object);
   return changed;
@@ -93,8 +77,8 @@ const k8s::Object* Store::find(const k8s::ObjectKey& key) const {
 }
 
 void Store::note(const k8s::Object& object, ChangeKind kind) {
-  Change change{object.key, kind, metadata_of(*object.body).resource_version(),
-                object.field_manager, object.place};
+  Change change{object.key, kind, object.body.metadata().resource_version(), object.field_manager,
+                object.place};
   const auto [at, is_new] = changes_.try_emplace(object.key, change);
   if (is_new) return;
   const ChangeKind before = at->second.kind;

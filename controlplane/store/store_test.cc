@@ -9,9 +9,7 @@ k8s::Object service(const std::string& name, int port, int line = 1) {
   k8s::Service body;
   body.mutable_metadata()->set_name(name);
   body.mutable_spec()->add_ports()->set_port(port);
-  return {{k8s::Kind::service, "default", name},
-          {"f.yaml", line},
-          std::make_shared<const k8s::AnyObject>(body)};
+  return {{k8s::Kind::service, "default", name}, {"f.yaml", line}, k8s::Body(body)};
 }
 
 TEST(Store, KeepsTheLatestOfEveryKey) {

@@ -25,9 +25,7 @@ k8s::Object object_of(k8s::Kind kind, uint32_t tenant, const std::string& name, 
   body.mutable_metadata()->set_resource_version(std::to_string(generation));
   body.mutable_metadata()->mutable_creation_timestamp()->set_seconds(first_creation_seconds +
                                                                      tenant % 1'000);
-  return {{kind, name_space_of(tenant), name},
-          {},
-          std::make_shared<const k8s::AnyObject>(std::move(body))};
+  return {{kind, name_space_of(tenant), name}, {}, k8s::Body(std::move(body))};
 }
 
 // 10.0.0.1 and on; none has an octet that is special.

@@ -174,7 +174,7 @@ TEST_F(ClusterSourceTest, WhatIsThereAndWhatComesAndGoes) {
   EXPECT_EQ(problems(), "");
   const k8s::Object* object = find(k8s::Kind::ingress, "web");
   ASSERT_NE(object, nullptr);
-  const auto& ingress = std::get<k8s::Ingress>(*object->body);
+  const auto ingress = object->body.as<k8s::Ingress>();
   ASSERT_EQ(ingress.spec().rules_size(), 1);
   const auto& path = ingress.spec().rules(0).value().http().paths(0);
   EXPECT_EQ(path.path() + ' ' + path.path_type() + ' ' + path.backend().service().name(),
@@ -185,7 +185,7 @@ TEST_F(ClusterSourceTest, WhatIsThereAndWhatComesAndGoes) {
   EXPECT_FALSE(ingress.metadata().resource_version().empty());
   EXPECT_EQ(object->field_manager, "kubectl-client-side-apply");
   ASSERT_NE(find(k8s::Kind::endpoint_slice, "web-1"), nullptr);
-  const auto& slice = std::get<k8s::EndpointSlice>(*find(k8s::Kind::endpoint_slice, "web-1")->body);
+  const auto slice = find(k8s::Kind::endpoint_slice, "web-1")->body.as<k8s::EndpointSlice>();
   EXPECT_EQ(slice.endpoints(0).addresses(0), "10.1.2.3");
   EXPECT_TRUE(slice.endpoints(0).conditions().ready());
 
@@ -198,7 +198,7 @@ TEST_F(ClusterSourceTest, WhatIsThereAndWhatComesAndGoes) {
   EXPECT_TRUE(wait_for([&] { return find(k8s::Kind::ingress, "web") == nullptr; }));
   ASSERT_EQ(kube("-n " + name_space_ + " label service web colour=blue"), 0);
   EXPECT_TRUE(wait_for([&] {
-    return metadata_of(*find(k8s::Kind::service, "web")->body).labels().contains("colour");
+    return find(k8s::Kind::service, "web")->body.metadata().labels().contains("colour");
   }));
   EXPECT_EQ(source_->counts().lists, 4u) << "one a kind, and neither Node nor Namespace";
 }
@@ -246,7 +246,7 @@ TEST_F(ClusterSourceTest, SecretsOfTlsAreWatchedWhereNamedAndKeysAreNotKept) {
   }
   ASSERT_TRUE(wait_for([&] { return find(k8s::Kind::secret, "a-tls") != nullptr; })) << problems();
   EXPECT_EQ(find(k8s::Kind::secret, "unnamed"), nullptr);
-  const auto& secret = std::get<k8s::Secret>(*find(k8s::Kind::secret, "a-tls")->body);
+  const auto secret = find(k8s::Kind::secret, "a-tls")->body.as<k8s::Secret>();
   EXPECT_EQ(secret.type(), "kubernetes.io/tls");
   EXPECT_TRUE(secret.data().at("tls.crt").starts_with("-----BEGIN CERTIFICATE"));
   EXPECT_EQ(secret.data().at("tls.key"), "");
@@ -423,7 +423,7 @@ TEST_F(ClusterSourceTest, EveryWayOfWritingIsFollowed) {
     return wait_for([&] {
       const k8s::Object* object = find(k8s::Kind::ingress, "w");
       return object != nullptr && object->field_manager == manager &&
-             std::get<k8s::Ingress>(*object->body).spec().rules(0).host() == host;
+             object->body.as<k8s::Ingress>().spec().rules(0).host() == host;
     });
   };
   const std::string in = "-n " + name_space_ + " ";
