@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every test through ctest, in suites that each have a
-# time budget: packages and build 40 minutes, unit and simulation 10, end to end 5.5, cluster 7, fuzzing 1.5,
+# time budget: packages and build 30 minutes, unit and simulation 10, end to end 5.5, cluster 7, fuzzing 1.5,
 # performance 2, the rest 2. Over budget is a failure. The API server that the cluster's tests run against is built
 # once a machine, which no budget counts. What cannot run here is skipped by name, with its reason.
 #

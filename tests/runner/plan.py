@@ -22,7 +22,7 @@ SUITES = {
     "end_to_end": (330, ("e2e",)),
     "cluster": (420, ("cluster",)),
 }
-BUILD_BUDGET_S = 2400
+BUILD_BUDGET_S = 1800
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 COPIED = ("LABELS", "TIMEOUT", "SKIP_RETURN_CODE", "RUN_SERIAL", "ENVIRONMENT", "PROCESSORS", "COST",
