@@ -143,10 +143,7 @@ void ControlLoop::run(int signal_fd) {
     note_progress(now);  // before what the next table takes
     if (ready[1].revents != 0 || now >= source_->due(now)) turn_source(now);
     if (now >= std::min(rebuild_due_, tls_due(now))) rebuild(now);
-    if (auto problems = rollout_.turn(store_, moment())) {
-      rollout_problems_ = std::move(*problems);
-      gather_problems();
-    }
+    rollout_.turn(store_, moment());
     for (const auto& server : servers_) server->turn(now);
     follow_rollout();
     report(now);
@@ -159,11 +156,11 @@ void ControlLoop::follow_guard() {
   const auto act = guard_watch_.look(publisher_.stats_page_fd(), at.now);
   if (!act) return;
   rollout_.guard_went_back(*act, store_, at);
-  rollout_problems_ = rollout_.problems();
-  gather_problems();
+  follow_rollout();
 }
 
-// An operator's word (by the API, by SIGHUP) changes what goes out and what is wrong with it.
+// An operator's word (by the API, by SIGHUP), a guard, what was put off: each may change what goes
+// out and what is wrong with it.
 void ControlLoop::follow_rollout() {
   if (rollout_.problems() != rollout_problems_) {
     rollout_problems_ = rollout_.problems();
@@ -181,7 +178,10 @@ void ControlLoop::report(Instant now) {
   if (reporter_ == nullptr) return;
   if (now >= report_due_) {
     report_due_ = Instant::never();
-    reporter_->tell({rollout_.served(), problems_});
+    publish::ServedIngresses::Changes served = rollout_.take_served_changes();
+    reporter_->tell({std::move(served.began), std::move(served.ceased),
+                     std::exchange(changed_ingresses_, {}), problems_},
+                    store_);
   }
   reporter_->turn(now, store_);
 }
@@ -286,6 +286,13 @@ bool ControlLoop::follow_store() {
   const bool differ = !was_live || !update.problems.empty();
   if (differ) built_problems_ = live_.problems();
   const bool tls_differs = follow_tls(changes, !was_live);
+  if (tls_differs) tls_problems_ = tls_.problems();
+  if (reporter_ != nullptr) {
+    for (const store::Change& change : changes) {
+      if (change.key.kind != k8s::Kind::ingress) continue;
+      changed_ingresses_.emplace(change.key.name_space, change.key.name);
+    }
+  }
   // No route is made of a Secret, so it is no cause of a version.
   std::erase_if(changes,
                 [](const store::Change& one) { return one.key.kind == k8s::Kind::secret; });
@@ -319,10 +326,14 @@ Instant ControlLoop::tls_due(Instant now) const {
 }
 
 void ControlLoop::gather_problems() {
-  problems_ = source_problems_;
-  problems_.insert(problems_.end(), built_problems_.begin(), built_problems_.end());
-  problems_.insert(problems_.end(), rollout_problems_.begin(), rollout_problems_.end());
-  for (k8s::Problem& problem : tls_.problems()) problems_.push_back(std::move(problem));
+  auto all = std::make_shared<std::vector<k8s::Problem>>();
+  all->reserve(source_problems_.size() + built_problems_.size() + rollout_problems_.size() +
+               tls_problems_.size());
+  for (const auto* some :
+       {&source_problems_, &built_problems_, &rollout_problems_, &tls_problems_}) {
+    all->insert(all->end(), some->begin(), some->end());
+  }
+  problems_ = std::move(all);
   problem_log_.say(problems_);
   if (reporter_ != nullptr && source_->has_synced() && report_due_ == Instant::never()) {
     report_due_ = now_of_clock() + report_delay;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/paced_line.h"
@@ -92,7 +93,10 @@ class ControlLoop {
   bool source_has_news_ = false;  // of problems that are not gathered yet
   std::vector<k8s::Problem> built_problems_;
   std::vector<k8s::Problem> rollout_problems_;
-  std::vector<k8s::Problem> problems_;  // all of them, those of spec.tls too
+  std::vector<k8s::Problem> tls_problems_;
+  // All of these, made anew when some are others.
+  k8s::SharedProblems problems_ = std::make_shared<const std::vector<k8s::Problem>>();
+  std::set<store::IngressName> changed_ingresses_;  // since the last report; for the reporter
   serve::Api api_;
   metrics::Metrics metrics_;
   uint64_t noted_version_ = 0;  // by the metrics

@@ -66,6 +66,24 @@ class MadeUpSource final : public store::Source {
   Instant due_;
 };
 
+// Keeps what it was told.
+class MadeUpReporter final : public store::Reporter {
+ public:
+  explicit MadeUpReporter(std::vector<store::Report>* told) : told_(told) {}
+
+  void tell(store::Report report, const store::Store&) override {
+    told_->push_back(std::move(report));
+  }
+  Instant due(Instant) const override { return Instant::never(); }
+  void turn(Instant, const store::Store&) override {}
+  void stop(Instant) override {}
+  bool done() const override { return true; }
+  std::vector<k8s::Problem> problems() const override { return {}; }
+
+ private:
+  std::vector<store::Report>* told_;
+};
+
 class ControlLoopTest : public ::testing::Test {
  protected:
   ControlLoopTest() {
@@ -85,13 +103,14 @@ class ControlLoopTest : public ::testing::Test {
     ASSERT_EQ(write(signals_[1], &info, sizeof info), static_cast<ssize_t>(sizeof info));
   }
   // Runs the loop over the source until it signals SIGTERM; then the history that is left.
-  std::unique_ptr<history::History> run(MadeUpSource::Turn turn) {
+  std::unique_ptr<history::History> run(MadeUpSource::Turn turn,
+                                        std::unique_ptr<store::Reporter> reporter = nullptr) {
     config_.socket = root_ / "socket";
     {
       auto history = history::History::open(root_ / "state", {});
       EXPECT_TRUE(history.ok());
-      ControlLoop loop(config_, std::make_unique<MadeUpSource>(std::move(turn)), nullptr,
-                       std::move(*history), 1);
+      ControlLoop loop(config_, std::make_unique<MadeUpSource>(std::move(turn)),
+                       std::move(reporter), std::move(*history), 1);
       loop.run(signals_[0]);
     }
     auto history = history::History::open(root_ / "state", {});
@@ -218,6 +237,61 @@ TEST_F(ControlLoopTest, WhatASourceHasNewToSayOfSecretsIsLookedAtOnce) {
     }
     return now + Duration::milliseconds(15);
   });
+}
+
+// Each report tells what came to be different since the one before it: what is served, which
+// Ingresses somebody wrote to, and problems by the same pointer while they are the same.
+TEST_F(ControlLoopTest, AReportTellsWhatChangedSinceTheOneBeforeIt) {
+  std::vector<store::Report> told;
+  const auto put_ingress = [](store::Store* store, const std::string& name,
+                              const std::string& path_type, const std::string& more) {
+    const std::string yaml =
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: " + name +
+        "}\nspec: {rules: [{host: " + name +
+        ".example, http: {paths: [{path: /, pathType: " + path_type +
+        ", backend: {service: {name: s, port: {number: 80}}}}]}}]" + more + "}\n";
+    for (k8s::Object& object : manifests::parse_file("", yaml).objects) store->put(object);
+  };
+  const std::string status = "}\nstatus: {loadBalancer: {ingress: [{ip: 192.0.2.9}]}";
+  const std::string tls = ", tls: [{hosts: [c.example]}]";
+  const std::vector<std::function<void(store::Store*)>> steps = {
+      [&](store::Store* store) {
+        put_ingress(store, "a", "Prefix", "");
+        put_ingress(store, "b", "Prefix", "");
+      },
+      [&](store::Store* store) { put_ingress(store, "b", "Prefix", status); },
+      [&](store::Store* store) {
+        store->remove({k8s::Kind::ingress, "default", "a"});
+        put_ingress(store, "c", "Wrong", tls);
+      },
+      [&](store::Store*) { signal(SIGTERM); },
+  };
+  size_t step = 0;
+  run(
+      [&](Instant now, store::Store* store, MadeUpSource*) {
+        if (step <= told.size()) steps[step++](store);  // the one before has been told
+        return now + Duration::milliseconds(20);
+      },
+      std::make_unique<MadeUpReporter>(&told));
+  using Names = std::vector<store::IngressName>;
+  using NameSet = std::set<store::IngressName>;
+  ASSERT_EQ(told.size(), 3u);
+  EXPECT_EQ(told[0].began, (Names{{"default", "a"}, {"default", "b"}}));
+  EXPECT_EQ(told[0].changed, (NameSet{{"default", "a"}, {"default", "b"}}));
+  EXPECT_EQ(told[0].problems->size(), 1u) << "no such Service";
+  EXPECT_TRUE(told[1].began.empty() && told[1].ceased.empty());
+  EXPECT_EQ(told[1].changed, (NameSet{{"default", "b"}})) << "somebody wrote its status";
+  EXPECT_EQ(told[1].problems, told[0].problems);
+  EXPECT_EQ(told[2].began, Names());
+  EXPECT_EQ(told[2].ceased, (Names{{"default", "a"}}));
+  EXPECT_EQ(told[2].changed, (NameSet{{"default", "a"}, {"default", "c"}}));
+  std::string problems;
+  for (const k8s::Problem& problem : *told[2].problems) problems += problem.text() + '\n';
+  for (const char* part :
+       {"\"Wrong\" is unknown", "there is no Service", "TLS is not terminated"}) {
+    EXPECT_NE(problems.find(part), std::string::npos) << part << " in\n" << problems;
+  }
+  EXPECT_EQ(problems.find("Ingress default/a"), std::string::npos) << problems;
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "controlplane/problem_log.h"
 
-#include <utility>
+#include <map>
+#include <string>
 
+#include "controlplane/k8s/problem_difference.h"
 #include "controlplane/log/structured_log.h"
 
 namespace millrace {
@@ -15,6 +17,11 @@ spdlog::level::level_enum level_of(k8s::Severity severity) {
     case k8s::Severity::error: return spdlog::level::err;
   }
   return spdlog::level::err;
+}
+
+// Without its line: a comment above an object moves it and solves nothing.
+std::string identity_of(const k8s::Problem& problem) {
+  return problem.place.file + ' ' + problem.object + ' ' + problem.sentence;
 }
 
 void say_one(spdlog::level::level_enum level, const k8s::Problem& problem, const std::string& line,
@@ -34,19 +41,25 @@ void log_line(k8s::Severity severity, const std::string& sentence) {
   log::line(level_of(severity), sentence, {});
 }
 
-void ProblemLog::say(const std::vector<k8s::Problem>& problems) {
-  std::map<std::string, k8s::Problem> present;
-  for (const k8s::Problem& problem : problems) {
-    // Without its line: a comment above an object moves it and solves nothing.
-    const std::string identity = problem.place.file + ' ' + problem.object + ' ' + problem.sentence;
-    if (!present.emplace(identity, problem).second || said_.contains(identity)) continue;
-    say_one(level_of(problem.severity), problem, problem.text(), false);
+void ProblemLog::say(const k8s::SharedProblems& problems) {
+  if (problems == said_) return;
+  const k8s::ProblemDifference differs = k8s::difference(*said_, *problems);
+  for (const k8s::Problem* problem : differs.after) {
+    if (++open_[identity_of(*problem)] > 1) continue;
+    say_one(level_of(problem->severity), *problem, problem->text(), false);
   }
-  for (const auto& [identity, problem] : said_) {
-    if (present.contains(identity)) continue;
-    say_one(spdlog::level::info, problem, "solved: " + problem.text(), true);
+  std::map<std::string, const k8s::Problem*> solved;  // in the order of what they are
+  for (const k8s::Problem* problem : differs.before) {
+    const auto open = open_.find(identity_of(*problem));
+    // The first of several is the one that was said.
+    solved.emplace(open->first, problem);
+    if (--open->second == 0) open_.erase(open);
   }
-  said_ = std::move(present);
+  for (const auto& [identity, problem] : solved) {
+    if (open_.contains(identity)) continue;
+    say_one(spdlog::level::info, *problem, "solved: " + problem->text(), true);
+  }
+  said_ = problems;
 }
 
 }  // namespace millrace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "controlplane/k8s/problem_difference.h"
+
 namespace millrace::cluster {
 
 ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
@@ -12,32 +14,46 @@ ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
       status_(api, options.status),
       events_(api, options.leader.identity, wall_clock, options.event_scope) {}
 
-void ClusterReporter::tell(store::Report report) {
-  report_ = std::move(report);
+void ClusterReporter::tell(store::Report report, const store::Store& store) {
+  status_.tell(report, store);
+  problems_ = std::move(report.problems);
   has_news_ = true;
 }
 
 Instant ClusterReporter::due(Instant now) const {
-  Instant due = leader_.due();
   if (has_news_) return now;
-  if (!leader_.is_leader(now)) return due;
-  return std::min({due, status_.due(), events_.due()});
+  if (!leader_.is_leader(now)) return leader_.due();
+  // To tell all problems again waits for the Lease, which is renewed every few seconds.
+  return std::min({leader_.due(), status_.due(), events_.due()});
 }
 
 void ClusterReporter::turn(Instant now, const store::Store& store) {
   leader_.turn(now);
   const bool leads = leader_.is_leader(now);
-  const bool became_leader = leads && !was_leader_;
-  was_leader_ = leads;
-  if (has_news_ || became_leader) {
-    // What the leader before us has not come to say is said by us. While another one leads, nothing
-    // is said, and so none of it is made.
-    if (options_.writes_events && leads) events_.tell(report_.problems, store, now);
-    status_.serve(report_.served, now);
-    has_news_ = false;
+  const bool has_news = std::exchange(has_news_, false);
+  if (options_.writes_events && problems_ != nullptr) {
+    tells_all_soon_ = leads && (tells_all_soon_ || has_news);
+    if (leads) tell_events(store, now);
   }
+  // What the leader before us has not come to say is said by us. While another one leads, nothing
+  // is said, and so none of it is made.
+  if (!leads) told_ = nullptr;
   status_.turn(now, store, leads);
   events_.turn(now, leads);
+}
+
+void ClusterReporter::tell_events(const store::Store& store, Instant now) {
+  const bool is_time = tells_all_soon_ && now >= told_all_at_ + events_told_interval;
+  if (told_ == nullptr || is_time) {
+    events_.tell(*problems_, store, now);
+    told_all_at_ = now;
+    tells_all_soon_ = false;
+  } else if (told_ != problems_) {
+    std::vector<k8s::Problem> news;
+    for (const k8s::Problem* one : k8s::difference(*told_, *problems_).after) news.push_back(*one);
+    events_.tell(news, store, now);
+  }
+  told_ = problems_;
 }
 
 std::vector<k8s::Problem> ClusterReporter::problems() const {

@@ -12,6 +12,10 @@
 
 namespace millrace::cluster {
 
+// While reports come, all problems are told so often at least, and between that only new ones: so
+// what lasts is said again when its Event has expired, or when its object is another one.
+constexpr Duration events_told_interval = Duration::seconds(60);
+
 struct ReporterOptions {
   LeaderOptions leader;
   StatusOptions status;
@@ -25,7 +29,7 @@ class ClusterReporter : public store::Reporter {
   ClusterReporter(ApiCaller* api, const ReporterOptions& options, WallClock wall_clock,
                   uint64_t seed);
 
-  void tell(store::Report report) override;
+  void tell(store::Report report, const store::Store& store) override;
   Instant due(Instant now) const override;
   void turn(Instant now, const store::Store& store) override;
   void stop(Instant now) override { leader_.release(now); }
@@ -37,13 +41,17 @@ class ClusterReporter : public store::Reporter {
   const EventWriter& events() const { return events_; }
 
  private:
+  void tell_events(const store::Store& store, Instant now);
+
   const ReporterOptions options_;
   LeaderElection leader_;
   StatusWriter status_;
   EventWriter events_;
-  store::Report report_;
-  bool has_news_ = false;
-  bool was_leader_ = false;
+  k8s::SharedProblems problems_;
+  k8s::SharedProblems told_;  // as Events; null while another one leads
+  Instant told_all_at_;
+  bool has_news_ = false;        // a report that was not looked at
+  bool tells_all_soon_ = false;  // a report has come since all were told
 };
 
 }  // namespace millrace::cluster

@@ -94,7 +94,9 @@ void EventWriter::say(const k8s::Problem& problem, const store::Store& store, In
     ++left_out_;
     return;
   }
-  said_.emplace(name, Said{now + (is_note ? note_again_after : event_again_after), uid, is_note});
+  const Instant again_at = now + (is_note ? note_again_after : event_again_after);
+  first_again_at_ = std::min(first_again_at_, again_at);
+  said_.emplace(name, Said{again_at, uid, is_note});
   ++said_of_[{uid, is_note}];
   notes_said_ += is_note;
   const std::string name_space = key->name_space.empty() ? "default" : key->name_space;
@@ -112,9 +114,15 @@ bool EventWriter::has_room(bool is_note, const std::string& uid) const {
 }
 
 void EventWriter::forget_old(Instant now) {
+  if (now <= first_again_at_) return;
+  first_again_at_ = Instant::never();
   for (auto at = said_.begin(); at != said_.end();) {
     const auto said = at++;
-    if (now > said->second.again_at) forget(said);
+    if (now > said->second.again_at) {
+      forget(said);
+    } else {
+      first_again_at_ = std::min(first_again_at_, said->second.again_at);
+    }
   }
 }
 
@@ -212,7 +220,9 @@ void EventWriter::take(const ApiAnswer& answer, const Waiting& asked, Instant no
   }
   // Said again when the problem is told the next time, no sooner than a minute from now.
   const auto said = said_.find(asked.identity);
-  if (said != said_.end()) said->second.again_at = now + Duration::seconds(60);
+  if (said == said_.end()) return;
+  said->second.again_at = now + Duration::seconds(60);
+  first_again_at_ = std::min(first_again_at_, said->second.again_at);
 }
 
 }  // namespace millrace::cluster

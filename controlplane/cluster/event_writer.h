@@ -50,7 +50,8 @@ class EventWriter {
               EventScope scope = EventScope::all_objects);
   ~EventWriter();
 
-  // All problems that are true now.
+  // Problems that are true now: all of them, or those that were not when it was told before. What
+  // has no Event, or an expired one, gets one.
   void tell(const std::vector<k8s::Problem>& problems, const store::Store& store, Instant now);
   void turn(Instant now, bool may_write);
   Instant due() const;
@@ -91,7 +92,8 @@ class EventWriter {
   std::map<std::string, Said> said_;  // by the Event's name
   // How many of these, by the object's uid and whether they are notes.
   std::map<std::pair<std::string, bool>, size_t> said_of_;
-  size_t notes_said_ = 0;  // among said_
+  size_t notes_said_ = 0;                      // among said_
+  Instant first_again_at_ = Instant::never();  // no later than the first of said_
   Queue waiting_;
   Queue notes_waiting_;
   std::map<std::string, HttpTransferId> under_way_;  // by the Event's name

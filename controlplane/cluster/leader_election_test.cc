@@ -7,38 +7,10 @@
 #include <memory>
 
 #include "controlplane/cluster/fake_api_test_support.h"
+#include "controlplane/cluster/lease_server_test_support.h"
 
 namespace millrace::cluster {
 namespace {
-
-constexpr char lease_version[] = "coordination.k8s.io/v1";
-
-// One Lease, with a resourceVersion as a server keeps it.
-class LeaseServer {
- public:
-  ApiAnswer serve(const ApiRequest& request) {
-    if (request.method == "GET") return lease ? shown() : answer_of(404);
-    Lease written;
-    CHECK(decode_message(Encoding::protobuf, request.body, &written));
-    if (request.method == "POST") {
-      if (lease) return answer_of(409, "AlreadyExists");
-    } else if (!lease) {
-      return answer_of(404);
-    } else if (written.metadata().resource_version() != lease->metadata().resource_version()) {
-      return answer_of(409, "Conflict");
-    }
-    lease = written;
-    lease->mutable_metadata()->set_resource_version(std::to_string(++version_));
-    return shown();
-  }
-  std::optional<Lease> lease;
-
- private:
-  ApiAnswer shown() const {
-    return {200, Encoding::protobuf, encode_message(lease_version, "Lease", *lease), ""};
-  }
-  int version_ = 0;
-};
 
 struct Candidate {
   Candidate(LeaseServer* server, const std::string& name, uint64_t seed, FakeApi::Route route = {},

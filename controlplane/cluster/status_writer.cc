@@ -14,7 +14,7 @@ namespace {
 
 using k8s::Kind;
 
-// How often everything is compared while something is under way or waits.
+// Those that have rested are looked at together, so often at most.
 constexpr Duration look_interval = Duration::seconds(1);
 constexpr int http_bad_request = 400;
 constexpr int http_not_found = 404;
@@ -73,6 +73,10 @@ std::string text_of(const k8s::IngressLoadBalancerStatus& status) {
   return text;
 }
 
+std::string status_text_of(const k8s::Object& object) {
+  return text_of(object.body.as<k8s::Ingress>().status().load_balancer());
+}
+
 std::string patch_of(const k8s::IngressLoadBalancerStatus& status) {
   if (status.ingress().empty()) return R"({"status":{"loadBalancer":{"ingress":null}}})";
   std::string json;
@@ -100,98 +104,143 @@ StatusWriter::~StatusWriter() {
   for (const auto& [name, work] : work_) api_->cancel(work.request);
 }
 
-void StatusWriter::serve(std::set<IngressName> served, Instant now) {
-  for (const IngressName& name : served_) {
-    if (!served.contains(name)) dropped_.insert(name);
+void StatusWriter::tell(const store::Report& report, const store::Store& store) {
+  if (!options_.writes) return;
+  for (const IngressName& name : report.ceased) {
+    if (served_.erase(name) == 0) continue;
+    dropped_.insert(name);
+    look_soon(name);
   }
-  for (const IngressName& name : served) dropped_.erase(name);
-  served_ = std::move(served);
+  for (const IngressName& name : report.began) {
+    dropped_.erase(name);
+    served_.insert(name);
+    look_soon(name);
+  }
+  for (const IngressName& name : report.changed) {
+    if (served_.contains(name) || dropped_.contains(name)) look_soon(name);
+  }
+  for (const IngressName& name : report.ceased) forget_gone(name, store);
+  for (const IngressName& name : report.changed) forget_gone(name, store);
   has_news_ = true;
-  in_pass_ = false;
-  due_ = now;
+  due_ = Instant();
+}
+
+// Who does not lead clears nothing, and who is refused comes to it late: what is dropped and gone
+// would stay.
+void StatusWriter::forget_gone(const IngressName& name, const store::Store& store) {
+  if (!dropped_.contains(name)) return;
+  if (store.find({Kind::ingress, name.first, name.second}) != nullptr) return;
+  dropped_.erase(name);
+  look_.erase(name);
+}
+
+// Who does not lead looks at all when it comes to that.
+void StatusWriter::look_soon(const IngressName& name) {
+  const bool comes_anyway = looks_at_all_ && served_.contains(name) && !(name < next_served_);
+  if (may_write_ && !comes_anyway) look_.insert(name);
+}
+
+void StatusWriter::look_at_all() {
+  looks_at_all_ = true;
+  next_served_ = {};
+  look_ = dropped_;
 }
 
 void StatusWriter::turn(Instant now, const store::Store& store, bool may_write) {
-  if (!options_.writes || now < due_) return;
+  if (!options_.writes) return;
+  if (may_write != std::exchange(may_write_, may_write)) {
+    // Since we led somebody else may have written anything, and nobody told us what to look at.
+    look_at_all();
+    has_news_ = true;
+    due_ = now;
+  }
+  if (now < due_) return;
+  due_ = Instant::never();
   if (!may_write) {
-    if (std::exchange(has_news_, false)) forget_gone(store);
+    look_.clear();
     return;
   }
-  if (!in_pass_) {
-    in_pass_ = true;
-    has_news_ = false;
-    next_served_ = {};
-    wanted_ = wanted_status(options_, store);
-    // Nothing known: what stands there may be right, and empty surely is not.
-    if (wanted_.ingress().empty()) return end_pass(now);
-  }
+  if (now >= rested_due_ || has_news_) follow_wanted(store);
+  // Nothing known: what stands there may be right, and empty surely is not.
+  if (wanted_text_.empty()) return;
   if (now < held_back_until_) {
     due_ = held_back_until_;
     return;
   }
-  due_ = Instant::never();  // until an answer makes room
-  if (write_served(store, now) && write_dropped(store, now)) end_pass(now);
+  rouse_rested(now);
+  size_t looks = status_looks_max;
+  // Without room for another request it goes on when an answer makes some.
+  if (!look_at_served(store, now, &looks) || !look_at_named(store, now, &looks)) return;
+  due_ = looks_at_all_ || !look_.empty() ? now : rested_due_;
 }
 
-// False when no more can be under way now; so are the others that are called write.
-bool StatusWriter::write_served(const store::Store& store, Instant now) {
+void StatusWriter::follow_wanted(const store::Store& store) {
+  has_news_ = false;
+  wanted_ = wanted_status(options_, store);
+  std::string text = text_of(wanted_);
+  if (text == wanted_text_) return;
+  wanted_text_ = std::move(text);
+  look_at_all();
+}
+
+void StatusWriter::rouse_rested(Instant now) {
+  if (now < rested_due_) return;
+  Instant first = Instant::never();
+  for (const auto& [name, work] : work_) {
+    if (work.request != 0) continue;
+    if (now >= work.not_before) look_.insert(name);
+    first = std::min(first, work.not_before);
+  }
+  rested_due_ = first == Instant::never() ? first : std::max(first, now + look_interval);
+}
+
+// False when no more can be under way now; so are the others that look.
+bool StatusWriter::look_at_served(const store::Store& store, Instant now, size_t* looks) {
+  if (!looks_at_all_) return true;
   for (auto at = served_.lower_bound(next_served_); at != served_.end(); ++at) {
     next_served_ = *at;
-    if (!write(*at, wanted_, store, now)) return false;
+    if (*looks == 0) return true;
+    if (!look(*at, store, now)) return false;
+    --*looks;
+  }
+  looks_at_all_ = false;
+  return true;
+}
+
+bool StatusWriter::look_at_named(const store::Store& store, Instant now, size_t* looks) {
+  for (; !look_.empty() && *looks > 0; --*looks) {
+    auto at = look_.lower_bound(next_look_);
+    if (at == look_.end()) at = look_.begin();
+    next_look_ = *at;
+    if (!look(*at, store, now)) return false;
+    look_.erase(at);
   }
   return true;
 }
 
-bool StatusWriter::write_dropped(const store::Store& store, Instant now) {
-  const k8s::IngressLoadBalancerStatus none;
-  const std::string ours = text_of(wanted_);
-  for (auto at = dropped_.begin(); at != dropped_.end();) {
-    const k8s::Object* object = store.find({Kind::ingress, at->first, at->second});
-    if (object == nullptr ||
-        text_of(object->body.as<k8s::Ingress>().status().load_balancer()) != ours) {
-      at = dropped_.erase(at);  // gone, or another controller's already
-    } else if (write(*at, none, store, now)) {
-      ++at;
-    } else {
-      return false;
-    }
-  }
-  return true;
-}
-
-void StatusWriter::end_pass(Instant now) {
-  in_pass_ = false;
-  std::erase_if(work_, [&](const auto& one) {
-    return one.second.request == 0 && !served_.contains(one.first) && !dropped_.contains(one.first);
-  });
-  // Without work the next pass comes when serve() says that something changed.
-  due_ = work_.empty() ? Instant::never() : now + look_interval;
-}
-
-// Who does not lead clears nothing, so what is dropped and gone would stay for ever.
-void StatusWriter::forget_gone(const store::Store& store) {
-  std::erase_if(dropped_, [&](const IngressName& name) {
-    return store.find({Kind::ingress, name.first, name.second}) == nullptr;
-  });
-}
-
-bool StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancerStatus& wanted,
-                         const store::Store& store, Instant now) {
-  const k8s::Object* object = store.find({Kind::ingress, name.first, name.second});
-  const auto waiting = work_.find(name);
-  const bool is_right =
-      object == nullptr ||
-      text_of(object->body.as<k8s::Ingress>().status().load_balancer()) == text_of(wanted);
-  if (is_right) {
-    const bool rests = waiting != work_.end() && waiting->second.request == 0;
-    if (rests && (object == nullptr || now >= waiting->second.not_before)) work_.erase(waiting);
+bool StatusWriter::look(const IngressName& name, const store::Store& store, Instant now) {
+  const auto work = work_.find(name);
+  // Its answer comes, and then its time.
+  if (work != work_.end() && (work->second.request != 0 || now < work->second.not_before)) {
     return true;
   }
-  if (waiting != work_.end() &&
-      (waiting->second.request != 0 || now < waiting->second.not_before)) {
+  ++looked_at_;
+  const k8s::Object* object = store.find({Kind::ingress, name.first, name.second});
+  const bool is_served = served_.contains(name);
+  const bool says_ours = object != nullptr && status_text_of(*object) == wanted_text_;
+  // What is dropped is cleared while it says ours; else another controller has it already.
+  const bool is_right = is_served ? says_ours : !says_ours || !dropped_.contains(name);
+  if (object == nullptr || is_right) {
+    dropped_.erase(name);
+    if (work != work_.end()) work_.erase(work);
     return true;
   }
   if (under_way_ == status_requests_max) return false;
+  write(name, is_served ? wanted_ : k8s::IngressLoadBalancerStatus());
+  return true;
+}
+
+void StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancerStatus& wanted) {
   ++under_way_;
   Work& work = work_[name];
   const std::string target = "/apis/networking.k8s.io/v1/namespaces/" + name.first + "/ingresses/" +
@@ -201,7 +250,6 @@ bool StatusWriter::write(const IngressName& name, const k8s::IngressLoadBalancer
                             [this, name, clears](const ApiAnswer& answer, Instant answered_at) {
                               take(name, answer, clears, answered_at);
                             });
-  return true;
 }
 
 void StatusWriter::take(const IngressName& name, const ApiAnswer& answer, bool clears,
@@ -214,6 +262,7 @@ void StatusWriter::take(const IngressName& name, const ApiAnswer& answer, bool c
   // somebody else, or the server itself, makes something different of it each time.
   work.not_before = now + work.pause;
   work.pause = std::min(work.pause * 2, status_retry_last);
+  rested_due_ = std::min(rested_due_, work.not_before);
   if (answer.ok() || answer.http_status == http_not_found) {
     if (answer.ok()) ++written_;
     if (clears) dropped_.erase(name);
@@ -224,7 +273,8 @@ void StatusWriter::take(const IngressName& name, const ApiAnswer& answer, bool c
   ++failed_;
   failure_ = "status of Ingress " + name.first + '/' + name.second + ": " + answer.reason();
   if (is_about_the_object(answer.http_status)) return;
-  work = Work{};  // not its fault
+  work_.erase(name);  // not its fault
+  look_.insert(name);
   hold_back(now);
 }
 

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -50,6 +51,10 @@ struct Problem {
   auto operator<=>(const Problem&) const = default;
   std::string text() const;  // "shop.yaml:12: Ingress shop/cart: ..."
 };
+
+// All that are true at some time, for several who look at them later. Made anew whenever they are
+// others, so the same pointer means the same problems; none at all may be null.
+using SharedProblems = std::shared_ptr<const std::vector<Problem>>;
 
 // "Shadowed": in CamelCase, as Kubernetes writes reasons.
 std::string_view reason_of(const Problem& problem);

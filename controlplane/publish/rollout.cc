@@ -57,7 +57,7 @@ Rollout::Rollout(Publisher* publisher, std::unique_ptr<history::History> history
     resumed_ = true;
     hash_ = history::ContentHash(newest->model);
     published_size_ = size_of(newest->model);
-    served_ = ServedIngresses(newest->model);
+    served_.replace(newest->model);
     auto slots = compile::SlotTable::from(newest->slots);
     publisher_->resume(newest->number, std::move(newest->model),
                        slots ? std::move(*slots) : compile::SlotTable());

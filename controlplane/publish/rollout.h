@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -95,8 +94,8 @@ class Rollout {
   bool has_published() const { return publisher_->wanted_version() != 0; }
   const model::Model& published() const { return publisher_->wanted_model(); }
   TableSize published_size() const { return published_size_; }
-  // Ingresses with a route in it that answers.
-  std::set<ServedIngresses::Name> served() const { return served_.names(); }
+  // Ingresses that have begun or ceased to have a route in it that answers; see ServedIngresses.
+  ServedIngresses::Changes take_served_changes() { return served_.take_changes(); }
   // What the objects ask for; nullptr before the first offer().
   const model::Model* asked() const { return asked_; }
   // Objects whose changes are not published yet.

@@ -172,6 +172,33 @@ TEST_P(RolloutTest, ARollbackPinsRoutesAndEndpointsGoOn) {
   EXPECT_FALSE(rollout_->rollback(99, store_, at_).ok());
 }
 
+// What is told of Ingresses is what the published table serves, whatever made it: another process,
+// a change, a rollback to a whole table, its release.
+TEST_P(RolloutTest, WhatBeganAndCeasedToBeServedIsThatOfThePublishedTable) {
+  const auto taken = [&] {
+    const ServedIngresses::Changes changes = rollout_->take_served_changes();
+    std::string text;
+    for (const auto& [name_space, name] : changes.began) text += '+' + name;
+    for (const auto& [name_space, name] : changes.ceased) text += '-' + name;
+    return text;
+  };
+  offer(services + ingress("a", "red") + ingress("b", "red"));
+  EXPECT_EQ(taken(), "+a+b");
+  offer(services + ingress("a", "blue") + ingress("b", "red"));
+  EXPECT_EQ(taken(), "") << "another backend";
+  offer(services + ingress("b", "red") + ingress("c", "red"));
+  EXPECT_EQ(taken(), "+c-a");
+  ASSERT_TRUE(rollout_->rollback(1, store_, at_).ok());
+  EXPECT_EQ(taken(), "+a-c");
+  offer(services + ingress("d", "red"));
+  EXPECT_EQ(taken(), "") << "the routes are pinned";
+  start();
+  offer(services + ingress("d", "red"));
+  EXPECT_EQ(taken(), "+a+b") << "a process that knows nothing is told all";
+  ASSERT_TRUE(rollout_->release(store_, at_).ok());
+  EXPECT_EQ(taken(), "+d-a-b");
+}
+
 TEST_P(RolloutTest, AFreezeQueuesAndOutlivesRestarts) {
   EXPECT_FALSE(rollout_->freeze(false, store_, at_).ok()) << "nothing is there yet";
   offer(services + ingress("a", "red"));

@@ -1,23 +1,36 @@
 #include "controlplane/publish/served_ingresses.h"
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace millrace::publish {
 
-ServedIngresses::ServedIngresses(const model::Model& table) {
+void ServedIngresses::replace(const model::Model& table) {
+  const auto before = std::exchange(routes_, {});
+  // As if all were removed; what the table has again is none in the journal then.
+  for (const auto& [name, routes] : before) note(name, Step::remove);
   for (const model::Host& host : table.hosts) count(host, Step::add);
   if (table.cluster_default) count(*table.cluster_default, Step::add);
 }
 
 void ServedIngresses::count(const model::Route& route, Step step) {
-  Name name{route.source.name_space, route.source.ingress};
+  const Name name{route.source.name_space, route.source.ingress};
   if (step == Step::add) {
-    ++routes_[std::move(name)];
+    if (++routes_[name] == 1) note(name, step);
     return;
   }
   const auto at = routes_.find(name);
   CHECK(at != routes_.end());
-  if (--at->second == 0) routes_.erase(at);
+  if (--at->second > 0) return;
+  routes_.erase(at);
+  note(name, step);
+}
+
+void ServedIngresses::note(const Name& name, Step step) {
+  if (!journal_) return;
+  const auto [at, is_new] = journal_->try_emplace(name, step);
+  if (!is_new) journal_->erase(at);  // back to what it was
 }
 
 void ServedIngresses::count(const model::Host& host, Step step) {
@@ -40,6 +53,20 @@ std::set<ServedIngresses::Name> ServedIngresses::names() const {
   std::set<Name> names;
   for (const auto& [name, routes] : routes_) names.insert(names.end(), name);
   return names;
+}
+
+ServedIngresses::Changes ServedIngresses::take_changes() {
+  Changes changes;
+  if (!journal_) {
+    changes.began.reserve(routes_.size());
+    for (const auto& [name, routes] : routes_) changes.began.push_back(name);
+  } else {
+    for (const auto& [name, step] : *journal_) {
+      (step == Step::add ? changes.began : changes.ceased).push_back(name);
+    }
+  }
+  journal_.emplace();
+  return changes;
 }
 
 }  // namespace millrace::publish

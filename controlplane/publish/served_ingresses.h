@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "controlplane/model/delta.h"
 #include "controlplane/model/model.h"
@@ -16,20 +18,33 @@ class ServedIngresses {
  public:
   using Name = std::pair<std::string, std::string>;  // namespace and name
 
-  ServedIngresses() = default;
-  explicit ServedIngresses(const model::Model& table);
+  // In the order of names.
+  struct Changes {
+    std::vector<Name> began;   // to be served
+    std::vector<Name> ceased;  // to be served
+  };
 
+  // This table instead of the one that was counted so far.
+  void replace(const model::Model& table);
   // `change`: from the table that was counted so far.
   void apply(const model::ModelDelta& change);
   // With a route that answers; a shadowed one is none.
   std::set<Name> names() const;
+  // From what names() was when they were taken the last time to what it is now; the first time all
+  // of it began.
+  Changes take_changes();
 
  private:
   enum class Step { add, remove };
   void count(const model::Route& route, Step step);
   void count(const model::Host& host, Step step);
 
+  void note(const Name& name, Step step);
+
   std::map<Name, size_t> routes_;  // of each that has any
+  // What was added or removed since it was taken, one entry a name: what came back is none. Kept
+  // only for who has taken once.
+  std::optional<std::map<Name, Step>> journal_;
 };
 
 }  // namespace millrace::publish

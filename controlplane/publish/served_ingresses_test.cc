@@ -52,7 +52,8 @@ TEST(ServedIngressesTest, NamesAndSizesFollowAnyRowOfChanges) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     Random random(seed);
     model::Model now = table(&random);
-    ServedIngresses served(now);
+    ServedIngresses served;
+    served.replace(now);
     TableSize size = size_of(now);
     for (int step = 0; step < 30; ++step) {
       model::Model next = table(&random);
@@ -64,6 +65,57 @@ TEST(ServedIngressesTest, NamesAndSizesFollowAnyRowOfChanges) {
       ASSERT_EQ(size, size_of(now)) << "seed " << seed << " step " << step;
     }
   }
+}
+
+// What the journal says, taken at any time, leads from the names of one time to those of the other,
+// by differences and by whole tables.
+TEST(ServedIngressesTest, WhatBeganAndCeasedLeadsFromOneTakeToTheNext) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Random random(seed);
+    model::Model now = table(&random);
+    ServedIngresses served;
+    served.replace(now);
+    std::set<ServedIngresses::Name> known;
+    for (int step = 0; step < 60; ++step) {
+      model::Model next = table(&random);
+      if (random.chance(0.2)) next = {};
+      if (random.chance(0.3)) {
+        served.replace(next);
+      } else {
+        served.apply(model::difference(now, next));
+      }
+      now = std::move(next);
+      if (random.chance(0.5)) continue;
+      const ServedIngresses::Changes changes = served.take_changes();
+      for (const auto& name : changes.began) {
+        ASSERT_TRUE(known.insert(name).second) << "seed " << seed << " step " << step;
+      }
+      for (const auto& name : changes.ceased) {
+        ASSERT_EQ(known.erase(name), 1u) << "seed " << seed << " step " << step;
+      }
+      ASSERT_EQ(known, walked(now)) << "seed " << seed << " step " << step;
+    }
+  }
+}
+
+TEST(ServedIngressesTest, WhatCameAndWentBetweenTwoTakesIsNoChange) {
+  model::Model with;
+  with.hosts.push_back({});
+  with.hosts[0].name = "a.example";
+  with.hosts[0].routes.push_back({model::PathType::prefix, "/", std::nullopt, {"shop", "a", 0, 0}});
+  ServedIngresses served;
+  EXPECT_TRUE(served.take_changes().began.empty());
+  served.apply(model::difference({}, with));
+  served.apply(model::difference(with, {}));
+  ServedIngresses::Changes changes = served.take_changes();
+  EXPECT_TRUE(changes.began.empty() && changes.ceased.empty());
+  served.replace(with);
+  EXPECT_EQ(served.take_changes().began.size(), 1u);
+  served.replace(with);
+  served.apply(model::difference(with, {}));
+  served.apply(model::difference({}, with));
+  changes = served.take_changes();
+  EXPECT_TRUE(changes.began.empty() && changes.ceased.empty());
 }
 
 }  // namespace

@@ -145,7 +145,7 @@ answer::Status Api::status() const {
   std::map<std::pair<k8s::Severity, std::string_view>, uint32_t> counts;
   for (const k8s::Severity severity :
        {k8s::Severity::error, k8s::Severity::warning, k8s::Severity::note}) {
-    for (const k8s::Problem& problem : *subject_.problems) {
+    for (const k8s::Problem& problem : **subject_.problems) {
       if (problem.severity != severity) continue;
       if (severity == k8s::Severity::error) status.set_errors(status.errors() + 1);
       if (severity == k8s::Severity::warning) status.set_warnings(status.warnings() + 1);
@@ -305,7 +305,7 @@ answer::Plan Api::make_plan(const answer::PlanRequest& asked) const {
   plan.set_objects(static_cast<uint32_t>(names.size()));
   const model::BuildResult built = model::build(objects, *subject_.options);
   std::set<std::string> known;
-  for (const k8s::Problem& problem : *subject_.problems) {
+  for (const k8s::Problem& problem : **subject_.problems) {
     known.insert(problem.object + problem.sentence);
   }
   for (const k8s::Problem& problem : built.problems) {

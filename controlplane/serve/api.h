@@ -36,7 +36,7 @@ struct Subject {
   const store::Store* objects = nullptr;
   store::Source* source = nullptr;
   const model::Options* options = nullptr;
-  const std::vector<k8s::Problem>* problems = nullptr;  // all that are true now
+  const k8s::SharedProblems* problems = nullptr;  // all that are true now; points to some
 };
 
 class Api {

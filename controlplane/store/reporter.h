@@ -13,17 +13,24 @@
 
 namespace millrace::store {
 
+using IngressName = std::pair<std::string, std::string>;  // namespace and name
+
+// What came to be different since the last report, so that a report costs what changed; the first
+// one tells everything. A name is in one of `began` and `ceased` at most.
 struct Report {
-  // Ingresses with a route in the newest table, by namespace and name.
-  std::set<std::pair<std::string, std::string>> served;
-  std::vector<k8s::Problem> problems;  // all that are true now
+  std::vector<IngressName> began;   // have a route in the newest table, and had none
+  std::vector<IngressName> ceased;  // had one, and have none
+  // Objects that were added, updated or removed, by whomever: their status may be another one.
+  std::set<IngressName> changed;
+  k8s::SharedProblems problems;  // all that are true now
 };
 
 class Reporter {
  public:
   virtual ~Reporter() = default;
 
-  virtual void tell(Report report) = 0;
+  // `store` as in turn(): as new as the report, or newer.
+  virtual void tell(Report report, const Store& store) = 0;
   virtual Instant due(Instant now) const = 0;
   virtual void turn(Instant now, const Store& store) = 0;
   // An orderly end: what others must know is on its way before `end`, see done().
