@@ -12,9 +12,12 @@ using shm::RouteKind;
 using shm::TrafficKind;
 using shm::TrafficRef;
 
-std::string route_name(const shm::RoutesSegment& segment, const shm::RouteRecord& route) {
-  std::string name(segment.text(route.ingress_namespace));
-  name.append("/").append(segment.text(route.ingress_name));
+// Into `name`, which keeps its memory from one to the next.
+std::string_view route_name(const shm::RoutesSegment& segment, const shm::RouteRecord& route,
+                            std::string& name) {
+  name.assign(segment.text(route.ingress_namespace))
+      .append("/")
+      .append(segment.text(route.ingress_name));
   const auto kind = static_cast<RouteKind>(route.kind);
   if (kind != RouteKind::cluster_default) {
     const std::string_view host = segment.name(segment.hosts[route.host]);
@@ -27,9 +30,11 @@ std::string route_name(const shm::RoutesSegment& segment, const shm::RouteRecord
   return kind == RouteKind::exact ? name.append(" (Exact)") : name;
 }
 
-std::string service_name(const shm::EndpointsSegment& segment, const shm::ServiceNames& names) {
-  std::string name(segment.text(names.service_namespace));
-  name.append("/").append(segment.text(names.service_name));
+std::string_view service_name(const shm::EndpointsSegment& segment, const shm::ServiceNames& names,
+                              std::string& name) {
+  name.assign(segment.text(names.service_namespace))
+      .append("/")
+      .append(segment.text(names.service_name));
   return name.append(":").append(segment.text(names.port));
 }
 
@@ -65,42 +70,50 @@ TrafficRows::TrafficRows(shm::TrafficPage& page) : page_(page) {
   services_.first = routes_.first + own / 2;
   services_.rows.resize(own - own / 2);
   services_.wanted_last.resize(own - own / 2);
+  routes_.by_name.reserve(routes_.rows.size());
+  services_.by_name.reserve(services_.rows.size());
 }
 
-// Rows of maps that are gone, and rows that nobody ever had. Looked for when the first one is
-// needed.
+// Rows of maps that are gone. Looked for when the first one is needed.
 void TrafficRows::find_spare(Rows& rows) {
   uint64_t oldest_live = number_;
   for (const auto& [number, map] : live_) oldest_live = std::min(oldest_live, number);
   rows.spare.clear();
-  for (uint32_t i = 0; i < rows.rows.size(); ++i) {
+  for (uint32_t i = 0; i < rows.fresh; ++i) {
     if (rows.wanted_last[i] < oldest_live) rows.spare.push_back({rows.wanted_last[i], i});
   }
   std::make_heap(rows.spare.begin(), rows.spare.end());
   rows.spare_is_found = true;
 }
 
-TrafficRef TrafficRows::row_for(Rows& rows, std::string name) {
+TrafficRef TrafficRows::row_for(Rows& rows, std::string_view name) {
   if (const auto known = rows.by_name.find(name); known != rows.by_name.end()) {
     rows.wanted_last[known->second] = number_;
     return {rows.first + known->second, rows.rows[known->second].generation};
   }
-  if (!rows.spare_is_found) find_spare(rows);
-  // A spare one may have been asked for since they were looked for.
-  uint32_t index = 0;
-  do {
-    if (rows.spare.empty()) return others(rows.kind);
-    std::pop_heap(rows.spare.begin(), rows.spare.end());
-    index = rows.spare.back().row;
-    rows.spare.pop_back();
-  } while (rows.wanted_last[index] == number_);
-  Rows::Row& row = rows.rows[index];
-  rows.by_name.erase(row.name);
-  row.generation = page_.name_row(rows.first + index, rows.kind, name);
+  const std::optional<uint32_t> index = take_spare(rows);
+  if (!index) return others(rows.kind);
+  Rows::Row& row = rows.rows[*index];
+  row.generation = page_.name_row(rows.first + *index, rows.kind, name);
   row.name = name;
-  rows.wanted_last[index] = number_;
-  rows.by_name.emplace(std::move(name), index);
-  return {rows.first + index, row.generation};
+  rows.wanted_last[*index] = number_;
+  rows.by_name.emplace(row.name, *index);
+  return {rows.first + *index, row.generation};
+}
+
+std::optional<uint32_t> TrafficRows::take_spare(Rows& rows) {
+  if (rows.fresh < rows.rows.size()) return rows.fresh++;
+  if (!rows.spare_is_found) find_spare(rows);
+  while (!rows.spare.empty()) {
+    std::pop_heap(rows.spare.begin(), rows.spare.end());
+    const uint32_t index = rows.spare.back().row;
+    rows.spare.pop_back();
+    // It may have been asked for since they were looked for.
+    if (rows.wanted_last[index] == number_) continue;
+    rows.by_name.erase(rows.rows[index].name);
+    return index;
+  }
+  return std::nullopt;
 }
 
 // Rows are given away in map() alone, and none that its own map has: what the last map says of a
@@ -141,24 +154,26 @@ void TrafficRows::keep_services(const shm::SnapshotView& snapshot, const shm::Tr
 
 // What has no row of its own yet: routes of other segments, and those for which no row was spare.
 void TrafficRows::find_routes(const shm::SnapshotView& snapshot, shm::TrafficMap& map) {
+  std::string name;
   for (uint32_t number = 0; number < snapshot.routes_segment_count(); ++number) {
     const shm::RoutesSegment& segment = snapshot.routes_segment(number);
     const std::span<TrafficRef> refs = routes_of(map, snapshot, number);
     for (size_t i = 0; i < refs.size(); ++i) {
       if (refs[i].row >= routes_.first) continue;
-      refs[i] = row_for(routes_, route_name(segment, segment.routes[i]));
+      refs[i] = row_for(routes_, route_name(segment, segment.routes[i], name));
     }
   }
 }
 
 void TrafficRows::find_services(const shm::SnapshotView& snapshot, shm::TrafficMap& map) {
+  std::string name;
   for (uint32_t number = 0; number < snapshot.endpoints_segment_count(); ++number) {
     const shm::EndpointsSegment& segment = snapshot.endpoints_segment(number);
     const std::span<TrafficRef> refs = services_of(map, snapshot, number);
     for (size_t i = 0; i < refs.size(); ++i) {
       if (refs[i].row >= services_.first) continue;
       if ((segment.names[i].flags & shm::slot_in_use) == 0) continue;
-      refs[i] = row_for(services_, service_name(segment, segment.names[i]));
+      refs[i] = row_for(services_, service_name(segment, segment.names[i], name));
     }
   }
 }

@@ -10,8 +10,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -36,7 +38,7 @@ class TrafficRows {
       uint32_t generation = 0;
       std::string name;
     };
-    // A row that nobody reads, as it was when they were looked for.
+    // A row that nobody reads any more, as it was when they were looked for.
     struct Spare {
       uint64_t wanted_last;
       uint32_t row;
@@ -48,16 +50,18 @@ class TrafficRows {
     shm::TrafficKind kind;
     uint32_t first;
     std::vector<Row> rows;
+    uint32_t fresh = 0;  // the first one that nobody ever had; they are given away before others
     std::vector<uint64_t> wanted_last;  // by row: the number of the last map with it
-    std::unordered_map<std::string, uint32_t> by_name;
-    std::vector<Spare> spare;  // a heap: the longest gone on top
+    std::unordered_map<std::string_view, uint32_t> by_name;  // views of the rows' names
+    std::vector<Spare> spare;                                // a heap: the longest gone on top
     bool spare_is_found = false;
   };
   // The segments of one kind in the last map, by index.
   using Identities = std::vector<std::shared_ptr<const void>>;
 
   void find_spare(Rows& rows);
-  shm::TrafficRef row_for(Rows& rows, std::string name);
+  std::optional<uint32_t> take_spare(Rows& rows);
+  shm::TrafficRef row_for(Rows& rows, std::string_view name);
   void keep_rows(Rows& rows, const shm::TrafficRef* before, std::span<shm::TrafficRef> now);
   void keep_routes(const shm::SnapshotView& snapshot, const shm::TrafficMap& before,
                    shm::TrafficMap& map);
