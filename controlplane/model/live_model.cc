@@ -76,6 +76,8 @@ struct ObjectLists {
 
 // An object takes a microsecond or two to be read.
 constexpr size_t objects_a_thread = 512;
+constexpr size_t ingresses_a_task = 128;
+constexpr size_t tasks_a_thread = objects_a_thread / ingresses_a_task;
 
 // Of one Service port: who asks for which policy.
 struct PolicyUsers {
@@ -172,11 +174,15 @@ struct LiveModel::State {
     hosts.reserve(lists.ingresses.size());
     backends.reserve(lists.services.size(), lists.slices.size());
     std::vector<FreshIngress> fresh(lists.ingresses.size());
-    for_ranges(fresh.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
-      k8s::Ingress content;
-      for (size_t i = first; i < end; ++i) {
-        fetch_ahead(lists.ingresses, i, end, object_fetch_steps, fetch_object);
-        fresh[i] = fresh_of(*lists.ingresses[i], &content);
+    // The first task is what Services and slices change, which reading an Ingress does not look at.
+    const size_t tasks = 1 + (fresh.size() + ingresses_a_task - 1) / ingresses_a_task;
+    for_ranges(tasks, tasks_a_thread, options.threads, [&](size_t first, size_t end) {
+      for (size_t task = first; task < end; ++task) {
+        if (task == 0) {
+          take_all_backends(lists);
+        } else {
+          read_some(lists.ingresses, (task - 1) * ingresses_a_task, &fresh);
+        }
       }
     });
     for (size_t i = 0; i < fresh.size(); ++i) {
@@ -184,16 +190,23 @@ struct LiveModel::State {
       if (has_quotas) dirty_namespaces.insert(key.name_space);
       ingresses.emplace_hint(ingresses.end(), key, take_fresh(key, std::move(fresh[i])));
     }
+  }
+
+  void read_some(const std::vector<const k8s::Object*>& objects, size_t first,
+                 std::vector<FreshIngress>* fresh) const {
+    const size_t end = std::min(first + ingresses_a_task, objects.size());
+    k8s::Ingress content;
+    for (size_t i = first; i < end; ++i) {
+      fetch_ahead(objects, i, end, object_fetch_steps, fetch_object);
+      (*fresh)[i] = fresh_of(*objects[i], &content);
+    }
+  }
+
+  void take_all_backends(const ObjectLists& lists) {
     for (const k8s::Object* service : lists.services) backends.take_service(service->key, service);
-    std::vector<std::optional<std::string>> owners(lists.slices.size());
-    for_ranges(owners.size(), objects_a_thread, options.threads, [&](size_t first, size_t end) {
-      for (size_t i = first; i < end; ++i) {
-        fetch_ahead(lists.slices, i, end, object_fetch_steps, fetch_object);
-        owners[i] = owner_of(lists.slices[i]);
-      }
-    });
-    for (size_t i = 0; i < owners.size(); ++i) {
-      take_slice(lists.slices[i]->key, lists.slices[i], owners[i]);
+    for (size_t i = 0; i < lists.slices.size(); ++i) {
+      fetch_ahead(lists.slices, i, lists.slices.size(), object_fetch_steps, fetch_object);
+      take_slice(lists.slices[i]->key, lists.slices[i], owner_of(lists.slices[i]));
     }
   }
 
