@@ -17,6 +17,11 @@ inline void wipe(std::string* text) {
   text->clear();
 }
 
+// Overwrites what functions that have returned left on the stack below the caller: their variables,
+// and registers that the loader saves there when a library's function is called for the first time.
+constexpr size_t dead_stack_bytes = size_t{64} << 10;
+void wipe_dead_stack();
+
 // text += bytes, and nothing of it stays where it lay before.
 inline void append_wiping(std::string* text, std::string_view bytes) {
   if (text->capacity() - text->size() < bytes.size()) {

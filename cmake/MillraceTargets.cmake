@@ -31,6 +31,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(millrace_options INTERFACE -Wno-restrict -Wno-stringop-overflow
     -Wno-array-bounds -Wno-stringop-overread -Wno-maybe-uninitialized)
 endif()
+# What the loader looks up for us it looks up at the start, and protects then.
+target_link_options(millrace_options INTERFACE -Wl,-z,relro,-z,now)
 if(MILLRACE_SANITIZE)
   target_compile_options(millrace_options INTERFACE
     -fsanitize=${MILLRACE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)

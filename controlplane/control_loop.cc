@@ -154,6 +154,9 @@ void ControlLoop::run(int signal_fd) {
 void ControlLoop::follow_guard() {
   const publish::Moment at = moment();
   const auto act = guard_watch_.look(publisher_.stats_page_fd(), at.now);
+  if (const auto refusal = guard_watch_.take_refusal()) {
+    spdlog::warn("what the data plane's guard does is not seen, nor are its metrics: {}", *refusal);
+  }
   if (!act) return;
   rollout_.guard_went_back(*act, store_, at);
   follow_rollout();

@@ -26,6 +26,8 @@ class TrafficRows {
  public:
   // page: outlives this. Half of its rows are for routes, half for services.
   explicit TrafficRows(shm::TrafficPage& page);
+  TrafficRows(const TrafficRows&) = delete;
+  TrafficRows& operator=(const TrafficRows&) = delete;
 
   // For a snapshot that is about to be installed. Rows that it shares with no earlier map stay its
   // own as long as it lives.

@@ -24,13 +24,6 @@ std::string date_of(int64_t seconds) {
   return {text, length};
 }
 
-std::optional<k8s::Secret> find_secret(const store::Store& objects, const std::string& name_space,
-                                       const std::string& name) {
-  const k8s::Object* object = objects.find({Kind::secret, name_space, name});
-  if (object == nullptr) return std::nullopt;
-  return object->body.as<k8s::Secret>();
-}
-
 // What is wrong with its key, as the end of a sentence; nothing when it is right.
 std::optional<std::string> wrong_with_key(k8s::Secret::KeyState state) {
   switch (state) {
@@ -63,7 +56,7 @@ std::string lower_case(std::string text) {
 }  // namespace
 
 void TlsBook::rebuild(const store::Store& objects, const View& view) {
-  certificates_.clear();
+  known_.clear();
   walk(objects, view);
 }
 
@@ -79,8 +72,8 @@ void TlsBook::walk(const store::Store& objects, const View& view) {
        at != objects.objects().end() && at->first.kind == Kind::ingress; ++at) {
     take(at->first, objects, view);
   }
-  std::erase_if(certificates_, [&](const auto& one) { return !secrets_.contains(one.first); });
-  for (const auto& [key, entry] : entries_) judge(key, objects, view);
+  std::erase_if(known_, [&](const auto& one) { return !secrets_.contains(one.first); });
+  for (const auto& [key, entry] : entries_) judge(key, view);
 }
 
 bool TlsBook::update(const store::Store& objects, const std::vector<store::Change>& changes,
@@ -92,7 +85,7 @@ bool TlsBook::update(const store::Store& objects, const std::vector<store::Chang
   if (concerns_all) {
     for (const store::Change& change : changes) {
       if (change.key.kind != Kind::secret) continue;
-      certificates_.erase({change.key.name_space, change.key.name});
+      known_.erase({change.key.name_space, change.key.name});
     }
     const std::vector<k8s::Problem> before = problems();
     walk(objects, view);
@@ -120,7 +113,7 @@ bool TlsBook::update(const store::Store& objects, const std::vector<store::Chang
   unknown_.clear();
   bool differs = false;
   for (const auto& [key, problems] : before) {
-    judge(key, objects, view);
+    judge(key, view);
     differs |= problems_of(key) != problems;
   }
   return differs;
@@ -150,14 +143,25 @@ void TlsBook::take_namespace(const std::string& name_space, const store::Store& 
 
 // What an Ingress asks for now, instead of before.
 void TlsBook::take(const k8s::ObjectKey& key, const store::Store& objects, const View& view) {
-  drop(key);
-  const k8s::Object* object = objects.find(key);
-  if (object == nullptr) return;
-  const auto ingress = object->body.as<k8s::Ingress>();
+  Entry before;
+  if (const auto at = entries_.find(key); at != entries_.end()) {
+    before = std::move(at->second);
+    entries_.erase(at);
+  }
+  if (const k8s::Object* object = objects.find(key)) add(*object, objects, view);
+  release(key, before);
+}
+
+void TlsBook::add(const k8s::Object& object, const store::Store& objects, const View& view) {
+  // Most have none.
+  const auto spec = object.body.field(k8s::Ingress::kSpecFieldNumber);
+  if (!spec || !k8s::find_field(*spec, k8s::IngressSpec::kTlsFieldNumber)) return;
+  const auto ingress = object.body.as<k8s::Ingress>();
   const auto& tls = ingress.spec().tls();
-  if (tls.empty() || !view.is_ours(*object, ingress)) return;
+  if (!view.is_ours(object, ingress)) return;
+  const k8s::ObjectKey& key = object.key;
   Entry& entry = entries_[key];
-  entry.place = object->place;
+  entry.place = object.place;
   entry.entries = static_cast<size_t>(tls.size());
   if (!reads_secrets_) return;
   for (int i = 0; i < std::min(tls.size(), static_cast<int>(tls_entries_max)); ++i) {
@@ -171,36 +175,43 @@ void TlsBook::take(const k8s::ObjectKey& key, const store::Store& objects, const
       use.hosts.push_back(lower_case(tls[i].hosts(static_cast<int>(at))));
     }
     if (!k8s::is_dns_subdomain(use.secret)) continue;
-    users_[{key.name_space, use.secret}].insert(key);
-    if (secrets_.emplace(key.name_space, use.secret).second) ++secrets_version_;
     const SecretName name(key.name_space, use.secret);
-    if (!certificates_.contains(name)) read_secret(name, objects);
+    users_[name].insert(key);
+    if (secrets_.insert(name).second) ++secrets_version_;
+    if (!known_.contains(name)) read_secret(name, objects);
   }
 }
 
-void TlsBook::drop(const k8s::ObjectKey& key) {
-  const auto at = entries_.find(key);
-  if (at == entries_.end()) return;
-  for (const Use& use : at->second.uses) {
+// The Secrets that `before` named and that this Ingress names no more.
+void TlsBook::release(const k8s::ObjectKey& key, const Entry& before) {
+  std::set<std::string> still;
+  if (const auto at = entries_.find(key); at != entries_.end()) {
+    for (const Use& use : at->second.uses) still.insert(use.secret);
+  }
+  for (const Use& use : before.uses) {
     const auto users = users_.find({key.name_space, use.secret});
-    if (users == users_.end()) continue;
+    if (users == users_.end() || still.contains(use.secret)) continue;
     users->second.erase(key);
     if (!users->second.empty()) continue;
     secrets_.erase(users->first);
     ++secrets_version_;
-    certificates_.erase(users->first);
+    known_.erase(users->first);
     users_.erase(users);
   }
-  entries_.erase(at);
 }
 
 void TlsBook::read_secret(const SecretName& name, const store::Store& objects) {
-  certificates_.erase(name);
-  const std::optional<k8s::Secret> secret = find_secret(objects, name.first, name.second);
-  if (!secret || !users_.contains(name)) return;
-  const auto pem = secret->data().find(certificate_key);
-  if (pem == secret->data().end()) return;
-  certificates_.emplace(name, read_certificate(pem->second));
+  known_.erase(name);
+  const k8s::Object* object = objects.find({Kind::secret, name.first, name.second});
+  if (object == nullptr || !users_.contains(name)) return;
+  k8s::Secret secret;
+  object->body.read_without_metadata(&secret);
+  KnownSecret& known = known_[name];
+  known.type = secret.type();
+  known.key_state = secret.key_state();
+  known.key_in_certificate = secret.key_in_certificate();
+  const auto pem = secret.data().find(certificate_key);
+  if (pem != secret.data().end()) known.certificate.emplace(read_certificate(pem->second));
 }
 
 const std::vector<k8s::Problem>& TlsBook::problems_of(const k8s::ObjectKey& key) const {
@@ -209,7 +220,7 @@ const std::vector<k8s::Problem>& TlsBook::problems_of(const k8s::ObjectKey& key)
   return at == entries_.end() ? none : at->second.problems;
 }
 
-void TlsBook::judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view) {
+void TlsBook::judge(const k8s::ObjectKey& key, const View& view) {
   const auto at = entries_.find(key);
   if (at == entries_.end()) return;
   Entry& entry = at->second;
@@ -225,7 +236,7 @@ void TlsBook::judge(const k8s::ObjectKey& key, const store::Store& objects, cons
       say(is_note ? Severity::note : Severity::warning, reason,
           "spec.tls[" + std::to_string(use.index) + "].secretName: " + sentence);
     };
-    judge_use(use, {key.name_space, use.secret}, objects, view, say_of_use);
+    judge_use(use, {key.name_space, use.secret}, view, say_of_use);
   }
   if (reads_secrets_ && entry.entries > tls_entries_max) {
     say(Severity::warning, Reason::certificate_invalid,
@@ -240,8 +251,8 @@ void TlsBook::judge(const k8s::ObjectKey& key, const store::Store& objects, cons
   entry.problems = problems.take();
 }
 
-void TlsBook::judge_use(const Use& use, const SecretName& name, const store::Store& objects,
-                        const View& view, const std::function<void(Reason, std::string)>& say) {
+void TlsBook::judge_use(const Use& use, const SecretName& name, const View& view,
+                        const std::function<void(Reason, std::string)>& say) {
   if (use.secret.empty()) {
     return say(Reason::certificate_missing, "is missing, and there is no default certificate");
   }
@@ -254,28 +265,27 @@ void TlsBook::judge_use(const Use& use, const SecretName& name, const store::Sto
     if (why->empty()) return;
     return say(Reason::certificate_missing, who + " cannot be looked at: " + *why);
   }
-  const std::optional<k8s::Secret> secret = find_secret(objects, name.first, name.second);
-  if (!secret) return say(Reason::certificate_missing, "there is no " + who);
-  if (secret->type() != tls_type) {  // of which nothing has been kept
+  const auto at = known_.find(name);
+  if (at == known_.end()) return say(Reason::certificate_missing, "there is no " + who);
+  const KnownSecret& secret = at->second;
+  if (secret.type != tls_type) {  // of which nothing has been kept
     return say(Reason::certificate_invalid,
-               who + " is of type " + k8s::quote(secret->type()) + ", not " + tls_type);
+               who + " is of type " + k8s::quote(secret.type) + ", not " + tls_type);
   }
-  if (secret->key_in_certificate()) {
+  if (secret.key_in_certificate) {
     say(Reason::certificate_invalid,
         who + " has a private key in its tls.crt, which is what everybody is shown");
   }
-  const auto certificate = certificates_.find(name);
-  if (certificate == certificates_.end()) {
-    return say(Reason::certificate_invalid, who + " has no tls.crt");
-  }
-  if (!certificate->second) {
+  if (!secret.certificate) return say(Reason::certificate_invalid, who + " has no tls.crt");
+  const Result<Certificate>& certificate = *secret.certificate;
+  if (!certificate) {
     return say(Reason::certificate_invalid,
-               who + " has a tls.crt that cannot be used: " + certificate->second.error());
+               who + " has a tls.crt that cannot be used: " + certificate.error());
   }
-  if (const auto wrong = wrong_with_key(secret->key_state())) {
+  if (const auto wrong = wrong_with_key(secret.key_state)) {
     say(Reason::certificate_invalid, who + ' ' + *wrong);
   }
-  judge_certificate(use, *certificate->second, view, [&](Reason reason, const std::string& text) {
+  judge_certificate(use, *certificate, view, [&](Reason reason, const std::string& text) {
     say(reason, "the certificate of " + who + ' ' + text);
   });
 }
@@ -318,8 +328,9 @@ std::vector<k8s::Problem> TlsBook::problems() const {
 
 std::vector<Expiry> TlsBook::expiries() const {
   std::vector<Expiry> expiries;
-  for (const auto& [name, certificate] : certificates_) {
-    if (certificate) expiries.push_back({name.first, name.second, certificate->not_after_s});
+  for (const auto& [name, secret] : known_) {
+    if (!secret.certificate || !*secret.certificate) continue;
+    expiries.push_back({name.first, name.second, (*secret.certificate)->not_after_s});
   }
   return expiries;
 }

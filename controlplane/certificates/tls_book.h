@@ -85,6 +85,14 @@ class TlsBook {
     std::vector<k8s::Problem> problems;
   };
 
+  // What is to be known of a Secret; it is long and has many users, so it is read once.
+  struct KnownSecret {
+    std::string type;
+    k8s::Secret::KeyState key_state = k8s::Secret::KEY_UNCHECKED;
+    bool key_in_certificate = false;
+    std::optional<Result<Certificate>> certificate;  // nothing: it has no tls.crt
+  };
+
   using Before = std::map<k8s::ObjectKey, std::vector<k8s::Problem>>;
 
   void walk(const store::Store& objects, const View& view);
@@ -94,11 +102,12 @@ class TlsBook {
                       Before* before);
   const std::vector<k8s::Problem>& problems_of(const k8s::ObjectKey& key) const;
   void take(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
-  void drop(const k8s::ObjectKey& key);
+  void add(const k8s::Object& object, const store::Store& objects, const View& view);
+  void release(const k8s::ObjectKey& key, const Entry& before);
   void read_secret(const SecretName& name, const store::Store& objects);
-  void judge(const k8s::ObjectKey& key, const store::Store& objects, const View& view);
-  void judge_use(const Use& use, const SecretName& name, const store::Store& objects,
-                 const View& view, const std::function<void(k8s::Reason, std::string)>& say);
+  void judge(const k8s::ObjectKey& key, const View& view);
+  void judge_use(const Use& use, const SecretName& name, const View& view,
+                 const std::function<void(k8s::Reason, std::string)>& say);
   void judge_certificate(const Use& use, const Certificate& certificate, const View& view,
                          const std::function<void(k8s::Reason, std::string)>& say);
   void note_due(int64_t due_s, const View& view);
@@ -106,8 +115,8 @@ class TlsBook {
   const bool reads_secrets_;
   std::map<k8s::ObjectKey, Entry> entries_;  // Ingresses of ours with spec.tls
   std::map<SecretName, std::set<k8s::ObjectKey>> users_;
-  store::SecretNames secrets_;                              // the keys of users_
-  std::map<SecretName, Result<Certificate>> certificates_;  // of Secrets that are there
+  store::SecretNames secrets_;               // the keys of users_
+  std::map<SecretName, KnownSecret> known_;  // those of secrets_ that are there
   uint64_t secrets_version_ = 0;
   store::SecretNames unknown_;
   int64_t due_s_ = std::numeric_limits<int64_t>::max();

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/wipe.h"
 #include "controlplane/cluster/secret_places.h"
 
 namespace millrace::cluster {
@@ -60,6 +61,7 @@ void ClusterSource::turn(Instant now, store::Store* store) {
   now_ = now;
   store_ = store;
   api_->turn(now);
+  if (!secrets_.empty()) wipe_dead_stack();  // of what has read and decrypted them
   size_t beginning = secrets_beginning();
   for (const auto& watch : watches_) {
     if (watch->reflector.is_silent(now)) {

@@ -228,7 +228,7 @@ void fill_event(Kind kind, Encoding encoding, std::string_view bytes, DecodedEve
   }
   event->problem = read_object(kind, encoding, bytes, &object);
   if (event->problem) return;
-  event->resource_version = object.body.metadata().resource_version();
+  event->resource_version = object.body.resource_version();
   event->object = std::move(object);
 }
 
@@ -242,7 +242,10 @@ std::optional<Encoding> encoding_of(std::string_view content_type) {
 }
 
 Result<DecodedList> decode_list(Kind kind, Encoding encoding, std::string_view body) {
-  return encoding == Encoding::json ? decode_json_list(kind, body) : decode_wire_list(kind, body);
+  auto list =
+      encoding == Encoding::json ? decode_json_list(kind, body) : decode_wire_list(kind, body);
+  if (kind == Kind::secret) wipe_dead_stack();
+  return list;
 }
 
 ::millrace::Status WatchDecoder::feed(std::string_view bytes, std::vector<DecodedEvent>* events) {
@@ -251,7 +254,10 @@ Result<DecodedList> decode_list(Kind kind, Encoding encoding, std::string_view b
   } else {
     buffer_ += bytes;
   }
-  return encoding_ == Encoding::json ? take_lines(events) : take_frames(events);
+  const ::millrace::Status taken =
+      encoding_ == Encoding::json ? take_lines(events) : take_frames(events);
+  if (holds_secrets()) wipe_dead_stack();
+  return taken;
 }
 
 ::millrace::Status WatchDecoder::take_frames(std::vector<DecodedEvent>* events) {

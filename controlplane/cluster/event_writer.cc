@@ -82,7 +82,7 @@ void EventWriter::say(const k8s::Problem& problem, const store::Store& store, In
   const k8s::Object* object = key ? store.find(*key) : nullptr;
   if (object == nullptr) return;
   if (key->name_space.empty() && scope_ == EventScope::objects_of_namespaces) return;
-  const std::string uid = object->body.metadata().uid();
+  const std::string uid = object->body.uid();
   const std::string what = uid + '\n' + std::string(reason_of(problem)) + '\n' + problem.sentence;
   // 253 characters at most: a name of ours is 17 longer than the object's.
   std::string name = key->name.substr(0, k8s::name_bytes_max - 17);

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <variant>
@@ -37,6 +39,10 @@ constexpr Kind kind_of() {
   }
 }
 
+// The first field of this number that has a length (a text, a message, an entry of a map) in a
+// message of the wire format; nothing when there is none. Reads no further.
+std::optional<std::string_view> find_field(std::string_view message, int number);
+
 // Never changed: whoever holds the object shares it.
 class Body {
  public:
@@ -49,6 +55,7 @@ class Body {
   // Of one that is there.
   Kind kind() const { return kind_; }
   std::string_view bytes() const { return {bytes_.get(), size_}; }
+  std::optional<std::string_view> field(int number) const { return find_field(bytes(), number); }
 
   // Instead of what `content` held. It keeps what it has allocated, so that of many bodies that are
   // read into one message all but the largest allocate little.
@@ -63,8 +70,18 @@ class Body {
     read(&content);
     return content;
   }
-  // Without reading the rest.
+  // The same without its metadata, which may be longer than all the rest.
+  template <class Content>
+  void read_without_metadata(Content* content) const {
+    CHECK(bytes_ != nullptr && kind_ == kind_of<Content>());
+    parse_rest(content);
+  }
+  // Of one that is there, without reading the rest.
   ObjectMeta metadata() const;
+  // Of its metadata, by a look at the bytes; what it does not have is empty.
+  std::string uid() const;
+  std::string resource_version() const;
+  std::optional<std::string> label(std::string_view name) const;
 
   // The same content. Two of the same kind, or none.
   bool operator==(const Body& other) const {
@@ -74,6 +91,9 @@ class Body {
 
  private:
   void parse(google::protobuf::Message* content) const;
+  void parse_rest(google::protobuf::Message* content) const;
+  // Empty when there is none.
+  std::string_view metadata_bytes() const;
 
   std::shared_ptr<const char[]> bytes_;
   uint32_t size_ = 0;

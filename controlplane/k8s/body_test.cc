@@ -53,6 +53,61 @@ TEST(Body, MetadataIsReadWithoutTheRest) {
   EXPECT_TRUE(MessageDifferencer::Equals(Body(without).metadata(), ObjectMeta()));
 }
 
+TEST(Body, SinglePartsOfMetadataAreFoundWithoutReadingIt) {
+  EndpointSlice slice;
+  ObjectMeta* const metadata = slice.mutable_metadata();
+  metadata->set_name("web-1");
+  metadata->set_uid("u");
+  metadata->set_resource_version("9");
+  metadata->mutable_creation_timestamp()->set_seconds(7);
+  metadata->set_generation(300);
+  for (int i = 0; i < 20; ++i) (*metadata->mutable_labels())["l" + std::to_string(i)] = "v";
+  (*metadata->mutable_labels())["l7"] = std::string(300, 'x');
+  (*metadata->mutable_labels())["empty"] = "";
+  (*metadata->mutable_annotations())["noted"] = "no label";
+  const Body body(slice);
+  EXPECT_EQ(body.uid(), "u");
+  EXPECT_EQ(body.resource_version(), "9");
+  EXPECT_EQ(body.label("l7"), std::string(300, 'x'));
+  EXPECT_EQ(body.label("l19"), "v");
+  EXPECT_EQ(body.label("empty"), "");
+  EXPECT_EQ(body.label("noted"), std::nullopt);
+  EXPECT_EQ(Body(EndpointSlice()).label("l7"), std::nullopt);
+  EXPECT_EQ(Body(EndpointSlice()).uid(), "");
+}
+
+TEST(Body, TheRestIsReadWithoutItsMetadata) {
+  Ingress ingress = ingress_of("a.example", 3);
+  Ingress content;
+  Body(ingress_of("b.example", 9)).read(&content);
+  Body(ingress).read_without_metadata(&content);
+  ingress.clear_metadata();
+  EXPECT_TRUE(MessageDifferencer::Equals(content, ingress));
+  Body(ingress).read_without_metadata(&content);  // it has none
+  EXPECT_TRUE(MessageDifferencer::Equals(content, ingress));
+  Body(Ingress()).read_without_metadata(&content);
+  EXPECT_TRUE(MessageDifferencer::Equals(content, Ingress()));
+}
+
+TEST(Body, FieldsAreFoundAndNothingIsReadBehindItsEnd) {
+  Ingress ingress = ingress_of("a.example", 1);
+  const Body without(ingress);
+  const auto spec = without.field(Ingress::kSpecFieldNumber);
+  ASSERT_TRUE(spec);
+  EXPECT_FALSE(find_field(*spec, IngressSpec::kTlsFieldNumber));
+  ingress.mutable_spec()->add_tls()->set_secret_name("s");
+  const Body with(ingress);
+  const auto tls = find_field(*with.field(Ingress::kSpecFieldNumber), IngressSpec::kTlsFieldNumber);
+  ASSERT_TRUE(tls);
+  EXPECT_EQ(find_field(*tls, IngressTLS::kSecretNameFieldNumber), "s");
+  const std::string bytes(with.bytes());
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    const std::string cut = bytes.substr(0, length);
+    const auto found = find_field(cut, Ingress::kSpecFieldNumber);
+    EXPECT_TRUE(!found || found->data() + found->size() <= cut.data() + cut.size());
+  }
+}
+
 TEST(Body, MetadataStandsFirstInEveryKind) {
   for (const Kind kind : {Kind::ingress, Kind::ingress_class, Kind::service, Kind::endpoint_slice,
                           Kind::secret, Kind::node, Kind::name_space}) {

@@ -34,10 +34,7 @@ bool is_port_number(int32_t port) {
 
 std::optional<std::string> service_of_slice(const k8s::Body& slice) {
   CHECK(slice.kind() == k8s::Kind::endpoint_slice);
-  const k8s::ObjectMeta metadata = slice.metadata();
-  const auto label = metadata.labels().find(service_label);
-  if (label == metadata.labels().end()) return std::nullopt;
-  return label->second;
+  return slice.label(service_label);
 }
 
 void EndpointResolver::begin(const HeldObject& service,
@@ -52,10 +49,10 @@ void EndpointResolver::begin(const HeldObject& service,
 
 void EndpointResolver::read() {
   if (std::exchange(is_read_, true)) return;
-  service_->body.read(&service_content_);
+  service_->body.read_without_metadata(&service_content_);
   if (slice_contents_.size() < slices_->size()) slice_contents_.resize(slices_->size());
   auto content = slice_contents_.begin();
-  for (const auto& [name, held] : *slices_) held.body.read(&*content++);
+  for (const auto& [name, held] : *slices_) held.body.read_without_metadata(&*content++);
 }
 
 std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s::Object& user) {

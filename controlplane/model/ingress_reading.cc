@@ -102,9 +102,14 @@ class Reader {
   // Routes point to where their paths are kept, so that place does not grow under them.
   void reserve_paths() {
     size_t bytes = 0;
-    for (const k8s::IngressRule& rule : ingress_.spec().rules()) {
-      for (const k8s::HTTPIngressPath& path : rule.value().http().paths()) {
-        bytes += std::max(path.path().size(), size_t{1});  // "/" where nothing is written
+    size_t paths = 0;
+    const int rules = std::min(ingress_.spec().rules_size(), static_cast<int>(ingress_rules_max));
+    for (int i = 0; i < rules; ++i) {
+      for (const k8s::HTTPIngressPath& path : ingress_.spec().rules(i).value().http().paths()) {
+        if (++paths > ingress_paths_max) break;
+        // What is longer is refused; "/" stands where nothing is written.
+        const size_t length = path.path().size();
+        if (length <= path_bytes_max) bytes += std::max(length, size_t{1});
       }
     }
     reading_.paths.reserve(bytes);

@@ -1,9 +1,15 @@
 #include "controlplane/publish/guard_watch.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <array>
+#include <atomic>
+#include <string>
 #include <string_view>
+#include <thread>
+
+#include "base/unique_fd.h"
 
 namespace millrace::publish {
 namespace {
@@ -50,6 +56,39 @@ TEST_F(GuardWatchTest, EachActOnce) {
   act(9, 8, 2);
   page_->set_applied(4, 8);
   EXPECT_TRUE(look());
+}
+
+// The reader goes through the page while it is written: what belongs to an act is never older.
+TEST_F(GuardWatchTest, AnActNeverComesWithWhatBelongsToTheOneBefore) {
+  std::jthread writer([&](const std::stop_token& stop) {
+    for (uint64_t number = 1; !stop.stop_requested(); ++number) {
+      page_->set_guard_reason(std::to_string(number));
+      page_->set(0, 0, number);
+      page_->set(0, 1, number);
+      std::atomic_thread_fence(std::memory_order_release);
+      page_->set(0, 2, number);
+    }
+  });
+  for (int seen = 0; seen < 2'000;) {
+    const auto act = look();
+    if (!act) continue;
+    ++seen;
+    ASSERT_GE(act->bad_version, act->number);
+    ASSERT_GE(act->back_to_version, act->number);
+    if (!act->sentence.empty()) {  // or it was written over and over while it was read
+      ASSERT_GE(std::stoull(act->sentence), act->number);
+    }
+  }
+}
+
+TEST_F(GuardWatchTest, APageThatCannotBeReadIsSaidOnce) {
+  const UniqueFd other(memfd_create("other", MFD_CLOEXEC));
+  EXPECT_FALSE(watch_.look(other.get(), now_));
+  const auto refusal = watch_.take_refusal();
+  ASSERT_TRUE(refusal);
+  EXPECT_NE(refusal->find("stats page refused"), std::string::npos) << *refusal;
+  EXPECT_FALSE(watch_.look(other.get(), now_ + guard_look_interval));
+  EXPECT_FALSE(watch_.take_refusal());
 }
 
 TEST_F(GuardWatchTest, WhatSomebodyHasPublishedSinceAnActBeforeOurTimeIsKnownToThem) {

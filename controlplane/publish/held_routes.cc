@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 
 #include "controlplane/model/endpoints.h"
 
@@ -33,20 +34,38 @@ model::HeldObject held_object(const k8s::Object* object) {
   return {object->place, object->body};
 }
 
-std::map<std::string, model::HeldObject> slices_of(const model::ServiceKey& key,
-                                                   const store::Store& objects) {
-  std::map<std::string, model::HeldObject> slices;
-  const k8s::ObjectKey first{k8s::Kind::endpoint_slice, key.name_space, ""};
-  for (auto at = objects.objects().lower_bound(first);
-       at != objects.objects().end() && at->first.kind == first.kind &&
-       at->first.name_space == first.name_space;
-       ++at) {
-    if (model::service_of_slice(at->second.body) == key.service) {
-      slices.emplace(at->first.name, held_object(&at->second));
+// Whose slices are which: each namespace that is asked for is walked once.
+class SlicesByService {
+ public:
+  using Slices = std::map<std::string, model::HeldObject>;  // by name
+
+  explicit SlicesByService(const store::Store& objects) : objects_(objects) {}
+
+  const Slices& of(const std::string& name_space, const std::string& service) {
+    const auto [of_namespace, is_new] = namespaces_.try_emplace(name_space);
+    if (is_new) walk(name_space, &of_namespace->second);
+    static const Slices none;
+    const auto at = of_namespace->second.find(service);
+    return at == of_namespace->second.end() ? none : at->second;
+  }
+
+ private:
+  using Services = std::unordered_map<std::string, Slices>;
+
+  void walk(const std::string& name_space, Services* services) const {
+    const k8s::ObjectKey first{k8s::Kind::endpoint_slice, name_space, ""};
+    for (auto at = objects_.objects().lower_bound(first);
+         at != objects_.objects().end() && at->first.kind == first.kind &&
+         at->first.name_space == name_space;
+         ++at) {
+      const std::optional<std::string> service = model::service_of_slice(at->second.body);
+      if (service) (*services)[*service].emplace(at->first.name, held_object(&at->second));
     }
   }
-  return slices;
-}
+
+  const store::Store& objects_;
+  std::map<std::string, Services> namespaces_;
+};
 
 using Services = std::vector<model::Service>;
 
@@ -62,12 +81,12 @@ const model::Service* find(const Services& services, const model::ServiceKey& ke
 }
 
 model::Service look_up(const model::ServiceKey& key, const k8s::Object& user,
-                       const store::Store& objects, std::vector<k8s::Problem>* problems) {
+                       const store::Store& objects, SlicesByService* slices,
+                       std::vector<k8s::Problem>* problems) {
   const model::HeldObject object =
       held_object(objects.find({k8s::Kind::service, key.name_space, key.service}));
-  const auto slices = slices_of(key, objects);
   model::EndpointResolver resolver;
-  resolver.begin(object, slices, problems);
+  resolver.begin(object, slices->of(key.name_space, key.service), problems);
   return {key, resolver.resolve(key, user)};
 }
 
@@ -104,6 +123,7 @@ model::Model with_current_endpoints(const model::Model& held, const model::Model
   table.cluster_default = held.cluster_default;
   table.shadowed_cluster_defaults = held.shadowed_cluster_defaults;
   std::map<model::ServiceKey, model::RouteSource> users;  // looked for when one is needed
+  SlicesByService slices(objects);
   for (const model::Service& service : held.services) {
     if (const model::Service* known = find(asked.services, service.key)) {
       table.services.push_back(*known);
@@ -112,7 +132,7 @@ model::Model with_current_endpoints(const model::Model& held, const model::Model
     if (users.empty()) users = users_of(held);
     const model::RouteSource& source = users[service.key];
     const k8s::Object user{{k8s::Kind::ingress, source.name_space, source.ingress}, {}, {}};
-    table.services.push_back(look_up(service.key, user, objects, problems));
+    table.services.push_back(look_up(service.key, user, objects, &slices, problems));
   }
   return table;
 }
@@ -141,10 +161,11 @@ model::ModelDelta endpoints_change(const model::Model& table, const model::Model
   }
   model::ModelDelta delta;
   std::vector<k8s::Problem> ignored;  // with_current_endpoints() names them
+  SlicesByService slices(objects);
   for (const model::ServiceKey& key : keys) {
     const model::Service* before = find(table.services, key);
     const model::Service* known = find(asked.services, key);
-    model::Service after = known != nullptr ? *known : look_up(key, {}, objects, &ignored);
+    model::Service after = known != nullptr ? *known : look_up(key, {}, objects, &slices, &ignored);
     if (after != *before) delta.services.push_back({key, *before, std::move(after)});
   }
   return delta;

@@ -142,14 +142,13 @@ MHD_Result take_request(void* context, MHD_Connection* connection, const char* u
         return MHD_YES;
       },
       &asked.query);
-  HttpResponse response;
   try {
-    response = state.answer(asked);
+    HttpResponse response = state.answer(asked);
+    if (response.by_child) return wait_for_child(state, connection, pending, response.by_child);
+    return send(connection, std::move(response));
   } catch (const std::exception&) {  // no memory for the answer
-    response = plain(500, "the answer could not be made");
+    return send(connection, plain(500, "the answer could not be made"));
   }
-  if (response.by_child) return wait_for_child(state, connection, pending, response.by_child);
-  return send(connection, std::move(response));
 }
 
 template <class State>

@@ -77,7 +77,7 @@ const k8s::Object* Store::find(const k8s::ObjectKey& key) const {
 }
 
 void Store::note(const k8s::Object& object, ChangeKind kind) {
-  Change change{object.key, kind, object.body.metadata().resource_version(), object.field_manager,
+  Change change{object.key, kind, object.body.resource_version(), object.field_manager,
                 object.place};
   const auto [at, is_new] = changes_.try_emplace(object.key, change);
   if (is_new) return;
