@@ -135,7 +135,6 @@ void EventWriter::forget(std::map<std::string, Said>::iterator said) {
 
 Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& object,
                             std::string name) const {
-  const k8s::ObjectMeta metadata = object.body.metadata();
   Event event;
   event.mutable_metadata()->set_name(std::move(name));
   event.mutable_metadata()->set_namespace_(object.key.name_space.empty() ? "default"
@@ -152,8 +151,8 @@ Event EventWriter::event_of(const k8s::Problem& problem, const k8s::Object& obje
   regarding->set_kind(std::string(to_text(object.key.kind)));
   regarding->set_namespace_(object.key.name_space);
   regarding->set_name(object.key.name);
-  regarding->set_uid(metadata.uid());
-  regarding->set_resource_version(metadata.resource_version());
+  regarding->set_uid(object.body.uid());
+  regarding->set_resource_version(object.body.resource_version());
   return event;
 }
 
