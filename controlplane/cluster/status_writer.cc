@@ -76,16 +76,16 @@ void StatusWriter::tell(const store::Report& report, const store::Store& store) 
 void StatusWriter::forget_gone(const IngressName& name, const store::Store& store) {
   if (!dropped_.contains(name)) return;
   if (store.find({k8s::Kind::ingress, name.first, name.second}) != nullptr) return;
+  is_well(name);
   const auto work = work_.find(name);
   const bool is_under_way = work != work_.end() && work->second.request != 0;
-  const bool may_show = work != work_.end() && work->second.shows_until != Instant();
+  const bool may_show = work != work_.end() && work->second.may_show_until() != Instant();
   if (may_write_ && (is_under_way || may_show)) return;
   dropped_.erase(name);
   if (!is_under_way) forget_work(name);
 }
 
 void StatusWriter::forget_work(const IngressName& name) {
-  if (name == failure_of_) failure_.clear();
   work_.erase(name);
   told_.erase(name);
   again_.erase(name);
@@ -111,7 +111,6 @@ void StatusWriter::turn(Instant now, const store::Store& store, bool may_write) 
   if (!options_.writes) return;
   if (may_write != std::exchange(may_write_, may_write)) {
     if (may_write) lead(now);
-    if (!may_write) told_.clear();
     due_ = now;
   }
   if (now < due_) return;
@@ -152,7 +151,7 @@ void StatusWriter::rouse_rested(Instant now) {
   while (!resting_.empty() && resting_.begin()->first <= now) {
     const IngressName name = resting_.begin()->second;
     resting_.erase(resting_.begin());
-    if (work_.contains(name) || dropped_.contains(name)) again_.add(name);
+    again_.add(name);
   }
 }
 
@@ -267,21 +266,22 @@ bool StatusWriter::has_place(bool is_retry) const {
 // It says what it should: forgotten, unless what we wrote, or the leader before us, may yet come to
 // stand there.
 void StatusWriter::settle(const IngressName& name, Instant now) {
+  is_well(name);
   const auto work = work_.find(name);
   Instant until = work == work_.end() ? Instant() : work->second.lost_until;
   if (dropped_.contains(name)) {
-    until = std::max(until, leads_since_ + status_settle_time);
-    if (work != work_.end()) until = std::max(until, work->second.shows_until);
+    until = leads_since_ + status_settle_time;
+    if (work != work_.end()) until = std::max(until, work->second.may_show_until());
   }
-  if (now >= until) {
-    dropped_.erase(name);
-    forget_work(name);
+  if (now < until) {
+    resting_.emplace(until, name);
     return;
   }
-  resting_.emplace(until, name);
-  if (work == work_.end()) return;
-  work->second.has_failed = false;
-  work->second.pause = status_retry_first;
+  dropped_.erase(name);
+  forget_work(name);
+}
+
+void StatusWriter::is_well(const IngressName& name) {
   if (name == failure_of_) failure_.clear();
 }
 
@@ -311,7 +311,7 @@ void StatusWriter::take(const IngressName& name, const ApiAnswer& answer, bool c
     return take_failure(name, answer, clears, now);
   }
   work.has_failed = false;
-  if (name == failure_of_) failure_.clear();
+  is_well(name);
   rest(name, &work, now);
   // Gone, or it is no API server that says so: what stands there is looked at again.
   if (!answer.ok()) return;
@@ -329,7 +329,7 @@ void StatusWriter::take_failure(const IngressName& name, const ApiAnswer& answer
   Work& work = work_[name];
   work.has_failed = true;
   if (!clears && may_take_effect(answer.http_status)) {
-    work.shows_until = work.lost_until = now + status_settle_time;
+    work.lost_until = now + status_settle_time;
   }
   if (is_about_the_object(answer.http_status) || work.sent_at <= well_at_) {
     return rest(name, &work, now);

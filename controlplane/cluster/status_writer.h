@@ -12,6 +12,7 @@
 // then.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
@@ -83,10 +84,11 @@ class StatusWriter {
     Instant sent_at;
     Instant not_before;  // never: until somebody is written well, or nothing is held back any more
     Duration pause = status_retry_first;
-    Instant shows_until;  // until then our address may come to stand there by what we wrote
+    Instant shows_until;  // until then the watch may come to tell an address that we wrote
     Instant lost_until;   // until then a request that was not answered well may take effect
+
+    Instant may_show_until() const { return std::max(shows_until, lost_until); }
   };
-  using WorkOf = std::map<IngressName, Work>;
 
   void forget_gone(const IngressName& name, const store::Store& store);
   void forget_work(const IngressName& name);
@@ -105,6 +107,7 @@ class StatusWriter {
   bool says_ours(const std::string& text) const;
   bool has_place(bool is_retry) const;
   void settle(const IngressName& name, Instant now);
+  void is_well(const IngressName& name);
   void write(const IngressName& name, bool clears, bool is_retry, Instant now);
   void take(const IngressName& name, const ApiAnswer& answer, bool clears, Instant now);
   void take_failure(const IngressName& name, const ApiAnswer& answer, bool clears, Instant now);
@@ -118,7 +121,7 @@ class StatusWriter {
   std::set<IngressName> served_;
   // Served before and no more: the address that we wrote is no longer true of them.
   std::set<IngressName> dropped_;
-  WorkOf work_;  // under way, or written a moment ago, or failed and waiting
+  std::map<IngressName, Work> work_;  // under way, or written a moment ago, or failed and waiting
   size_t under_way_ = 0;
   size_t retries_under_way_ = 0;
   NameQueue told_;  // to be looked at, because something was told of them

@@ -176,6 +176,36 @@ TEST_F(StatusWriterTest, AnAddressThatTheLeaderBeforeUsWroteCountsAsOurs) {
   EXPECT_EQ(ip("a"), "");
 }
 
+TEST_F(StatusWriterTest, WhatTheLeaderBeforeUsWroteLateIsCleared) {
+  add("a");
+  serve_these({{"shop", "a"}});
+  run(Duration::seconds(100), false);
+  serve_these({});
+  run(status_settle_time - Duration::seconds(5));
+  add("a", "192.0.2.7");
+  run(Duration::seconds(3));
+  EXPECT_EQ(ip("a"), "");
+  run(status_settle_time);
+  EXPECT_EQ(writer_->remembered(), 0u);
+}
+
+// Deleted and made anew while our request was on its way: it came to another object.
+TEST_F(StatusWriterTest, WhatWasDeletedAndSaysOursWhenItComesAnewIsCleared) {
+  run(status_settle_time * 2);
+  add("a");
+  swallows_ = true;
+  serve_these({{"shop", "a"}});
+  run(Duration::milliseconds(200));
+  EXPECT_EQ(requests_["a"], 1);
+  remove("a");
+  serve_these({});
+  run(Duration::seconds(5));
+  swallows_ = false;
+  add("a", "192.0.2.7");
+  run(Duration::seconds(3));
+  EXPECT_EQ(ip("a"), "");
+}
+
 TEST_F(StatusWriterTest, WhatAProxyAnswers404ForIsClearedLater) {
   add("a");
   serve_these({{"shop", "a"}});
@@ -219,6 +249,32 @@ TEST_F(StatusWriterTest, WhoDoesNotLeadForgetsWhatCeasedWhenItsObjectIsGone) {
   EXPECT_EQ(writer_->remembered(), 1u);
   serve_these({{"shop", "i2"}});
   EXPECT_EQ(writer_->remembered(), 0u);
+}
+
+TEST_F(StatusWriterTest, OfWhatIsGoneWhileAllIsRefusedNothingIsRemembered) {
+  answer_ = 403;
+  const std::set<IngressName> names = add_many(20);
+  serve_these(names);
+  run(Duration::milliseconds(10'500));
+  EXPECT_EQ(api_.under_way(), 0u);
+  add("i0", "203.0.113.1");
+  serve_these(names);
+  EXPECT_GT(writer_->remembered(), 0u);
+  for (const IngressName& name : names) remove(name.second);
+  serve_these({});
+  EXPECT_EQ(writer_->remembered(), 0u);
+}
+
+TEST_F(StatusWriterTest, ARequestAboutWhatIsGoneIsCanceledWithItsWriter) {
+  add("a");
+  serve_these({{"shop", "a"}});
+  writer_->turn(now_, store_, true);
+  writer_->turn(now_, store_, false);
+  remove("a");
+  serve_these({});
+  EXPECT_EQ(api_.under_way(), 1u);
+  writer_.reset();
+  EXPECT_EQ(api_.under_way(), 0u);
 }
 
 }  // namespace
