@@ -310,8 +310,6 @@ void StatusWriter::take(const IngressName& name, const ApiAnswer& answer, bool c
   if (!answer.ok() && answer.http_status != http_not_found) {
     return take_failure(name, answer, clears, now);
   }
-  work.has_failed = false;
-  is_well(name);
   rest(name, &work, now);
   // Gone, or it is no API server that says so: what stands there is looked at again.
   if (!answer.ok()) return;

@@ -79,8 +79,8 @@ class StatusWriter {
 
   struct Work {
     HttpTransferId request = 0;
-    bool is_retry = false;  // the request
-    bool has_failed = false;
+    bool is_retry = false;    // the request
+    bool has_failed = false;  // since it was well
     Instant sent_at;
     Instant not_before;  // never: until somebody is written well, or nothing is held back any more
     Duration pause = status_retry_first;
