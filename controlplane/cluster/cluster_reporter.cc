@@ -18,7 +18,7 @@ ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
 void ClusterReporter::tell(store::Report report, const store::Store& store) {
   status_.tell(report, store);
   problems_ = std::move(report.problems);
-  changed_.merge(report.changed);
+  if (told_ != nullptr) changed_.merge(report.changed);  // else all are told anyway
   has_news_ = true;
 }
 
@@ -39,10 +39,7 @@ void ClusterReporter::turn(Instant now, const store::Store& store) {
   }
   // What the leader before us has not come to say is said by us. While another one leads, nothing
   // is said, and so none of it is made.
-  if (!leads) {
-    told_ = nullptr;
-    changed_.clear();
-  }
+  if (!leads) told_ = nullptr;
   status_.turn(now, store, leads);
   events_.turn(now, leads);
 }
