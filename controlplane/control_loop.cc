@@ -182,9 +182,10 @@ void ControlLoop::report(Instant now) {
   if (now >= report_due_) {
     report_due_ = Instant::never();
     publish::ServedIngresses::Changes served = rollout_.take_served_changes();
-    reporter_->tell({std::move(served.began), std::move(served.ceased),
-                     std::exchange(changed_ingresses_, {}), problems_},
-                    store_);
+    reporter_->tell(
+        {std::move(served.began), std::move(served.ceased), std::exchange(changed_ingresses_, {}),
+         problems_, std::exchange(nodes_or_services_changed_, false)},
+        store_);
   }
   reporter_->turn(now, store_);
 }
@@ -292,6 +293,8 @@ bool ControlLoop::follow_store() {
   if (tls_differs) tls_problems_ = tls_.problems();
   if (reporter_ != nullptr) {
     for (const store::Change& change : changes) {
+      nodes_or_services_changed_ |=
+          change.key.kind == k8s::Kind::node || change.key.kind == k8s::Kind::service;
       if (change.key.kind != k8s::Kind::ingress) continue;
       changed_ingresses_.emplace(change.key.name_space, change.key.name);
     }

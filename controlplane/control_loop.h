@@ -97,6 +97,7 @@ class ControlLoop {
   // All of these, made anew when some are others.
   k8s::SharedProblems problems_ = std::make_shared<const std::vector<k8s::Problem>>();
   std::set<store::IngressName> changed_ingresses_;  // since the last report; for the reporter
+  bool nodes_or_services_changed_ = false;          // since then, too
   serve::Api api_;
   metrics::Metrics metrics_;
   uint64_t noted_version_ = 0;  // by the metrics

@@ -264,6 +264,9 @@ TEST_F(ControlLoopTest, AReportTellsWhatChangedSinceTheOneBeforeIt) {
         store->remove({k8s::Kind::ingress, "default", "a"});
         put_ingress(store, "c", "Wrong", tls);
       },
+      [&](store::Store* store) {
+        store->put({{k8s::Kind::service, "default", "s"}, {}, k8s::Body(k8s::Service())});
+      },
       [&](store::Store*) { signal(SIGTERM); },
   };
   size_t step = 0;
@@ -275,7 +278,8 @@ TEST_F(ControlLoopTest, AReportTellsWhatChangedSinceTheOneBeforeIt) {
       std::make_unique<MadeUpReporter>(&told));
   using Names = std::vector<store::IngressName>;
   using NameSet = std::set<store::IngressName>;
-  ASSERT_EQ(told.size(), 3u);
+  ASSERT_EQ(told.size(), 4u);
+  for (size_t i = 0; i < told.size(); ++i) EXPECT_EQ(told[i].nodes_or_services_changed, i == 3);
   EXPECT_EQ(told[0].began, (Names{{"default", "a"}, {"default", "b"}}));
   EXPECT_EQ(told[0].changed, (NameSet{{"default", "a"}, {"default", "b"}}));
   EXPECT_EQ(told[0].problems->size(), 1u) << "no such Service";

@@ -1,6 +1,7 @@
 #include "controlplane/cluster/cluster_reporter.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "controlplane/k8s/problem_difference.h"
@@ -17,6 +18,7 @@ ClusterReporter::ClusterReporter(ApiCaller* api, const ReporterOptions& options,
 void ClusterReporter::tell(store::Report report, const store::Store& store) {
   status_.tell(report, store);
   problems_ = std::move(report.problems);
+  if (told_ != nullptr) changed_.merge(report.changed);  // else all are told anyway
   has_news_ = true;
 }
 
@@ -43,17 +45,33 @@ void ClusterReporter::turn(Instant now, const store::Store& store) {
 }
 
 void ClusterReporter::tell_events(const store::Store& store, Instant now) {
+  const uint64_t left_out = events_.left_out();
   const bool is_time = tells_all_soon_ && now >= told_all_at_ + events_told_interval;
   if (told_ == nullptr || is_time) {
     events_.tell(*problems_, store, now);
     told_all_at_ = now;
     tells_all_soon_ = false;
-  } else if (told_ != problems_) {
-    std::vector<k8s::Problem> news;
-    for (const k8s::Problem* one : k8s::difference(*told_, *problems_).after) news.push_back(*one);
-    events_.tell(news, store, now);
+  } else if (told_ != problems_ || !changed_.empty()) {
+    events_.tell(news(), store, now);
   }
+  tells_all_soon_ |= events_.left_out() != left_out;
   told_ = problems_;
+  changed_.clear();
+}
+
+// One may be in it twice; it is said once.
+std::vector<k8s::Problem> ClusterReporter::news() const {
+  std::vector<k8s::Problem> news;
+  for (const k8s::Problem* one : k8s::difference(*told_, *problems_).after) news.push_back(*one);
+  if (changed_.empty()) return news;
+  std::unordered_set<std::string> changed;
+  for (const auto& [name_space, name] : changed_) {
+    changed.insert(k8s::ObjectKey{k8s::Kind::ingress, name_space, name}.text());
+  }
+  for (const k8s::Problem& one : *problems_) {
+    if (changed.contains(one.object)) news.push_back(one);
+  }
+  return news;
 }
 
 std::vector<k8s::Problem> ClusterReporter::problems() const {

@@ -2,6 +2,7 @@
 // the one control plane that holds the Lease.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,10 @@
 
 namespace millrace::cluster {
 
-// While reports come, all problems are told so often at least, and between that only new ones: so
-// what lasts is said again when its Event has expired, or when its object is another one.
+// All problems are told again when so long has passed since they were, if a report has come in that
+// time or some found no room as Events; it may be a renewal of the Lease later. So what lasts is
+// said again when its Event has expired, or when there is room. In between: those that are new, and
+// those of Ingresses that changed, which may be others by the same name.
 constexpr Duration events_told_interval = Duration::seconds(60);
 
 struct ReporterOptions {
@@ -42,16 +45,18 @@ class ClusterReporter : public store::Reporter {
 
  private:
   void tell_events(const store::Store& store, Instant now);
+  std::vector<k8s::Problem> news() const;
 
   const ReporterOptions options_;
   LeaderElection leader_;
   StatusWriter status_;
   EventWriter events_;
   k8s::SharedProblems problems_;
-  k8s::SharedProblems told_;  // as Events; null while another one leads
+  k8s::SharedProblems told_;              // as Events; null while another one leads
+  std::set<store::IngressName> changed_;  // since they were told
   Instant told_all_at_;
   bool has_news_ = false;        // a report that was not looked at
-  bool tells_all_soon_ = false;  // a report has come since all were told
+  bool tells_all_soon_ = false;  // since all were told a report has come, or some had no room
 };
 
 }  // namespace millrace::cluster

@@ -108,6 +108,9 @@ TEST_F(ClusterReporterTest, OnlyNewProblemsAreGoneThroughBetweenTwoTimesOfAll) {
   // Each time when it is gone through, one that has no room is counted.
   EXPECT_EQ(reporter_->events().left_out(), 5u);
   EXPECT_EQ(take_events().size(), events_of_object_max);
+  reporter_->tell({{}, {}, {{"shop", "a"}}, shared(all)}, store_);
+  run(Duration::seconds(10));
+  EXPECT_EQ(reporter_->events().left_out(), 10u) << "once more, and not in each turn";
   add("b", "2");
   for (int i = 0; i < 40; ++i) {
     all.insert(all.begin() + 3, problem("b", "is new " + std::to_string(i % 3)));
@@ -115,12 +118,30 @@ TEST_F(ClusterReporterTest, OnlyNewProblemsAreGoneThroughBetweenTwoTimesOfAll) {
     run(Duration::seconds(1));
     report(shared(all));  // another pointer, and yet the same
   }
-  EXPECT_EQ(reporter_->events().left_out(), 5u);
+  EXPECT_EQ(reporter_->events().left_out(), 10u);
   EXPECT_EQ(take_events(), (Said{"b of 2: is new 0", "b of 2: is new 1", "b of 2: is new 2"}));
   run(events_told_interval);
-  EXPECT_EQ(reporter_->events().left_out(), 10u) << "all once in that time";
+  EXPECT_EQ(reporter_->events().left_out(), 15u) << "all once in that time";
+  run(events_told_interval * 10 + Duration::seconds(30));
+  EXPECT_GE(reporter_->events().left_out(), 60u) << "and again while any had no room";
+  EXPECT_LE(reporter_->events().left_out(), 70u);
+}
+
+TEST_F(ClusterReporterTest, WhatFoundNoRoomIsSaidWhenThereIsSomeWithoutAnotherReport) {
+  std::vector<Problem> all;
+  for (size_t i = 0; i < events_waiting_max + 1'000; ++i) {
+    const std::string name = "i" + std::to_string(i);
+    add(name, name);
+    all.push_back(problem(name, "is refused"));
+  }
+  report(shared(all));
+  run(Duration::seconds(20));
+  EXPECT_EQ(reporter_->events().left_out(), 1'000u);
+  run(event_interval * static_cast<int64_t>(all.size()) + events_told_interval);
+  EXPECT_EQ(take_events().size(), all.size());
+  const uint64_t left_out = reporter_->events().left_out();
   run(events_told_interval * 10);
-  EXPECT_EQ(reporter_->events().left_out(), 10u) << "without a report there is nothing to say";
+  EXPECT_EQ(reporter_->events().left_out(), left_out);
 }
 
 // Its problem is word for word that of the one before it.
@@ -133,6 +154,21 @@ TEST_F(ClusterReporterTest, AnObjectThatIsMadeAnewHearsOfItWithoutAnotherReport)
   report(problems);
   run(events_told_interval);
   EXPECT_EQ(take_events(), (Said{"a of 1: is refused", "a of 2: is refused"}));
+}
+
+TEST_F(ClusterReporterTest, AnObjectThatIsMadeAnewHearsOfItAtOnceWhereItIsToldAsChanged) {
+  add("a", "1");
+  add("b", "1");
+  const k8s::SharedProblems problems =
+      shared({problem("a", "is refused"), problem("b", "is refused")});
+  report(problems);
+  run(Duration::seconds(10));
+  EXPECT_EQ(take_events().size(), 2u);
+  add("a", "2");
+  add("b", "2");
+  reporter_->tell({{}, {}, {{"shop", "a"}}, problems}, store_);
+  run(Duration::seconds(2));
+  EXPECT_EQ(take_events(), Said{"a of 2: is refused"}) << "and the other within a minute";
 }
 
 TEST_F(ClusterReporterTest, WhoComesToLeadSaysAndLooksAtAll) {

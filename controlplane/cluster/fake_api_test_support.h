@@ -40,6 +40,7 @@ class FakeApi : public ApiCaller {
     return last_id_;
   }
   void cancel(HttpTransferId id) override { asked_.erase(id); }
+  size_t under_way() const { return asked_.size(); }
 
   // What the network and the server do until then, whether or not the client looks.
   void work(Instant now) {

@@ -59,6 +59,25 @@ TEST(ProblemDifference, ALongRunThatWentLeavesTheRestAlone) {
   EXPECT_EQ(difference(after, before).after.size(), 1'000u);
 }
 
+TEST(ProblemDifference, LongRunsAtSeveralPlacesLeaveTheRestAlone) {
+  const std::vector<Problem> before = problems(10'000);
+  std::vector<Problem> after = before;
+  after.erase(after.begin() + 9'000, after.begin() + 9'100);
+  for (uint64_t i = 0; i < 50; ++i) after.insert(after.begin() + 5'000, problem(50'000 + i));
+  after.erase(after.begin() + 100, after.begin() + 120);
+  after[50].sentence = "has one endpoint";
+  const ProblemDifference differs = difference(before, after);
+  ASSERT_EQ(differs.before.size(), 121u);
+  EXPECT_EQ(differs.before[0], &before[50]);
+  EXPECT_EQ(differs.before[1], &before[100]);
+  EXPECT_EQ(differs.before[120], &before[9'099]);
+  ASSERT_EQ(differs.after.size(), 51u);
+  EXPECT_EQ(differs.after[0], &after[50]);
+  EXPECT_EQ(*differs.after[50], problem(50'000));
+  std::vector<Problem> reversed(before.rbegin(), before.rend());
+  EXPECT_TRUE(difference(before, reversed).before.empty());
+}
+
 // Whatever happened to a list: what is taken out and put in leads from one to the other.
 TEST(ProblemDifference, LeadsFromAnyListToAnyOther) {
   for (uint64_t seed = 1; seed <= 200; ++seed) {

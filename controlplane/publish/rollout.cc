@@ -58,6 +58,7 @@ Rollout::Rollout(Publisher* publisher, std::unique_ptr<history::History> history
     hash_ = history::ContentHash(newest->model);
     published_size_ = size_of(newest->model);
     served_.replace(newest->model);
+    served_.begin_journal();  // what the first table does not serve any more is told of
     auto slots = compile::SlotTable::from(newest->slots);
     publisher_->resume(newest->number, std::move(newest->model),
                        slots ? std::move(*slots) : compile::SlotTable());

@@ -197,6 +197,17 @@ TEST_P(RolloutTest, WhatBeganAndCeasedToBeServedIsThatOfThePublishedTable) {
   EXPECT_EQ(taken(), "+a+b") << "a process that knows nothing is told all";
   ASSERT_TRUE(rollout_->release(store_, at_).ok());
   EXPECT_EQ(taken(), "+d-a-b");
+  // What came and went while no process looked, beside what stays.
+  start();
+  offer(services + ingress("d", "red") + ingress("e", "red"));
+  offer(services + ingress("e", "red"));
+  EXPECT_EQ(taken(), "+e-d") << "somebody wrote our address to it, and nobody else clears it";
+  start();
+  offer(services + ingress("f", "red"));
+  offer(services + ingress("e", "blue"));
+  EXPECT_EQ(taken(), "+e");
+  offer(services);
+  EXPECT_EQ(taken(), "-e");
 }
 
 TEST_P(RolloutTest, AFreezeQueuesAndOutlivesRestarts) {

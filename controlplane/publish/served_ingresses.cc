@@ -57,13 +57,15 @@ std::set<ServedIngresses::Name> ServedIngresses::names() const {
 
 ServedIngresses::Changes ServedIngresses::take_changes() {
   Changes changes;
-  if (!journal_) {
-    changes.began.reserve(routes_.size());
-    for (const auto& [name, routes] : routes_) changes.began.push_back(name);
-  } else {
+  if (journal_) {
     for (const auto& [name, step] : *journal_) {
       (step == Step::add ? changes.began : changes.ceased).push_back(name);
     }
+  }
+  if (!std::exchange(was_taken_, true)) {
+    changes.began.clear();
+    changes.began.reserve(routes_.size());
+    for (const auto& [name, routes] : routes_) changes.began.push_back(name);
   }
   journal_.emplace();
   return changes;

@@ -30,8 +30,10 @@ class ServedIngresses {
   void apply(const model::ModelDelta& change);
   // With a route that answers; a shadowed one is none.
   std::set<Name> names() const;
-  // From what names() was when they were taken the last time to what it is now; the first time all
-  // of it began.
+  // What is served now was told by a process before this one.
+  void begin_journal() { journal_.emplace(); }
+  // From what names() was when they were taken the last time to what it is now. The first time all
+  // of it began; and what the journal began with and is no more has ceased.
   Changes take_changes();
 
  private:
@@ -43,8 +45,9 @@ class ServedIngresses {
 
   std::map<Name, size_t> routes_;  // of each that has any
   // What was added or removed since it was taken, one entry a name: what came back is none. Kept
-  // only for who has taken once.
+  // only from its beginning on, or for who has taken once.
   std::optional<std::map<Name, Step>> journal_;
+  bool was_taken_ = false;
 };
 
 }  // namespace millrace::publish

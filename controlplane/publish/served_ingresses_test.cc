@@ -98,6 +98,33 @@ TEST(ServedIngressesTest, WhatBeganAndCeasedLeadsFromOneTakeToTheNext) {
   }
 }
 
+// As behind a restart: the first take tells all that is served, and what was and is no more.
+TEST(ServedIngressesTest, TheFirstTakeTellsWhatCeasedSinceTheJournalBegan) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    Random random(seed);
+    const model::Model before = table(&random);
+    model::Model now = before;
+    ServedIngresses served;
+    served.replace(before);
+    served.begin_journal();
+    for (uint64_t left = random.below(5); left > 0; --left) {
+      model::Model next = table(&random);
+      served.apply(model::difference(now, next));
+      now = std::move(next);
+    }
+    const ServedIngresses::Changes changes = served.take_changes();
+    const std::set<ServedIngresses::Name> names = walked(now);
+    std::vector<ServedIngresses::Name> ceased;
+    for (const ServedIngresses::Name& name : walked(before)) {
+      if (!names.contains(name)) ceased.push_back(name);
+    }
+    ASSERT_EQ(changes.ceased, ceased) << "seed " << seed;
+    ASSERT_EQ(changes.began, (std::vector<ServedIngresses::Name>(names.begin(), names.end())));
+    const ServedIngresses::Changes none = served.take_changes();
+    ASSERT_TRUE(none.began.empty() && none.ceased.empty());
+  }
+}
+
 TEST(ServedIngressesTest, WhatCameAndWentBetweenTwoTakesIsNoChange) {
   model::Model with;
   with.hosts.push_back({});

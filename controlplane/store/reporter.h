@@ -23,6 +23,8 @@ struct Report {
   // Objects that were added, updated or removed, by whomever: their status may be another one.
   std::set<IngressName> changed;
   k8s::SharedProblems problems;  // all that are true now
+  // Any was added, updated or removed: the addresses that are made of them may be others.
+  bool nodes_or_services_changed = false;
 };
 
 class Reporter {
