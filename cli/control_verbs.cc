@@ -65,6 +65,8 @@ void ControlVerbs::add_to(CLI::App* app) {
       ->add_option("--accept-classless", validate_.options.model.accept_classless,
                    "serve Ingresses without a class when no IngressClass is the default")
       ->capture_default_str();
+  validate->add_flag("--external-names", validate_.options.model.serve_external_names,
+                     "Services of type ExternalName are served; DNS is not asked here");
 }
 
 std::optional<int> ControlVerbs::run(const std::string& folder) {

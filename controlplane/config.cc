@@ -44,6 +44,27 @@ void add_cluster_options(CLI::App& app, ControlPlaneConfig* config) {
       ->capture_default_str();
 }
 
+void add_name_options(CLI::App* app, ControlPlaneConfig* config, std::string* dns_server) {
+  app->add_flag("--external-names", config->model.serve_external_names,
+                "Serve Services of type ExternalName by the IPv4 addresses that DNS gives; whoever "
+                "may write a Service then reaches what this node reaches");
+  app->add_option("--dns-server", *dns_server,
+                  "Ask this DNS server for them instead of those of /etc/resolv.conf")
+      ->type_name("ADDRESS:PORT");
+}
+
+void check_name_options(ControlPlaneConfig* config, const std::string& dns_server) {
+  if (dns_server.empty()) return;
+  config->dns.server = SocketAddress::parse(dns_server);
+  if (!config->dns.server) {
+    throw CLI::ValidationError("--dns-server",
+                               k8s::quote(dns_server) + " is no ADDRESS:PORT, such as 10.0.0.2:53");
+  }
+  if (!config->model.serve_external_names) {
+    throw CLI::ValidationError("--dns-server", "nothing is asked for without --external-names");
+  }
+}
+
 // What lies outside the namespaces that are watched would silently never be seen.
 void check_namespaces(const ControlPlaneConfig& config) {
   const std::vector<std::string>& namespaces = config.cluster.namespaces;
@@ -172,6 +193,8 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
                "something is wrong");
   app.add_flag("--allow-empty", config.allow_empty,
                "Publish an empty table when the folder holds no objects at start");
+  std::string dns_server;
+  add_name_options(&app, &config, &dns_server);
   add_state_options(&app, &config, &shrink_seconds);
   app.add_option("--log-level", config.log_level, "How much to say")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
@@ -193,6 +216,7 @@ CommandLine parse_command_line(int argc, const char* const* argv) {
     if (!is_live_cluster(config) && config.cluster.watch_secrets) {
       throw CLI::ValidationError("--tls-secrets", "no Secret is read from a folder of manifests");
     }
+    check_name_options(&config, dns_server);
     check_cluster_options(&config);
     if (is_live_cluster(config) && classless->count() == 0) config.model.accept_classless = false;
   } catch (const CLI::Success& success) {

@@ -9,6 +9,7 @@
 #include "controlplane/cluster/cluster_source.h"
 #include "controlplane/history/history.h"
 #include "controlplane/model/build.h"
+#include "controlplane/names/dns_client.h"
 #include "controlplane/publish/shrink_guard.h"
 
 namespace millrace {
@@ -27,7 +28,8 @@ struct ControlPlaneConfig {
   std::string log_level = "info";
   std::string log_format = "text";  // or "json"
   model::Options model;
-  std::string policy;  // file of host owners and quotas; empty: everybody may claim everything
+  names::DnsOptions dns;  // whom to ask, with model.serve_external_names
+  std::string policy;     // file of host owners and quotas; empty: everybody may claim everything
   bool once = false;
   bool allow_empty = false;
   std::string state_directory;  // empty: "controlplane" beside `socket`

@@ -43,6 +43,9 @@ ControlLoop::ControlLoop(const ControlPlaneConfig& config, std::unique_ptr<store
     : config_(config),
       source_(std::move(source)),
       reporter_(std::move(reporter)),
+      external_names_(config.model.serve_external_names
+                          ? std::make_unique<names::ExternalNames>(config.dns)
+                          : nullptr),
       live_(config.model),
       tls_(config.cluster.watch_secrets),
       publisher_(config.socket, {}, seed),
@@ -131,6 +134,7 @@ void ControlLoop::run(int signal_fd) {
     ready.push_back({source_->fd(), POLLIN, 0});
     ready.push_back({publisher_.fd(),
                      static_cast<short>(publisher_.wants_write() ? POLLIN | POLLOUT : POLLIN), 0});
+    if (external_names_ != nullptr) ready.push_back({external_names_->fd(), POLLIN, 0});
     for (const auto& server : servers_) ready.push_back({server->fd(), POLLIN, 0});
     if (poll(ready.data(), ready.size(), timeout_ms(before)) < 0 && errno != EINTR) {
       spdlog::error("poll: {}", std::strerror(errno));
@@ -142,6 +146,7 @@ void ControlLoop::run(int signal_fd) {
     if ((ready[2].revents & (POLLIN | POLLHUP | POLLERR)) != 0) publisher_.on_readable(now);
     note_progress(now);  // before what the next table takes
     if (ready[1].revents != 0 || now >= source_->due(now)) turn_source(now);
+    turn_names(now);
     if (now >= std::min(rebuild_due_, tls_due(now))) rebuild(now);
     rollout_.turn(store_, moment());
     for (const auto& server : servers_) server->turn(now);
@@ -208,6 +213,7 @@ int ControlLoop::timeout_ms(Instant now) const {
   Instant due = std::min({publisher_.due(), source_->due(now), rebuild_due_, rollout_.due(),
                           report_due_, give_back_due_, guard_watch_.due(), table_line_.due(),
                           taken_line_.due(), tls_due(now)});
+  if (external_names_ != nullptr) due = std::min(due, external_names_->due(now));
   if (reporter_ != nullptr) due = std::min(due, reporter_->due(now));
   for (const auto& server : servers_) due = std::min(due, server->due(now));
   if (due == Instant::never()) return -1;
@@ -229,11 +235,31 @@ void ControlLoop::turn_source(Instant now) {
                        source_->secrets_news() != secrets_news_;
   source_problems_ = std::move(problems);
   if (!is_news) return;
+  build_soon(now);
+}
+
+void ControlLoop::build_soon(Instant now) {
   // The first listing is no change that took so long.
   if (source_->has_synced()) apply_times_.changed(now);
-  if (rebuild_due_ == Instant::never()) {
-    rebuild_due_ = std::max(now, built_at_ + hold_off);
-  }
+  rebuild_due_ = std::min(rebuild_due_, std::max(now, built_at_ + hold_off));
+}
+
+// It costs a system call or two when there is nothing to do, so it is not asked whether there is.
+void ControlLoop::turn_names(Instant now) {
+  if (external_names_ == nullptr) return;
+  if (external_names_->turn(now, &store_)) build_soon(now);
+}
+
+// False: the first table waits for the first answers of DNS, or for the end of its patience.
+bool ControlLoop::follow_names(Instant now) {
+  if (external_names_ == nullptr) return true;
+  external_names_->follow(&store_);
+  external_names_->turn(now, &store_);
+  if (is_live_ || external_names_->is_settled()) return true;
+  if (first_answers_end_ == Instant::never()) first_answers_end_ = now + first_answers_time_max;
+  if (now >= first_answers_end_) return true;
+  rebuild_due_ = first_answers_end_;
+  return false;
 }
 
 void ControlLoop::rebuild(Instant now) {
@@ -241,7 +267,7 @@ void ControlLoop::rebuild(Instant now) {
   built_at_ = now;
   bool has_news = std::exchange(source_has_news_, false);
   // Of half a view nothing is built; what was seen of it waits in the store.
-  if (source_->has_synced()) {
+  if (source_->has_synced() && follow_names(now)) {
     const uint64_t before = publisher_.wanted_version();
     has_news |= follow_store();
     metrics_.note_build(now_of_clock() - now);

@@ -18,6 +18,7 @@
 #include "controlplane/config.h"
 #include "controlplane/metrics/metrics.h"
 #include "controlplane/model/live_model.h"
+#include "controlplane/names/external_names.h"
 #include "controlplane/problem_log.h"
 #include "controlplane/publish/publisher.h"
 #include "controlplane/publish/rollout.h"
@@ -37,6 +38,9 @@ constexpr Duration report_delay = Duration::seconds(1);
 constexpr size_t large_change = 1'000;
 constexpr Duration give_back_delay = Duration::seconds(2);
 constexpr Duration give_back_delay_max = Duration::seconds(30);  // whether it is quiet or not
+// The first table waits so long for DNS, so that a start takes no address away that is known again
+// in a moment.
+constexpr Duration first_answers_time_max = Duration::seconds(5);
 // What an orderly end waits for others to be told.
 constexpr Duration stop_time_max = Duration::seconds(2);
 
@@ -60,6 +64,9 @@ class ControlLoop {
  private:
   void turn_source(Instant now);
   void rebuild(Instant now);
+  void build_soon(Instant now);
+  void turn_names(Instant now);
+  bool follow_names(Instant now);
   bool follow_store();
   bool follow_tls(const std::vector<store::Change>& changes, bool anew);
   Instant tls_due(Instant now) const;
@@ -81,7 +88,9 @@ class ControlLoop {
   std::unique_ptr<store::Source> source_;
   std::unique_ptr<store::Reporter> reporter_;
   store::Store store_;
-  model::LiveModel live_;  // of store_, once the source has synced
+  std::unique_ptr<names::ExternalNames> external_names_;  // null: none is asked for
+  Instant first_answers_end_ = Instant::never();          // of waiting for them
+  model::LiveModel live_;                                 // of store_, once the source has synced
   bool is_live_ = false;
   certificates::TlsBook tls_;
   uint64_t secrets_version_ = 0;  // of those that the source was asked for

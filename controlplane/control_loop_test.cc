@@ -11,9 +11,12 @@
 #include <csignal>
 #include <filesystem>
 #include <functional>
+#include <optional>
 
 #include "base/unique_fd.h"
+#include "controlplane/k8s/external_name.h"
 #include "controlplane/manifests/file.h"
+#include "controlplane/names/dns_server_test_support.h"
 
 namespace millrace {
 namespace {
@@ -237,6 +240,101 @@ TEST_F(ControlLoopTest, WhatASourceHasNewToSayOfSecretsIsLookedAtOnce) {
     }
     return now + Duration::milliseconds(15);
   });
+}
+
+// An Ingress that leads to port 80 of Service nas, which is of this type.
+void put_nas(store::Store* store, const std::string& type) {
+  const std::string yaml =
+      "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: a}\nspec: {rules: [{host: "
+      "a.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: nas, port: "
+      "{number: 80}}}}]}}]}\n---\napiVersion: v1\nkind: Service\nmetadata: {name: nas}\nspec: "
+      "{type: " +
+      type + ", externalName: nas.example, ports: [{port: 80}]}\n";
+  for (k8s::Object& object : manifests::parse_file("", yaml).objects) store->put(object);
+}
+
+// The endpoints of each version, a text each.
+std::vector<std::string> endpoints_of(history::History* history) {
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < history->size(); ++i) {
+    const auto model = history->model_at(static_cast<uint64_t>(history->at(i).number()));
+    EXPECT_TRUE(model.ok());
+    std::string text;
+    for (const model::Service& service : model->services) {
+      for (const model::Endpoint& one : service.endpoints) text += one.address.text() + ' ';
+    }
+    texts.push_back(text);
+  }
+  return texts;
+}
+
+// The first table has waited for DNS; the same address again makes no version, another one does.
+TEST_F(ControlLoopTest, AnExternalNameLeadsWhereDnsSaysWhileItsServiceIsOfThatType) {
+  names::testing::DnsServer server;
+  server.script["nas.example"] = {{"192.0.2.7"}, 0};
+  config_.model.serve_external_names = true;
+  config_.dns.server = server.address();
+  const k8s::ObjectKey slice = k8s::derived_slice_key("default", "nas");
+  // What happens, each a while after the one before it, so that a table is made in between.
+  std::optional<Instant> answered_at, changed_at;
+  const Duration a_while = Duration::milliseconds(300);
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
+    server.serve();
+    if (store->empty()) put_nas(store, "ExternalName");
+    const int asked = server.asked["nas.example"];
+    if (asked == 1) server.script["nas.example"].addresses = {"192.0.2.8"};
+    if (asked == 2 && !answered_at) answered_at = now;
+    if (answered_at && now >= *answered_at + a_while && !changed_at) {
+      EXPECT_NE(store->find(slice), nullptr);
+      put_nas(store, "ClusterIP");
+      changed_at = now;
+    }
+    if (changed_at && now >= *changed_at + a_while) {
+      EXPECT_EQ(store->find(slice), nullptr);
+      signal(SIGTERM);
+    }
+    return now + Duration::milliseconds(5);
+  });
+  ASSERT_EQ(history->size(), 3u);
+  EXPECT_EQ(endpoints_of(history.get()),
+            (std::vector<std::string>{"192.0.2.7 ", "192.0.2.8 ", ""}));
+  EXPECT_EQ(history->at(1).causes(0).name(), "nas/external-name");
+  EXPECT_EQ(history->at(1).causes(0).field_manager(), "DNS");
+}
+
+TEST_F(ControlLoopTest, TheFirstTableWaitsForDnsWithinBounds) {
+  names::testing::DnsServer server;
+  server.script["nas.example"].is_silent = true;
+  config_.model.serve_external_names = true;
+  config_.dns.server = server.address();
+  config_.dns.try_time = Duration::seconds(60);
+  std::optional<Instant> end;
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
+    server.serve();
+    if (!end) end = now + first_answers_time_max + Duration::milliseconds(200);
+    if (store->empty()) put_nas(store, "ExternalName");
+    if (now >= *end) signal(SIGTERM);
+    return now + Duration::milliseconds(20);
+  });
+  EXPECT_EQ(endpoints_of(history.get()), (std::vector<std::string>{""}));
+}
+
+TEST_F(ControlLoopTest, WithoutTheOptionNobodyIsAskedForAnExternalName) {
+  names::testing::DnsServer server;
+  server.script["nas.example"] = {{"192.0.2.7"}};
+  config_.dns.server = server.address();
+  int turns = 0;
+  const auto history = run([&](Instant now, store::Store* store, MadeUpSource*) {
+    server.serve();
+    if (++turns == 1) put_nas(store, "ExternalName");
+    if (turns == 20) {
+      EXPECT_EQ(store->size(), 2u);
+      signal(SIGTERM);
+    }
+    return now + Duration::milliseconds(10);
+  });
+  EXPECT_TRUE(server.asked.empty());
+  EXPECT_EQ(endpoints_of(history.get()), (std::vector<std::string>{""}));
 }
 
 // Each report tells what came to be different since the one before it: what is served, which

@@ -178,6 +178,10 @@ TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
        "not in a pod"},
       {{"--manifests", manifests_, "--log-level", "loud"}, "--log-level"},
       {{"--manifests", manifests_, "--log-format", "xml"}, "--log-format"},
+      {{"--manifests", manifests_, "--external-names", "--dns-server", "dns.example"},
+       "--dns-server: \"dns.example\" is no ADDRESS:PORT"},
+      {{"--manifests", manifests_, "--dns-server", "10.0.0.2:53"},
+       "--dns-server: nothing is asked for without --external-names"},
       {{"--manifests", root_ / "nowhere"}, (root_ / "nowhere").string() + ": No such file"},
       {{"--manifests", root_ / "nowhere", "--once"}, "No such file"},
       {{"--manifests", "/dev/null"}, "/dev/null: Not a directory"},
@@ -191,6 +195,7 @@ TEST_F(ControlPlaneTest, MistakesAreOneLineAndExitCode2) {
   }
   EXPECT_EQ(run({"--help"}), 0);
   EXPECT_NE(out().find("--manifests DIR"), std::string::npos);
+  EXPECT_NE(out().find("--external-names"), std::string::npos);
 }
 
 TEST_F(ControlPlaneTest, OncePrintsTheTableAndTheProblems) {
@@ -204,6 +209,23 @@ TEST_F(ControlPlaneTest, OncePrintsTheTableAndTheProblems) {
   EXPECT_EQ(run({"--manifests", manifests_, "--once"}), 1);
   EXPECT_NE(out().find("error: b.yaml:"), std::string::npos) << out();
   EXPECT_NE(out().find("host a.example"), std::string::npos);
+}
+
+TEST_F(ControlPlaneTest, OnceAsksNobodyForAnExternalName) {
+  std::string text = app("a", 1);
+  text.replace(text.find("{ports: [{port: 80}]}"), 21,
+               "{type: ExternalName, externalName: a.example}");
+  write("a.yaml", text);
+  EXPECT_EQ(run({"--manifests", manifests_, "--once"}), 1);
+  EXPECT_NE(out().find("which is not served (see --external-names)"), std::string::npos) << out();
+  // Nobody listens there: it would take seconds to find that out.
+  EXPECT_EQ(run({"--manifests", manifests_, "--once", "--external-names", "--dns-server",
+                 "192.0.2.1:53"}),
+            0);
+  EXPECT_NE(out().find("note: a.yaml:1: Ingress default/a: backend default/a:80: DNS has not been "
+                       "asked for \"a.example\""),
+            std::string::npos)
+      << out();
 }
 
 TEST_F(ControlPlaneTest, EditsReachTheDataPlane) {

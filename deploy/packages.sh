@@ -30,6 +30,7 @@ build  libcli11-dev       command lines
 build  libxxhash-dev      content hashes of snapshots
 build  libcurl4-openssl-dev  the client of the Kubernetes API
 build  libssl-dev         what certificates and keys of TLS Secrets are
+build  libc-ares-dev      DNS questions of the control plane, for Services of type ExternalName
 build  libmicrohttpd-dev  the small HTTP server of the control plane: metrics, health, its JSON API
 build  nlohmann-json3-dev the log of the control plane as JSON
 build  prometheus-cpp-dev metrics in the format that Prometheus reads

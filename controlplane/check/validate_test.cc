@@ -47,6 +47,23 @@ TEST(ValidateTest, MissingServicesCountUnlessTheFilesArePartial) {
   EXPECT_TRUE(validate({{"a.yaml", ingress("a")}}, options, nullptr).valid());
 }
 
+// DNS is asked where it is served, not in a pipeline.
+TEST(ValidateTest, AnExternalNameIsRefusedOrANote) {
+  const std::vector<File> files = {
+      {"a.yaml", ingress("a") + "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: "
+                                "{type: ExternalName, externalName: nas.example}\n"}};
+  ValidateOptions options;
+  options.is_strict = true;
+  EXPECT_FALSE(validate(files, options, nullptr).valid());
+  options.model.serve_external_names = true;
+  const auto answer = validate(files, options, nullptr);
+  EXPECT_TRUE(answer.valid()) << answer.DebugString();
+  ASSERT_EQ(answer.notes(), 1u);
+  EXPECT_EQ(answer.problems(0).sentence(),
+            "backend default/web:80: DNS has not been asked for \"nas.example\", which the running "
+            "control plane does; its requests are answered 503");
+}
+
 TEST(ValidateTest, AWarningCountsWhenItIsStrict) {
   ValidateOptions options;
   const std::vector<File> twice = {{"a.yaml", ingress("a") + service}, {"b.yaml", ingress("a")}};

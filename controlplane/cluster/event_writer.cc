@@ -80,7 +80,7 @@ void EventWriter::tell(const std::vector<k8s::Problem>& problems, const store::S
 void EventWriter::say(const k8s::Problem& problem, const store::Store& store, Instant now) {
   const std::optional<k8s::ObjectKey> key = key_of(problem.object);
   const k8s::Object* object = key ? store.find(*key) : nullptr;
-  if (object == nullptr) return;
+  if (object == nullptr || key->is_derived()) return;  // a cluster knows nothing of a derived one
   if (key->name_space.empty() && scope_ == EventScope::objects_of_namespaces) return;
   const std::string uid = object->body.uid();
   const std::string what = uid + '\n' + std::string(reason_of(problem)) + '\n' + problem.sentence;

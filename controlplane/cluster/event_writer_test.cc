@@ -74,6 +74,19 @@ TEST_F(EventWriterTest, EachIsSaidOnceAlsoByAnother) {
   EXPECT_EQ(next.failed(), 0u);
 }
 
+TEST_F(EventWriterTest, NothingIsSaidOfADerivedObject) {
+  k8s::EndpointSlice slice;
+  slice.mutable_metadata()->set_name("a/external-name");
+  store_.put({{k8s::Kind::endpoint_slice, "shop", "a/external-name"}, {}, k8s::Body(slice)});
+  add("a");
+  const k8s::Problem of_slice{k8s::Severity::error, {}, "EndpointSlice shop/a/external-name", "x"};
+  writer_.tell({of_slice, problem("a", "y")}, store_, now_);
+  run(&writer_, Duration::seconds(5));
+  ASSERT_EQ(events_.size(), 1u);
+  EXPECT_EQ(events_[0].note(), "y");
+  EXPECT_EQ(writer_.failed(), 0u);
+}
+
 TEST_F(EventWriterTest, WhoMayNotSaysNothingUntilItMay) {
   add("a");
   writer_.tell({problem("a", "x")}, store_, now_);

@@ -26,6 +26,10 @@ struct ObjectKey {
 
   auto operator<=>(const ObjectKey&) const = default;
   std::string text() const;  // "Ingress shop/cart", "IngressClass millrace"
+  // Made by this process of what it learned elsewhere, and in no cluster: there stands a '/' in
+  // its name, which no object of an API server has.
+  bool is_derived() const { return is_derived_name(name); }
+  static bool is_derived_name(std::string_view name) { return name.find('/') != name.npos; }
 };
 
 // A file relative to the manifest folder and a line in it; line 0 when no line is known, an empty

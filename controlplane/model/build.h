@@ -48,6 +48,9 @@ struct Options {
   // Ingresses without any class, when no IngressClass is the default: ours. A folder of manifests
   // is written for us; a cluster may be shared.
   bool accept_classless = true;
+  // Services of type ExternalName lead to the addresses of their derived slices. Otherwise they are
+  // not served: whoever may write a Service could lead routes to whatever the node reaches.
+  bool serve_external_names = false;
   ModelBounds bounds{};
   OwnershipPolicy ownership{};
   // What reads everything at once; the model does not depend on it.

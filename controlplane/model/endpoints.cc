@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "controlplane/k8s/external_name.h"
 #include "controlplane/model/limits.h"
 
 namespace millrace::model {
@@ -12,8 +13,6 @@ namespace millrace::model {
 namespace {
 
 using k8s::Severity;
-
-constexpr char service_label[] = "kubernetes.io/service-name";
 
 bool is_tcp(const std::string& protocol) {
   return protocol.empty() || protocol == "TCP";
@@ -34,7 +33,7 @@ bool is_port_number(int32_t port) {
 
 std::optional<std::string> service_of_slice(const k8s::Body& slice) {
   CHECK(slice.kind() == k8s::Kind::endpoint_slice);
-  return slice.label(service_label);
+  return slice.label(k8s::service_name_label);
 }
 
 void EndpointResolver::begin(const HeldObject& service,
@@ -45,6 +44,7 @@ void EndpointResolver::begin(const HeldObject& service,
   problems_ = problems;
   is_read_ = false;
   unusable_slices_.clear();
+  said_failure_ = false;
 }
 
 void EndpointResolver::read() {
@@ -56,49 +56,103 @@ void EndpointResolver::read() {
 }
 
 std::vector<Endpoint> EndpointResolver::resolve(const ServiceKey& key, const k8s::Object& user) {
-  const auto missing = [&](Severity severity, const std::string& sentence) {
+  std::vector<Endpoint> endpoints;
+  const std::optional<Missing> missing = look_up(key, &endpoints);
+  if (missing) {
     problems_->push_back(
-        {severity, user.place, user.key.text(),
-         "backend " + key.text() + ": " + sentence + "; its requests are answered 503",
-         severity == Severity::note ? k8s::Reason::endpoints_missing
-                                    : k8s::Reason::backend_missing});
-    return std::vector<Endpoint>();
-  };
+        {missing->severity, user.place, user.key.text(),
+         "backend " + key.text() + ": " + missing->sentence + "; its requests are answered 503",
+         missing->severity == Severity::error ? k8s::Reason::backend_missing
+                                              : k8s::Reason::endpoints_missing});
+  }
+  return endpoints;
+}
+
+std::optional<EndpointResolver::Missing> EndpointResolver::look_up(
+    const ServiceKey& key, std::vector<Endpoint>* endpoints) {
   if (!service_->body) {
-    return missing(Severity::error, "there is no Service " + key.name_space + '/' + key.service);
+    return Missing{Severity::error, "there is no Service " + key.name_space + '/' + key.service};
   }
   read();
-  if (service_content_.spec().type() == "ExternalName") {
-    return missing(Severity::error, "the Service is of type ExternalName, which is not served");
+  const bool is_external = k8s::is_external_name(service_content_);
+  if (is_external && !serve_external_names_) {
+    return Missing{Severity::error,
+                   "the Service is of type ExternalName, which is not served (see "
+                   "--external-names)"};
   }
   const k8s::ServicePort* port = find_port(key.port);
-  if (port == nullptr) {
-    return missing(Severity::error, "the Service has no port " + k8s::quote(key.port));
+  if (port == nullptr && !(is_external && service_content_.spec().ports().empty())) {
+    return Missing{Severity::error, "the Service has no port " + k8s::quote(key.port)};
   }
-  if (!is_tcp(port->protocol())) {
-    return missing(Severity::error,
-                   "the Service's port speaks " + k8s::quote(port->protocol()) + ", not TCP");
+  if (port != nullptr && !is_tcp(port->protocol())) {
+    return Missing{Severity::error,
+                   "the Service's port speaks " + k8s::quote(port->protocol()) + ", not TCP"};
   }
+  return is_external ? look_up_name(key, port, endpoints)
+                     : look_up_slices(key, port->name(), endpoints);
+}
+
+std::optional<EndpointResolver::Missing> EndpointResolver::look_up_slices(
+    const ServiceKey& key, const std::string& port_name, std::vector<Endpoint>* endpoints) {
   std::vector<Endpoint> found;
   auto content = slice_contents_.cbegin();
   for (const auto& [name, held] : *slices_) {
     const Slice slice{key.name_space, name, held.place, *content++};
-    if (is_usable(slice)) collect(slice, port->name(), &found);
+    if (k8s::ObjectKey::is_derived_name(name)) continue;  // of a Service that was another one
+    if (is_usable(slice)) collect(slice, port_name, &found);
   }
   merge_endpoints(&found);
-  std::vector<Endpoint> endpoints = choose_endpoints(std::move(found));
-  if (endpoints.size() > service_endpoints_max) {
+  *endpoints = choose_endpoints(std::move(found));
+  if (endpoints->size() > service_endpoints_max) {
     problems_->push_back({Severity::error, service_->place,
                           "Service " + key.name_space + '/' + key.service,
                           "has more than " + std::to_string(service_endpoints_max) +
                               " endpoints; the lowest addresses are used"});
-    endpoints.resize(service_endpoints_max);
+    endpoints->resize(service_endpoints_max);
   }
-  if (endpoints.empty()) {
-    return missing(Severity::note, slices_->empty() ? "the Service has no EndpointSlice"
-                                                    : "the Service has no endpoint that is ready");
+  if (!endpoints->empty()) return std::nullopt;
+  return Missing{Severity::note, slices_->empty() ? "the Service has no EndpointSlice"
+                                                  : "the Service has no endpoint that is ready"};
+}
+
+// `port`: null when the Service has none at all.
+std::optional<EndpointResolver::Missing> EndpointResolver::look_up_name(
+    const ServiceKey& key, const k8s::ServicePort* port, std::vector<Endpoint>* endpoints) {
+  const std::string name = k8s::quote(service_content_.spec().external_name());
+  if (!k8s::dns_name_of(service_content_.spec().external_name())) {
+    return Missing{Severity::error, "externalName " + name + " is no DNS name"};
   }
-  return endpoints;
+  const auto number = port != nullptr ? static_cast<uint64_t>(port->port())
+                                      : parse_decimal(key.port, 65535).value_or(0);
+  if (number < 1 || number > 65535) {
+    return Missing{Severity::error,
+                   "the Service has no number of a TCP port for " + k8s::quote(key.port)};
+  }
+  const auto derived = slices_->find(k8s::derived_slice_key(key.name_space, key.service).name);
+  if (derived == slices_->end()) {
+    return Missing{Severity::note,
+                   "DNS has not been asked for " + name + ", which the running control plane does"};
+  }
+  const Slice slice{key.name_space, derived->first, derived->second.place,
+                    slice_contents_[static_cast<size_t>(std::distance(slices_->begin(), derived))]};
+  add_endpoints(slice, static_cast<uint16_t>(number), endpoints);
+  merge_endpoints(endpoints);
+  const k8s::ObjectMeta metadata = derived->second.body.metadata();  // read() left it out
+  const auto& annotations = metadata.annotations();
+  const auto failure = annotations.find(k8s::dns_failure_annotation);
+  if (failure == annotations.end()) {
+    if (!endpoints->empty()) return std::nullopt;
+    return Missing{Severity::note, slice.content.endpoints().empty()
+                                       ? "DNS has not answered for " + name + " yet"
+                                       : "no address of " + name + " can be used"};
+  }
+  if (endpoints->empty()) {
+    return Missing{Severity::warning, "DNS has no address of " + name + ": " + failure->second};
+  }
+  if (!std::exchange(said_failure_, true)) {
+    report(Severity::warning, slice, failure->second + "; the last addresses known are used");
+  }
+  return std::nullopt;
 }
 
 const k8s::ServicePort* EndpointResolver::find_port(const std::string& port) const {
@@ -138,17 +192,20 @@ void EndpointResolver::collect(const Slice& slice, const std::string& port_name,
                  "; it is skipped");
       continue;
     }
-    found->reserve(found->size() + static_cast<size_t>(slice.content.endpoints_size()));
-    for (const k8s::Endpoint& endpoint : slice.content.endpoints()) {
-      // discovery/v1: ready and serving are true, terminating is false, when they are not set.
-      const auto& conditions = endpoint.conditions();
-      const Endpoint as{Ipv4Address(), static_cast<uint16_t>(port.port()),
-                        !conditions.has_ready() || conditions.ready(),
-                        !conditions.has_serving() || conditions.serving(),
-                        conditions.terminating()};
-      for (const std::string& address : endpoint.addresses()) {
-        add_address(slice, address, as, found);
-      }
+    add_endpoints(slice, static_cast<uint16_t>(port.port()), found);
+  }
+}
+
+void EndpointResolver::add_endpoints(const Slice& slice, uint16_t port,
+                                     std::vector<Endpoint>* found) {
+  found->reserve(found->size() + static_cast<size_t>(slice.content.endpoints_size()));
+  for (const k8s::Endpoint& endpoint : slice.content.endpoints()) {
+    // discovery/v1: ready and serving are true, terminating is false, when they are not set.
+    const auto& conditions = endpoint.conditions();
+    const Endpoint as{Ipv4Address(), port, !conditions.has_ready() || conditions.ready(),
+                      !conditions.has_serving() || conditions.serving(), conditions.terminating()};
+    for (const std::string& address : endpoint.addresses()) {
+      add_address(slice, address, as, found);
     }
   }
 }
@@ -167,7 +224,15 @@ void EndpointResolver::add_address(const Slice& slice, const std::string& text,
   found->push_back(endpoint);
 }
 
+// Of a derived slice nobody knows but this process: its Service is what somebody can mend.
 void EndpointResolver::report(Severity severity, const Slice& slice, std::string sentence) {
+  if (k8s::ObjectKey::is_derived_name(slice.name)) {
+    const std::string service = slice.name.substr(0, slice.name.find('/'));
+    problems_->push_back(
+        {severity, service_->place, "Service " + slice.name_space + '/' + service,
+         "externalName " + k8s::quote(service_content_.spec().external_name()) + ": " + sentence});
+    return;
+  }
   problems_->push_back({severity, slice.place,
                         "EndpointSlice " + slice.name_space + '/' + slice.name,
                         std::move(sentence)});

@@ -24,8 +24,14 @@ struct HeldObject {
 std::optional<std::string> service_of_slice(const k8s::Body& slice);
 
 // Services with their slices, one after the other: into the messages of one the next is read.
+// A Service of type ExternalName leads to the addresses of its derived slice alone
+// (k8s/external_name.h), by the port that its own ports or, if it has none, the backend names.
 class EndpointResolver {
  public:
+  // False: Services of type ExternalName are missing, with a problem.
+  explicit EndpointResolver(bool serve_external_names)
+      : serve_external_names_(serve_external_names) {}
+
   // From now on it is about this one. Slices by name. All three outlive what is asked about it.
   void begin(const HeldObject& service, const std::map<std::string, HeldObject>& slices,
              std::vector<k8s::Problem>* problems);
@@ -42,15 +48,29 @@ class EndpointResolver {
     const k8s::EndpointSlice& content;
   };
 
+  // What is said of a backend that leads to nothing.
+  struct Missing {
+    k8s::Severity severity;
+    std::string sentence;
+  };
+
   void read();
+
+  std::optional<Missing> look_up(const ServiceKey& key, std::vector<Endpoint>* endpoints);
+  std::optional<Missing> look_up_slices(const ServiceKey& key, const std::string& port_name,
+                                        std::vector<Endpoint>* endpoints);
+  std::optional<Missing> look_up_name(const ServiceKey& key, const k8s::ServicePort* port,
+                                      std::vector<Endpoint>* endpoints);
 
   const k8s::ServicePort* find_port(const std::string& port) const;
   bool is_usable(const Slice& slice);
   void collect(const Slice& slice, const std::string& port_name, std::vector<Endpoint>* found);
+  void add_endpoints(const Slice& slice, uint16_t port, std::vector<Endpoint>* found);
   void add_address(const Slice& slice, const std::string& text, const Endpoint& conditions,
                    std::vector<Endpoint>* found);
   void report(k8s::Severity severity, const Slice& slice, std::string sentence);
 
+  const bool serve_external_names_;
   const HeldObject* service_ = nullptr;
   const std::map<std::string, HeldObject>* slices_ = nullptr;
   std::vector<k8s::Problem>* problems_ = nullptr;
@@ -58,6 +78,7 @@ class EndpointResolver {
   k8s::Service service_content_;
   std::vector<k8s::EndpointSlice> slice_contents_;  // in the order of slices_; those behind are old
   std::set<std::string> unusable_slices_;           // said once a slice
+  bool said_failure_ = false;                       // of DNS
 };
 
 // Makes one of each address and port in `found`: a pod may be in two slices while it moves from one

@@ -70,7 +70,8 @@ void fetch_service(const LiveService& service, size_t step) {
 
 }  // namespace
 
-LiveBackends::LiveBackends(size_t services_max) : services_max_(services_max) {}
+LiveBackends::LiveBackends(size_t services_max, bool serve_external_names)
+    : services_max_(services_max), serve_external_names_(serve_external_names) {}
 LiveBackends::~LiveBackends() = default;
 
 size_t LiveBackends::ByName::operator()(const FullName& name) const {
@@ -256,7 +257,7 @@ std::vector<Service> LiveBackends::settle_all(Threads threads, ProblemBook* prob
   std::vector<Service> services(count);
   std::vector<std::vector<k8s::Problem>> said(dirty_.size());
   for_ranges(dirty_.size(), services_a_thread, threads, [&](size_t first, size_t end) {
-    EndpointResolver resolver;
+    EndpointResolver resolver(serve_external_names_);
     for (size_t i = first; i < end; ++i) {
       fetch_ahead(dirty_, i, end, service_fetch_steps, fetch_service);
       dirty_[i]->is_dirty = false;
@@ -281,7 +282,7 @@ void LiveBackends::settle_one(LiveService* service, const std::vector<Service>& 
            old_one->key.service == first.service;
   };
   std::vector<Service> services(service->services());
-  EndpointResolver resolver;
+  EndpointResolver resolver(serve_external_names_);
   say(service->full_name(), resolve(*service, &resolver, services.data()), problems);
   for (Service& now : services) {
     for (; is_old() && old_one->key < now.key; ++old_one) {

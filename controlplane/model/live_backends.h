@@ -43,7 +43,7 @@ struct FullName {
 
 class LiveBackends {
  public:
-  explicit LiveBackends(size_t services_max);
+  LiveBackends(size_t services_max, bool serve_external_names);
   ~LiveBackends();
 
   // How many Services and slices are to come.
@@ -87,6 +87,7 @@ class LiveBackends {
                                     Service* services) const;
 
   const size_t services_max_;
+  const bool serve_external_names_;
   std::unordered_set<std::unique_ptr<LiveService>, ByName, ByName> services_;
   SliceOwners of_slice_;
   std::vector<LiveService*> dirty_;

@@ -98,7 +98,7 @@ struct LiveModel::State {
         host_owners(options.ownership),
         reads_labels(options.ownership.reads_labels()),
         has_quotas(!options.ownership.quota.is_unset() || !options.ownership.quotas.empty()),
-        backends(its_options.bounds.services) {}
+        backends(its_options.bounds.services, its_options.serve_external_names) {}
 
   const Options options;
   const HostOwners host_owners;

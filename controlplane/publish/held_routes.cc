@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "controlplane/k8s/external_name.h"
 #include "controlplane/model/endpoints.h"
 
 namespace millrace::publish {
@@ -85,7 +86,9 @@ model::Service look_up(const model::ServiceKey& key, const k8s::Object& user,
                        std::vector<k8s::Problem>* problems) {
   const model::HeldObject object =
       held_object(objects.find({k8s::Kind::service, key.name_space, key.service}));
-  model::EndpointResolver resolver;
+  // Where names are asked for every Service of type ExternalName has a derived slice.
+  const k8s::ObjectKey derived = k8s::derived_slice_key(key.name_space, key.service);
+  model::EndpointResolver resolver(objects.find(derived) != nullptr);
   resolver.begin(object, slices->of(key.name_space, key.service), problems);
   return {key, resolver.resolve(key, user)};
 }

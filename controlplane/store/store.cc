@@ -56,14 +56,14 @@ bool Store::replace(k8s::Kind kind, const std::string& name_space,
   return keep_only(from, to, std::move(objects));
 }
 
-// Of [from, to) only what `objects` has stays; then all of `objects` is put.
+// Of [from, to) only what `objects` has stays, and what is derived; then all of `objects` is put.
 bool Store::keep_only(Objects::iterator from, Objects::iterator to,
                       std::vector<k8s::Object> objects) {
   std::set<k8s::ObjectKey> listed;
   for (const k8s::Object& object : objects) listed.insert(object.key);
   bool changed = false;
   while (from != to) {
-    const bool stays = listed.contains(from->first);
+    const bool stays = from->first.is_derived() || listed.contains(from->first);
     changed |= !stays;
     from = stays ? std::next(from) : erase(from);
   }

@@ -38,7 +38,8 @@ class Store {
   // Each answers whether content changed; a new place alone is no change of content, yet kept.
   bool put(k8s::Object object);
   bool remove(const k8s::ObjectKey& key);
-  // These and no others: a complete list of everything. One object a key, any order.
+  // These and no others: a complete list of everything. One object a key, any order. Derived
+  // objects (ObjectKey::is_derived) stay: whoever lists what there is knows nothing of them.
   bool replace(std::vector<k8s::Object> objects);
   // These and no others of this kind; of one namespace, or of all of them when it is empty.
   bool replace(k8s::Kind kind, const std::string& name_space, std::vector<k8s::Object> objects);
@@ -51,6 +52,8 @@ class Store {
   // By key. Empty again behind it.
   std::vector<Change> take_changes();
   bool has_changes() const { return !changes_.empty(); }
+  // What take_changes() would give.
+  const std::map<k8s::ObjectKey, Change>& changes() const { return changes_; }
 
  private:
   void note(const k8s::Object& object, ChangeKind kind);

@@ -55,6 +55,27 @@ TEST(Store, AKindOfOneNamespaceIsReplacedAlone) {
   EXPECT_TRUE(store.empty());
 }
 
+// Whoever lists a cluster neither brings nor removes what this process made of other knowledge.
+TEST(Store, ReplaceLeavesDerivedObjectsAlone) {
+  const auto slice = [](const std::string& name) {
+    k8s::EndpointSlice body;
+    body.set_address_type(name);
+    return k8s::Object{{k8s::Kind::endpoint_slice, "default", name}, {}, k8s::Body(body)};
+  };
+  Store store;
+  store.put(slice("a-1"));
+  store.put(slice("a/external-name"));
+  store.take_changes();
+  EXPECT_TRUE(store.replace(k8s::Kind::endpoint_slice, "default", {}));
+  EXPECT_FALSE(store.replace(k8s::Kind::endpoint_slice, "", {}));
+  EXPECT_FALSE(store.replace({}));
+  ASSERT_EQ(store.size(), 1u);
+  EXPECT_EQ(store.objects().begin()->first.name, "a/external-name");
+  ASSERT_EQ(store.changes().size(), 1u);
+  EXPECT_EQ(store.changes().begin()->first.name, "a-1");
+  EXPECT_TRUE(store.remove({k8s::Kind::endpoint_slice, "default", "a/external-name"}));
+}
+
 TEST(Store, TellsWhatChangedOnceAKey) {
   const auto kinds = [](std::vector<Change> changes) {
     std::string text;

@@ -92,6 +92,7 @@ ROOMS = {
     "controlplane/manifests": "base controlplane/k8s",
     "controlplane/store": "base controlplane/k8s",
     "controlplane/certificates": "base controlplane/k8s controlplane/store",
+    "controlplane/names": "base controlplane/k8s controlplane/store",
     "controlplane/cluster": "base controlplane/k8s controlplane/manifests controlplane/store "
                             "controlplane/certificates",
     "controlplane/model": "base shm controlplane/k8s controlplane/store",
@@ -109,7 +110,7 @@ ROOMS = {
     "controlplane/publish": "base shm controlplane/k8s controlplane/store controlplane/model "
                             "controlplane/compile controlplane/history",
     "controlplane": "base shm controlplane/log controlplane/k8s controlplane/manifests controlplane/store controlplane/cluster "
-                    "controlplane/certificates controlplane/model controlplane/compile controlplane/check controlplane/history "
+                    "controlplane/certificates controlplane/names controlplane/model controlplane/compile controlplane/check controlplane/history "
                     "controlplane/answers controlplane/explain controlplane/serve controlplane/metrics "
                     "controlplane/publish",
 }

@@ -1,0 +1,77 @@
+// What DNS says of the names that somebody wants, asked again when it is no longer true. Time is an
+// argument, but for the waiting of one question (DnsClient).
+//
+// A name that was answered once keeps its addresses until DNS gives others: a failure takes nothing
+// away.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "controlplane/names/dns_client.h"
+
+namespace millrace::names {
+
+constexpr size_t names_max = 1'000;           // those beyond are not asked for
+constexpr size_t addresses_of_name_max = 64;  // the lowest ones count
+// An answer is believed for its time to live, within these.
+constexpr Duration answer_time_min = Duration::seconds(5);
+constexpr Duration answer_time_max = Duration::seconds(3'600);
+// After a failure; each one in a row doubles it.
+constexpr Duration retry_pause_min = Duration::seconds(1);
+constexpr Duration retry_pause_max = Duration::seconds(60);
+
+struct KnownName {
+  std::vector<Ipv4Address> addresses;  // in their order, each once
+  std::string failure;                 // of the newest question; empty: it was answered
+  bool is_known = false;               // something has come, addresses or a failure
+
+  bool operator==(const KnownName&) const = default;
+};
+
+class NameBook {
+ public:
+  explicit NameBook(const DnsOptions& options) : dns_(options) {}
+
+  // These and no others from now on, asked for at the next turn(). Of more than names_max those
+  // stay that have a place.
+  void want(const std::set<std::string>& names);
+  const KnownName* find(const std::string& name) const;  // null: it is not asked for
+  // No name waits for the first that is heard of it.
+  bool is_settled() const { return unknown_ == 0; }
+
+  int fd() const { return dns_.fd(); }
+  Instant due(Instant now) const;
+  // Names of which find() says something else than before.
+  std::vector<std::string> turn(Instant now);
+
+ private:
+  struct Entry {
+    KnownName known;
+    uint64_t question = 0;  // under way; 0: none
+    Duration pause = retry_pause_min;
+    Instant ask_at;
+  };
+  using Entries = std::map<std::string, Entry>;
+
+  void ask(Instant now);
+  bool take(const DnsAnswer& answer, Entries::iterator at, Instant now);
+  void ask_later(Entries::iterator at, Instant when);
+  void forget(Entries::iterator at);
+
+  DnsClient dns_;
+  Entries entries_;
+  std::set<std::pair<Instant, std::string>> queue_;  // those that are not being asked for
+  std::map<uint64_t, std::string> asked_;            // by question
+  uint64_t last_question_ = 0;
+  size_t unknown_ = 0;  // entries of which nothing is known
+};
+
+}  // namespace millrace::names
