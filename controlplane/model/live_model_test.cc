@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
+#include "base/random.h"
+#include "controlplane/k8s/external_name.h"
 #include "controlplane/model/dump.h"
 #include "controlplane/model/random_cluster_testing.h"
 #include "perf/controlplane/cluster_objects.h"
@@ -37,7 +40,9 @@ ModelCounts counts_of(const BuildResult& built) {
 }
 
 // Steps through a random life and compares with a model from nothing at every one.
-void live_through(uint64_t seed, const Options& options) {
+void live_through(
+    uint64_t seed, const Options& options,
+    const std::function<void(store::Store*)>& more = [](store::Store*) {}) {
   RandomCluster cluster(seed);
   store::Store store;
   LiveModel live(options);
@@ -45,6 +50,7 @@ void live_through(uint64_t seed, const Options& options) {
   std::vector<k8s::Problem> problems;
   for (int step = 0; step < 150; ++step) {
     cluster.step(&store);
+    more(&store);
     const ModelUpdate update = live.update(store, store.take_changes());
     const BuildResult built = build(store, options);
     ASSERT_EQ(live.model(), built.model) << "seed " << seed << " step " << step << '\n'
@@ -62,6 +68,56 @@ void live_through(uint64_t seed, const Options& options) {
 TEST(C8LiveModel, IsAfterAnyChangesTheModelFromNothing) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     live_through(seed, {});
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Some Services become, or stay, of type ExternalName, and get a name.
+void name_services(Random* random, store::Store* store) {
+  std::vector<k8s::Object> named;
+  for (const auto& [key, object] : store->objects()) {
+    if (key.kind != k8s::Kind::service) continue;
+    auto service = object.body.as<k8s::Service>();
+    if (!k8s::is_external_name(service) && random->below(10) != 0) continue;
+    service.mutable_spec()->set_type("ExternalName");
+    service.mutable_spec()->set_external_name(random->below(8) == 0 ? "10.0.0.1" : "x.example");
+    if (random->below(4) == 0) service.mutable_spec()->clear_ports();
+    named.push_back({key, object.place, k8s::Body(service)});
+  }
+  for (k8s::Object& object : named) store->put(std::move(object));
+}
+
+// What DNS says of one Service, whatever its type, becomes something else.
+void answer_name(Random* random, store::Store* store) {
+  const std::string name_space(1, static_cast<char>('a' + random->below(3)));
+  const std::string service = "s" + std::to_string(random->between(1, 3));
+  const k8s::ObjectKey key = k8s::derived_slice_key(name_space, service);
+  if (random->below(5) == 0) {
+    store->remove(key);
+    return;
+  }
+  k8s::EndpointSlice slice;
+  k8s::ObjectMeta* metadata = slice.mutable_metadata();
+  (*metadata->mutable_labels())[k8s::service_name_label] = service;
+  if (random->below(3) == 0) {
+    (*metadata->mutable_annotations())[k8s::dns_failure_annotation] = "no DNS server answers";
+  }
+  for (uint64_t i = random->below(4); i > 0; --i) {
+    slice.add_endpoints()->add_addresses(random->below(4) == 0 ? "127.0.0.1"
+                                                               : "10.1.0." + std::to_string(i));
+  }
+  store->put({key, {}, k8s::Body(slice)});
+}
+
+TEST(C8LiveModel, DerivedSlicesAreFollowedLikeOthers) {
+  Options options;
+  options.serve_external_names = true;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Random random(seed);
+    live_through(seed, options, [&](store::Store* store) {
+      name_services(&random, store);
+      answer_name(&random, store);
+    });
     if (HasFatalFailure()) return;
   }
 }

@@ -38,9 +38,10 @@ void shorten(int ttl_s, Duration* time_to_live) {
 }
 
 DnsAnswer answer_of(uint64_t question, int status, const ares_addrinfo* found) {
-  DnsAnswer answer{question, {}, Duration::seconds(std::numeric_limits<int32_t>::max()), {}};
+  DnsAnswer answer{question, {}, Duration::seconds(std::numeric_limits<int32_t>::max()), {}, true};
   if (status != ARES_SUCCESS || found == nullptr) {
     answer.failure = sentence_of(status);
+    answer.is_of_server = status == ARES_ENOTFOUND || status == ARES_ENODATA;
     return answer;
   }
   for (const ares_addrinfo_cname* alias = found->cnames; alias != nullptr; alias = alias->next) {

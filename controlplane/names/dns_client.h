@@ -37,6 +37,7 @@ struct DnsAnswer {
   Duration time_to_live;               // the shortest on the way to them
   // Why there is none, the same sentence for the same reason; empty: there are addresses.
   std::string failure;
+  bool is_of_server = false;  // that there is none is what DNS says, not that it could not be asked
 };
 
 class DnsClient {

@@ -70,8 +70,6 @@ bool ExternalNames::put_slice(const ServiceName& service, const std::string& dns
                               store::Store* objects) {
   const k8s::ObjectKey key = k8s::derived_slice_key(service.name_space, service.name);
   const KnownName* known = book_.find(dns_name);
-  // Where another name stood before, its addresses serve until there is an answer for this one.
-  if (known != nullptr && !known->is_known && objects->find(key) != nullptr) return false;
   k8s::EndpointSlice slice;
   k8s::ObjectMeta* metadata = slice.mutable_metadata();
   metadata->set_namespace_(key.name_space);
@@ -83,6 +81,11 @@ bool ExternalNames::put_slice(const ServiceName& service, const std::string& dns
     failure = known->failure;
     for (const Ipv4Address address : known->addresses) {
       slice.add_endpoints()->add_addresses(address.text());
+    }
+    // Where another name stood before, its addresses serve until there is an answer for this one.
+    const k8s::Object* before = known->is_answered ? nullptr : objects->find(key);
+    if (before != nullptr) {
+      *slice.mutable_endpoints() = before->body.as<k8s::EndpointSlice>().endpoints();
     }
   } else if (!dns_name.empty()) {
     failure = "more than " + std::to_string(names_max) + " names are wanted";

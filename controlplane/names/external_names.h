@@ -22,7 +22,7 @@ class ExternalNames {
   // What DNS has answered goes into the store. True when that changed it.
   bool turn(Instant now, store::Store* objects);
 
-  // No Service waits for the first that is heard of its name.
+  // No Service waits for the first answer about its name.
   bool is_settled() const { return book_.is_settled(); }
   int fd() const { return book_.fd(); }
   Instant due(Instant now) const { return book_.due(now); }

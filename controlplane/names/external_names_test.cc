@@ -105,6 +105,11 @@ TEST_F(ExternalNamesTest, AnotherNameTakesOverWhenItIsAnswered) {
   EXPECT_EQ(slice("nas"), "192.0.2.7 ");
   run([&] { return names_.is_settled(); });
   EXPECT_EQ(slice("nas"), "192.0.2.8 ");
+  server_.script["far.example"].is_silent = true;
+  put("nas", "ExternalName", "far.example");
+  follow();
+  run([&] { return slice("nas") != "192.0.2.8 "; });
+  EXPECT_EQ(slice("nas"), "192.0.2.8 no DNS server answers");
   put("nas", "ExternalName", "gone.example");
   settle();
   EXPECT_EQ(slice("nas"), "there is no such name");

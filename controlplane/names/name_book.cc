@@ -13,13 +13,13 @@ void NameBook::want(const std::set<std::string>& names) {
     if (entries_.size() >= names_max) return;
     const auto [at, is_new] = entries_.try_emplace(name);
     if (!is_new) continue;
-    ++unknown_;
+    ++unanswered_;
     ask_later(at, Instant());
   }
 }
 
 void NameBook::forget(Entries::iterator at) {
-  unknown_ -= !at->second.known.is_known;
+  unanswered_ -= !at->second.known.is_answered;
   queue_.erase({at->second.ask_at, at->first});
   entries_.erase(at);
 }
@@ -69,7 +69,8 @@ void NameBook::ask(Instant now) {
 bool NameBook::take(const DnsAnswer& answer, Entries::iterator at, Instant now) {
   Entry& entry = at->second;
   entry.question = 0;
-  KnownName known{entry.known.addresses, answer.failure, true};
+  KnownName known{entry.known.addresses, answer.failure,
+                  entry.known.is_answered || answer.is_of_server};
   if (answer.failure.empty()) {
     known.addresses = answer.addresses;
     std::sort(known.addresses.begin(), known.addresses.end());
@@ -84,7 +85,7 @@ bool NameBook::take(const DnsAnswer& answer, Entries::iterator at, Instant now) 
     ask_later(at, now + entry.pause);
     entry.pause = std::min(entry.pause * 2, retry_pause_max);
   }
-  unknown_ -= !entry.known.is_known;
+  unanswered_ -= known.is_answered && !entry.known.is_answered;
   if (known == entry.known) return false;
   entry.known = std::move(known);
   return true;

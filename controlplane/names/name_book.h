@@ -31,7 +31,7 @@ constexpr Duration retry_pause_max = Duration::seconds(60);
 struct KnownName {
   std::vector<Ipv4Address> addresses;  // in their order, each once
   std::string failure;                 // of the newest question; empty: it was answered
-  bool is_known = false;               // something has come, addresses or a failure
+  bool is_answered = false;            // DNS gave addresses once, or said that there are none
 
   bool operator==(const KnownName&) const = default;
 };
@@ -44,8 +44,8 @@ class NameBook {
   // stay that have a place.
   void want(const std::set<std::string>& names);
   const KnownName* find(const std::string& name) const;  // null: it is not asked for
-  // No name waits for the first that is heard of it.
-  bool is_settled() const { return unknown_ == 0; }
+  // No name waits for its first answer; that DNS cannot be asked is none.
+  bool is_settled() const { return unanswered_ == 0; }
 
   int fd() const { return dns_.fd(); }
   Instant due(Instant now) const;
@@ -71,7 +71,7 @@ class NameBook {
   std::set<std::pair<Instant, std::string>> queue_;  // those that are not being asked for
   std::map<uint64_t, std::string> asked_;            // by question
   uint64_t last_question_ = 0;
-  size_t unknown_ = 0;  // entries of which nothing is known
+  size_t unanswered_ = 0;  // entries
 };
 
 }  // namespace millrace::names

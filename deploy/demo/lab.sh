@@ -338,9 +338,9 @@ lab_start_dataplane() {
     --config "$lab_dir/dataplane.yaml"
 }
 
-lab_start_controlplane() { # MANIFESTS
+lab_start_controlplane() { # MANIFESTS [OPTIONS...]
   lab_start controlplane node "$lab_build/controlplane/millrace-controlplane" \
-    --manifests "$1" --socket "$lab_dir/dataplane.sock"
+    --manifests "$1" --socket "$lab_dir/dataplane.sock" "${@:2}"
 }
 
 # lab_get HOST PATH: prints the answer as the rows name it: the first word of the body of a 200,
