@@ -94,15 +94,13 @@ struct DnsClient::State {
   bool open() {
     taken = 0;
     ares_options set{};
-    set.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES;
     set.timeout = static_cast<int>(options.try_time.count_ms());
     set.tries = dns_tries;
     char dns_only[] = "b";
     set.lookups = dns_only;
     set.sock_state_cb = on_socket;
     set.sock_state_cb_data = this;
-    int given = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
-                ARES_OPT_SOCK_STATE_CB;
+    int given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
     if (!options.resolv_conf.empty()) {
       set.resolvconf_path = options.resolv_conf.data();
       given |= ARES_OPT_RESOLVCONF;
@@ -130,6 +128,7 @@ struct DnsClient::State {
     hints.ai_flags = ARES_AI_NOSORT;  // c-ares would open sockets to sort
     ++asked;
     ++taken;
+    // The dot keeps search domains and HOSTALIASES away.
     ares_getaddrinfo(channel, (name + '.').c_str(), nullptr, &hints, on_answer,
                      new Question{this, number});
   }

@@ -218,13 +218,17 @@ TEST_F(NameBookTest, WhatIsNoLongerWantedIsForgottenAlsoWhileItIsAskedFor) {
   book_.want({"a.example"});
   run([&] { return book_.is_settled(); });
   EXPECT_EQ(addresses("a.example"), "192.0.2.3 ");
+  // The first one is tried again, and heard no more.
+  server_.script.clear();
+  run([&] { return book_.due(now_) == now_ + Duration::seconds(60); });
+  EXPECT_EQ(addresses("a.example"), "192.0.2.3 ");
+  EXPECT_EQ(news_["a.example"], 1);
   book_.want({});
-  run([&] { return book_.due(now_) == Instant::never(); });  // the first one is given up
-  EXPECT_EQ(addresses("a.example"), "not wanted");
+  EXPECT_EQ(book_.due(now_), Instant::never());
 }
 
 // A server that is another one tomorrow; without one in the file c-ares asks this machine.
-TEST(DnsClient, ResolvConfIsReadAgain) {
+TEST(DnsClient, ResolvConfIsReadAgainAndItsSearchDomainsAreNot) {
   const auto at = [](uint8_t last) { return Ipv4Address::from_octets(127, 53, 53, last); };
   DnsServer first(at(1), 53), second(at(2), 53);
   if (!first.is_open() || !second.is_open()) GTEST_SKIP() << "port 53 is not ours to take";
@@ -233,12 +237,14 @@ TEST(DnsClient, ResolvConfIsReadAgain) {
   char path[] = "/tmp/millrace-resolv-XXXXXX";
   close(mkstemp(path));
   DnsClient client({std::nullopt, path});
-  const auto answer = [&](uint8_t server) {
+  const auto answer = [&](uint8_t server, const std::string& name = "nas.example") {
     std::ofstream(path) << "search example\nnameserver " << at(server).text() << "\n";
-    client.ask(server, "nas.example");
+    client.ask(server, name);
     for (int i = 0; i < 1'000; ++i) {
       const std::vector<DnsAnswer> answers = client.turn();
-      if (!answers.empty()) return answers[0].addresses.at(0).text();
+      if (!answers.empty()) {
+        return answers[0].addresses.empty() ? answers[0].failure : answers[0].addresses[0].text();
+      }
       first.serve();
       second.serve();
       poll(nullptr, 0, 1);
@@ -247,6 +253,8 @@ TEST(DnsClient, ResolvConfIsReadAgain) {
   };
   EXPECT_EQ(answer(1), "192.0.2.1");
   EXPECT_EQ(answer(2), "192.0.2.2");
+  EXPECT_EQ(answer(1, "nas"), "there is no such name");
+  EXPECT_EQ(first.asked, (std::map<std::string, int>{{"nas", 1}, {"nas.example", 1}}));
   unlink(path);
 }
 
