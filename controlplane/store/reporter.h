@@ -15,8 +15,9 @@ namespace millrace::store {
 
 using IngressName = std::pair<std::string, std::string>;  // namespace and name
 
-// What came to be different since the last report, so that a report costs what changed; the first
-// one tells everything. A name is in one of `began` and `ceased` at most.
+// What came to be different since the last report, so that a report costs what changed. The first
+// one tells all that is served, and what a process before this one served and is no more. A name is
+// in one of `began` and `ceased` at most.
 struct Report {
   std::vector<IngressName> began;   // have a route in the newest table, and had none
   std::vector<IngressName> ceased;  // had one, and have none
