@@ -12,12 +12,15 @@
 
 namespace millrace::cluster {
 
+// A request of which nothing is known by then has failed.
+constexpr Duration api_time_max = Duration::seconds(30);
+
 struct ApiRequest {
   std::string method = "GET";
   std::string target;
   std::string content_type;
   std::string body;
-  Duration time_max = Duration::seconds(30);  // then it has failed
+  Duration time_max = api_time_max;
 };
 
 struct ApiAnswer {

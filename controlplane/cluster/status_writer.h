@@ -43,7 +43,7 @@ constexpr size_t status_looks_max = 500;
 // How long after its answer, or after it got none, the watch may come to tell what a request wrote:
 // longer than a request takes, plus what a watch may lag behind.
 constexpr Duration status_settle_time = Duration::seconds(60);
-static_assert(status_settle_time > ApiRequest().time_max);
+static_assert(status_settle_time > api_time_max);
 // Addresses that were the wanted ones and still count as ours where nothing is served any more.
 constexpr size_t status_texts_max = 16;
 
