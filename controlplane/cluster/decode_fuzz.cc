@@ -19,7 +19,7 @@ void check_line(const std::string& text) {
 
 void check_object(const k8s::Object& object) {
   CHECK(k8s::is_dns_subdomain(object.key.name));
-  CHECK(object.body != nullptr);
+  CHECK(object.body);
 }
 
 std::string summary(const std::vector<DecodedEvent>& events) {
