@@ -97,7 +97,7 @@ TEST(StatsReader, S3HostilePagesAreRefusedOrOnlyLie) {
   EXPECT_FALSE(maps({8, F_SEAL_SHRINK, keep}));
   EXPECT_FALSE(maps({right + sizeof(StatsBlock), F_SEAL_SHRINK, keep}));
   EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.magic = 1; }}));
-  EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.abi = 2; }}));
+  EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.abi = stats_abi + 1; }}));
   EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.worker_count = 0; }}));
   EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.worker_count = 0xffffffff; }}));
   EXPECT_FALSE(maps({right, F_SEAL_SHRINK, [](StatsHeader& h) { h.counter_count = 513; }}));

@@ -12,6 +12,8 @@
 namespace millrace::k8s {
 
 constexpr char service_name_label[] = "kubernetes.io/service-name";  // discovery/v1
+// On a derived slice: the name whose answers it is for.
+constexpr char dns_name_annotation[] = "millrace.dev/dns-name";
 // On a derived slice: why DNS was not answered the last time; none: it was, or is still asked.
 constexpr char dns_failure_annotation[] = "millrace.dev/dns-failure";
 

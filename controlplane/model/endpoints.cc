@@ -119,7 +119,8 @@ std::optional<EndpointResolver::Missing> EndpointResolver::look_up_slices(
 std::optional<EndpointResolver::Missing> EndpointResolver::look_up_name(
     const ServiceKey& key, const k8s::ServicePort* port, std::vector<Endpoint>* endpoints) {
   const std::string name = k8s::quote(service_content_.spec().external_name());
-  if (!k8s::dns_name_of(service_content_.spec().external_name())) {
+  const auto dns_name = k8s::dns_name_of(service_content_.spec().external_name());
+  if (!dns_name) {
     return Missing{Severity::error, "externalName " + name + " is no DNS name"};
   }
   const auto number = port != nullptr ? static_cast<uint64_t>(port->port())
@@ -128,17 +129,19 @@ std::optional<EndpointResolver::Missing> EndpointResolver::look_up_name(
     return Missing{Severity::error,
                    "the Service has no number of a TCP port for " + k8s::quote(key.port)};
   }
+  const Missing not_asked{Severity::note, "DNS has not been asked for " + name +
+                                              ", which the running control plane does"};
   const auto derived = slices_->find(k8s::derived_slice_key(key.name_space, key.service).name);
-  if (derived == slices_->end()) {
-    return Missing{Severity::note,
-                   "DNS has not been asked for " + name + ", which the running control plane does"};
-  }
+  if (derived == slices_->end()) return not_asked;
+  const k8s::ObjectMeta metadata = derived->second.body.metadata();  // read() left it out
+  const auto& annotations = metadata.annotations();
+  // In a plan the Service may name another one than in the cluster, whose slice this is.
+  const auto asked = annotations.find(k8s::dns_name_annotation);
+  if (asked == annotations.end() || asked->second != *dns_name) return not_asked;
   const Slice slice{key.name_space, derived->first, derived->second.place,
                     slice_contents_[static_cast<size_t>(std::distance(slices_->begin(), derived))]};
   add_endpoints(slice, static_cast<uint16_t>(number), endpoints);
   merge_endpoints(endpoints);
-  const k8s::ObjectMeta metadata = derived->second.body.metadata();  // read() left it out
-  const auto& annotations = metadata.annotations();
   const auto failure = annotations.find(k8s::dns_failure_annotation);
   if (failure == annotations.end()) {
     if (!endpoints->empty()) return std::nullopt;
@@ -150,7 +153,8 @@ std::optional<EndpointResolver::Missing> EndpointResolver::look_up_name(
     return Missing{Severity::warning, "DNS has no address of " + name + ": " + failure->second};
   }
   if (!std::exchange(said_failure_, true)) {
-    report(Severity::warning, slice, failure->second + "; the last addresses known are used");
+    report(Severity::warning, slice, failure->second + "; the last addresses known are used",
+           k8s::Reason::endpoints_missing);
   }
   return std::nullopt;
 }
@@ -225,17 +229,19 @@ void EndpointResolver::add_address(const Slice& slice, const std::string& text,
 }
 
 // Of a derived slice nobody knows but this process: its Service is what somebody can mend.
-void EndpointResolver::report(Severity severity, const Slice& slice, std::string sentence) {
+void EndpointResolver::report(Severity severity, const Slice& slice, std::string sentence,
+                              k8s::Reason reason) {
   if (k8s::ObjectKey::is_derived_name(slice.name)) {
     const std::string service = slice.name.substr(0, slice.name.find('/'));
     problems_->push_back(
         {severity, service_->place, "Service " + slice.name_space + '/' + service,
-         "externalName " + k8s::quote(service_content_.spec().external_name()) + ": " + sentence});
+         "externalName " + k8s::quote(service_content_.spec().external_name()) + ": " + sentence,
+         reason});
     return;
   }
   problems_->push_back({severity, slice.place,
-                        "EndpointSlice " + slice.name_space + '/' + slice.name,
-                        std::move(sentence)});
+                        "EndpointSlice " + slice.name_space + '/' + slice.name, std::move(sentence),
+                        reason});
 }
 
 void merge_endpoints(std::vector<Endpoint>* found) {

@@ -68,7 +68,8 @@ class EndpointResolver {
   void add_endpoints(const Slice& slice, uint16_t port, std::vector<Endpoint>* found);
   void add_address(const Slice& slice, const std::string& text, const Endpoint& conditions,
                    std::vector<Endpoint>* found);
-  void report(k8s::Severity severity, const Slice& slice, std::string sentence);
+  void report(k8s::Severity severity, const Slice& slice, std::string sentence,
+              k8s::Reason reason = k8s::Reason::by_severity);
 
   const bool serve_external_names_;
   const HeldObject* service_ = nullptr;

@@ -31,10 +31,12 @@ class ExternalNameTest : public ::testing::Test {
     put("apiVersion: v1\nkind: Service\nmetadata: {name: nas, namespace: shop}\nspec: {" + spec +
         "}\n");
   }
-  void derived(const std::vector<std::string>& addresses, const std::string& failure = "") {
+  void derived(const std::vector<std::string>& addresses, const std::string& failure = "",
+               const std::string& name = "nas.home.arpa") {
     k8s::EndpointSlice slice;
     auto* metadata = slice.mutable_metadata();
     (*metadata->mutable_labels())[k8s::service_name_label] = "nas";
+    (*metadata->mutable_annotations())[k8s::dns_name_annotation] = name;
     if (!failure.empty()) {
       (*metadata->mutable_annotations())[k8s::dns_failure_annotation] = failure;
     }
@@ -61,6 +63,16 @@ class ExternalNameTest : public ::testing::Test {
 const std::string with_ports =
     "type: ExternalName, externalName: nas.home.arpa, ports: [{name: ui, port: 5000}, {name: old, "
     "port: 80}]";
+
+// A plan lays Services of files over the cluster's slices.
+TEST_F(ExternalNameTest, WhatDnsSaidOfAnotherNameIsNoAnswer) {
+  route("name: ui");
+  service(with_ports);
+  derived({"192.0.2.7"}, "", "elsewhere.example");
+  EXPECT_EQ(endpoints(), "");
+  EXPECT_NE(problems_.find("has not been asked for \"nas.home.arpa\""), std::string::npos)
+      << problems_;
+}
 
 TEST_F(ExternalNameTest, IsServedOnlyWhereThatIsAskedFor) {
   route("name: ui");
@@ -117,14 +129,15 @@ TEST_F(ExternalNameTest, OnlyDerivedSlicesCountAndOnlyForThisType) {
 TEST_F(ExternalNameTest, SpecialAddressesAreRefused) {
   route("name: ui");
   service("type: ExternalName, externalName: localhost, ports: [{name: ui, port: 5000}]");
-  derived({"127.0.0.1"});
+  derived({"127.0.0.1"}, "", "localhost");
   EXPECT_EQ(endpoints(), "");
   EXPECT_EQ(problems_,
             "error: f.yaml:1: Service shop/nas: externalName \"localhost\": address \"127.0.0.1\" "
             "is no address of a pod; it is skipped\n"
             "note: f.yaml:1: Ingress shop/i: backend shop/nas:ui: no address of \"localhost\" can "
             "be used; its requests are answered 503\n");
-  derived({"0.0.0.0", "127.1.2.3", "169.254.169.254", "192.0.2.7", "224.0.0.1", "255.255.255.255"});
+  derived({"0.0.0.0", "127.1.2.3", "169.254.169.254", "192.0.2.7", "224.0.0.1", "255.255.255.255"},
+          "", "localhost");
   EXPECT_EQ(endpoints(), "192.0.2.7:5000 ");
 }
 

@@ -99,6 +99,8 @@ void answer_name(Random* random, store::Store* store) {
   k8s::EndpointSlice slice;
   k8s::ObjectMeta* metadata = slice.mutable_metadata();
   (*metadata->mutable_labels())[k8s::service_name_label] = service;
+  (*metadata->mutable_annotations())[k8s::dns_name_annotation] =
+      random->below(6) == 0 ? "y.example" : "x.example";
   if (random->below(3) == 0) {
     (*metadata->mutable_annotations())[k8s::dns_failure_annotation] = "no DNS server answers";
   }

@@ -38,7 +38,10 @@ void shorten(int ttl_s, Duration* time_to_live) {
 }
 
 DnsAnswer answer_of(uint64_t question, int status, const ares_addrinfo* found) {
-  DnsAnswer answer{question, {}, Duration::seconds(std::numeric_limits<int32_t>::max()), {}, true};
+  DnsAnswer answer;
+  answer.question = question;
+  answer.time_to_live = Duration::seconds(std::numeric_limits<int32_t>::max());
+  answer.is_of_server = true;
   if (status != ARES_SUCCESS || found == nullptr) {
     answer.failure = sentence_of(status);
     answer.is_of_server = status == ARES_ENOTFOUND || status == ARES_ENODATA;
@@ -46,8 +49,10 @@ DnsAnswer answer_of(uint64_t question, int status, const ares_addrinfo* found) {
   }
   for (const ares_addrinfo_cname* alias = found->cnames; alias != nullptr; alias = alias->next) {
     shorten(alias->ttl, &answer.time_to_live);
+    ++answer.records;
   }
   for (const ares_addrinfo_node* node = found->nodes; node != nullptr; node = node->ai_next) {
+    ++answer.records;
     if (node->ai_family != AF_INET) continue;
     sockaddr_in address{};
     std::copy_n(reinterpret_cast<const char*>(node->ai_addr), sizeof address,
@@ -119,7 +124,9 @@ struct DnsClient::State {
   void ask(uint64_t number, const std::string& name) {
     if (asked == 0) close();
     if (channel == nullptr && !open()) {
-      answers.push_back({number, {}, {}, "DNS cannot be asked: resolv.conf cannot be read"});
+      DnsAnswer& none = answers.emplace_back();
+      none.question = number;
+      none.failure = "DNS cannot be asked: resolv.conf cannot be read";
       return;
     }
     ares_addrinfo_hints hints{};

@@ -21,9 +21,10 @@ namespace millrace::names {
 // A server is waited for so long, then the next one, then all once more for twice as long.
 constexpr Duration dns_try_time = Duration::seconds(2);
 constexpr int dns_tries = 2;
-constexpr size_t questions_max = 32;  // under way at a time
+// Under way at a time: as many as there are names, so that one that is silent holds up no other.
+constexpr size_t questions_max = 1'000;
 // Then those under way are waited for, and a channel of c-ares's with new sockets takes over.
-constexpr size_t questions_of_channel_max = 256;
+constexpr size_t questions_of_channel_max = 4'000;
 
 struct DnsOptions {
   std::optional<SocketAddress> server;  // instead of those of resolv.conf
@@ -35,6 +36,7 @@ struct DnsAnswer {
   uint64_t question = 0;
   std::vector<Ipv4Address> addresses;  // as they came
   Duration time_to_live;               // the shortest on the way to them
+  size_t records = 0;                  // read for it, aliases included
   // Why there is none, the same sentence for the same reason; empty: there are addresses.
   std::string failure;
   bool is_of_server = false;  // that there is none is what DNS says, not that it could not be asked

@@ -32,6 +32,7 @@ void ExternalNames::follow(store::Store* objects) {
     const std::optional<std::string> name = name_of(objects->find(key));
     const auto known = services_.find(service);
     if (known == services_.end() ? !name : name == known->second) continue;
+    if (known == services_.end() && services_.size() >= external_services_max) continue;
     if (known != services_.end()) {
       const auto users = users_.find(known->second);
       users->second.erase(service);
@@ -76,6 +77,7 @@ bool ExternalNames::put_slice(const ServiceName& service, const std::string& dns
   metadata->set_name(key.name);
   (*metadata->mutable_labels())[k8s::service_name_label] = service.name;
   slice.set_address_type("IPv4");
+  (*metadata->mutable_annotations())[k8s::dns_name_annotation] = dns_name;
   std::string failure;
   if (known != nullptr) {
     failure = known->failure;

@@ -13,6 +13,9 @@
 
 namespace millrace::names {
 
+// Those beyond are not looked at until they change while there is room.
+constexpr size_t external_services_max = 10'000;
+
 class ExternalNames {
  public:
   explicit ExternalNames(const DnsOptions& options) : book_(options) {}

@@ -55,7 +55,8 @@ std::vector<std::string> NameBook::turn(Instant now) {
 }
 
 void NameBook::ask(Instant now) {
-  while (!queue_.empty() && queue_.begin()->first <= now && dns_.has_room()) {
+  for (size_t left = questions_a_turn;
+       left > 0 && !queue_.empty() && queue_.begin()->first <= now && dns_.has_room(); --left) {
     const std::string name = queue_.begin()->second;
     queue_.erase(queue_.begin());
     const uint64_t question = ++last_question_;
@@ -80,7 +81,9 @@ bool NameBook::take(const DnsAnswer& answer, Entries::iterator at, Instant now) 
       known.addresses.resize(addresses_of_name_max);
     }
     entry.pause = retry_pause_min;
-    ask_later(at, now + std::clamp(answer.time_to_live, answer_time_min, answer_time_max));
+    const Duration time_min =
+        answer.records > records_small_max ? large_answer_time_min : answer_time_min;
+    ask_later(at, now + std::clamp(answer.time_to_live, time_min, answer_time_max));
   } else {
     ask_later(at, now + entry.pause);
     entry.pause = std::min(entry.pause * 2, retry_pause_max);

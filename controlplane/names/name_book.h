@@ -24,6 +24,11 @@ constexpr size_t addresses_of_name_max = 64;  // the lowest ones count
 // An answer is believed for its time to live, within these.
 constexpr Duration answer_time_min = Duration::seconds(5);
 constexpr Duration answer_time_max = Duration::seconds(3'600);
+// One of more records is believed so long at least: reading it takes the more time the longer it is
+// (25 ms for 4,000), and its owner would say how often.
+constexpr size_t records_small_max = 128;
+constexpr Duration large_answer_time_min = Duration::seconds(300);
+constexpr size_t questions_a_turn = 64;
 // After a failure; each one in a row doubles it.
 constexpr Duration retry_pause_min = Duration::seconds(1);
 constexpr Duration retry_pause_max = Duration::seconds(60);

@@ -189,12 +189,49 @@ TEST_F(NameBookTest, C10SoManyNamesAndSoManyAtATime) {
   book_.want(names);
   book_.turn(now_);
   server_.serve();
-  EXPECT_EQ(static_cast<size_t>(count_asked()), questions_max);
+  EXPECT_EQ(static_cast<size_t>(count_asked()), questions_a_turn);
+  EXPECT_LE(book_.due(now_), now_);
   run([&] { return book_.is_settled(); });
   EXPECT_EQ(server_.asked.size(), names_max);
   size_t places = 0;
   for (const std::string& name : names) places += book_.find(name) != nullptr;
   EXPECT_EQ(places, names_max);
+}
+
+TEST_F(NameBookTest, NamesThatAreSilentHoldUpNoOther) {
+  std::set<std::string> names = {"zz.example"};
+  for (size_t i = 0; i + 1 < names_max; ++i) names.insert("n" + std::to_string(i) + ".example");
+  for (const std::string& name : names) server_.script[name].is_silent = name != "zz.example";
+  server_.script["zz.example"].addresses = {"192.0.2.1"};
+  NameBook patient{{server_.address(), {}, Duration::seconds(10)}};  // none is given up meanwhile
+  patient.want(names);
+  const Instant end = MonotonicClock().now() + Duration::seconds(8);
+  while (!patient.find("zz.example")->is_answered && MonotonicClock().now() < end) {
+    patient.turn(now_);
+    server_.serve();
+    poll(nullptr, 0, 1);
+  }
+  EXPECT_TRUE(patient.find("zz.example")->is_answered);
+}
+
+TEST_F(NameBookTest, AnAnswerOfManyRecordsIsNotAskedForAgainSoSoon) {
+  ScriptedAnswer& many = server_.script["many.example"];
+  many.ttl_s = 0;
+  for (size_t i = 0; i <= records_small_max; ++i) {
+    many.addresses.push_back("10.0.1." + std::to_string(i % 250));
+  }
+  if (!server_.has_tcp()) GTEST_SKIP() << "the number of the port is somebody else's for TCP";
+  book_.want({"many.example"});
+  run([&] { return book_.is_settled(); });
+  const int asked = server_.asked["many.example"];
+  pass(large_answer_time_min - Duration::seconds(1));
+  for (int i = 0; i < 5; ++i) {
+    book_.turn(now_);
+    server_.serve();
+  }
+  EXPECT_EQ(server_.asked["many.example"], asked);
+  pass(Duration::seconds(2));
+  run([&] { return server_.asked["many.example"] > asked; });
 }
 
 TEST_F(NameBookTest, WhatIsNoLongerWantedIsForgottenAlsoWhileItIsAskedFor) {

@@ -20,6 +20,7 @@ class HeldExternalNameTest : public ::testing::Test {
   void answer(const std::string& address) {
     k8s::EndpointSlice slice;
     (*slice.mutable_metadata()->mutable_labels())[k8s::service_name_label] = "nas";
+    (*slice.mutable_metadata()->mutable_annotations())[k8s::dns_name_annotation] = "nas.example";
     slice.add_endpoints()->add_addresses(address);
     objects_.put({key_, {}, k8s::Body(slice)});
   }
