@@ -20,10 +20,6 @@ class NameQueue {
     names_.erase(at->second);
     turn_of_.erase(at);
   }
-  void clear() {
-    names_.clear();
-    turn_of_.clear();
-  }
   bool empty() const { return names_.empty(); }
   size_t size() const { return names_.size(); }
   // Not of an empty one.
